@@ -1,0 +1,1 @@
+"""An LLM API: three execution zones, two processes, one set of resources."""

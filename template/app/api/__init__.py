@@ -1,0 +1,1 @@
+"""ZONE 1, the request path: accept, answer or hand over."""

@@ -1,0 +1,1 @@
+"""ZONE 2, in this process: small, bounded, may be lost."""

@@ -1,0 +1,1 @@
+"""REQUEST SCOPE: made for one request, gone with it."""

@@ -1,0 +1,1 @@
+"""NO ZONE: runs the same anywhere; knows neither HTTP nor the queue."""

@@ -1,0 +1,128 @@
+"""What can go wrong, in the caller's words. `api/errors.py` maps each class to an HTTP status.
+
+AppError
+├── InvalidRequest            the request cannot be served as it is
+│   ├── Unsupported           ... because this provider lacks the asked-for feature
+│   └── TooLarge              ... because it is larger than a limit
+├── Unauthenticated           no valid API key
+├── PermissionDenied          a valid key that may not do this
+├── NotFound                  no such thing, or not this caller's
+├── Conflict                  the thing is in a state that forbids this
+├── RateLimited               the caller asks too often
+├── Overloaded                this server is full
+├── DeadlineExceeded          the request's time ran out
+└── ModelError                the model's provider failed
+    ├── ModelRejected         ... it refuses this request, and will again
+    ├── ModelRateLimited      ... it is asked too often
+    └── ModelUnavailable      ... it cannot be reached or is failing
+"""
+
+
+class AppError(Exception):
+    """An error whose message may be shown to the caller."""
+
+    code: str | None = None
+    """Machine-readable reason, as in OpenAI's error envelope."""
+
+    retry_after: float | None = None
+    """Seconds after which the same request may succeed; None where waiting does not help."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        param: str | None = None,
+        code: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.code = code or self.code
+        self.retry_after = retry_after if retry_after is not None else self.retry_after
+
+
+class InvalidRequest(AppError):
+    """The request cannot be served as it is."""
+
+
+class Unsupported(InvalidRequest):
+    """The model provider lacks a feature that the request asks for."""
+
+    code = "unsupported_parameter"
+
+
+class TooLarge(InvalidRequest):
+    """The request is larger than a limit."""
+
+    code = "request_too_large"
+
+
+class Unauthenticated(AppError):
+    """There is no valid API key."""
+
+    code = "invalid_api_key"
+
+
+class PermissionDenied(AppError):
+    """The API key is valid but may not do this."""
+
+    code = "permission_denied"
+
+
+class NotFound(AppError):
+    """There is no such thing, or it belongs to another caller."""
+
+    code = "not_found"
+
+
+class Conflict(AppError):
+    """The thing is in a state that forbids this."""
+
+    code = "conflict"
+
+
+class RateLimited(AppError):
+    """The caller asks too often."""
+
+    code = "rate_limit_exceeded"
+    retry_after = 1.0
+
+
+class Overloaded(AppError):
+    """This server is full."""
+
+    code = "overloaded"
+    retry_after = 1.0
+
+
+class DeadlineExceeded(AppError):
+    """The request's time ran out."""
+
+    code = "deadline_exceeded"
+
+
+class ModelError(AppError):
+    """The model's provider failed."""
+
+    code = "model_error"
+
+
+class ModelRejected(ModelError):
+    """The provider refuses this request and will refuse it again."""
+
+    code = "model_rejected"
+
+
+class ModelRateLimited(ModelError):
+    """The provider is asked too often."""
+
+    code = "model_rate_limited"
+    retry_after = 1.0
+
+
+class ModelUnavailable(ModelError):
+    """The provider cannot be reached or is failing."""
+
+    code = "model_unavailable"
+    retry_after = 1.0

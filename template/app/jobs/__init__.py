@@ -1,0 +1,1 @@
+"""ZONE 3, another process: long, heavy, retried, survives restarts."""

@@ -1,0 +1,1 @@
+"""PROCESS SCOPE: made once, shared by all requests, closed last."""

@@ -1,0 +1,209 @@
+"""Every knob once: its name, its default, what it decides.
+
+Values come, strongest first, from the environment, `.env`, `settings.toml` and the defaults below.
+`app settings` shows each value and where it came from; `.env.example` is made from this class.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from pydantic import SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+MIB = 1024 * 1024
+OPENAI_URL = "https://api.openai.com/v1"
+
+
+class Misconfigured(Exception):
+    """The settings do not allow a start; `problems` has one sentence for each reason."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class Settings(BaseSettings):
+    """The settings of both processes. Times are in seconds, sizes in bytes."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env",
+        toml_file="settings.toml",
+        use_attribute_docstrings=True,
+        frozen=True,
+        extra="ignore",
+    )
+
+    # Service
+    service_name: str = "LLM API"
+    """Title of the API in its documentation."""
+    service_description: str = "Chat, embeddings and batches over the OpenAI protocol."
+    """Description of the API in its documentation."""
+    service_slug: str = "llm-api"
+    """Prefix of every key in Redis, so that several services can share one server."""
+    app_env: Literal["development", "production"] = "development"
+    """`development` fills every gap by itself; `production` refuses to start with a gap."""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """Least severe log line that is written."""
+    host: str = "127.0.0.1"
+    """Address that the API listens on. Containers need 0.0.0.0."""
+    port: int = 8000
+    """Port that the API listens on."""
+    shutdown_grace: float = 30.0
+    """How long a stopping process waits for work in flight before it cancels it."""
+
+    # Storage
+    data_dir: Path = Path(".data")
+    """Where development keeps its database and its Redis."""
+    database_url: str | None = None
+    """`postgresql://…` or `sqlite:///…`. Unset: SQLite in `data_dir`, in development only."""
+    database_connections: int = 5
+    """Connections per process to PostgreSQL, or reading threads on SQLite."""
+    redis_url: str | None = None
+    """`redis://…`, `rediss://…` or `unix://…`. Unset: `app dev` starts its own server."""
+
+    # Model
+    model_provider: Literal["local", "openai", "simulated"] = "local"
+    """`local`: a small model in this process. `openai`: any OpenAI-compatible server.
+    `simulated`: deterministic text, for tests and load tests."""
+    local_model_path: Path | None = None
+    """A GGUF file for the `local` provider. Unset: SmolLM2-135M-Instruct from its package."""
+    local_context: int = 2048
+    """Tokens of prompt and answer that one local conversation may have."""
+    local_parallel: int = 2
+    """Conversations that the local model generates at once; more wait."""
+    local_threads: int = 2
+    """Processor threads of the local model."""
+    openai_base_url: str = OPENAI_URL
+    """Server of the `openai` provider: OpenAI, vLLM, Ollama, llama.cpp, LiteLLM or this app."""
+    openai_api_key: SecretStr | None = None
+    """Key for `openai_base_url`. Servers that need none may go without."""
+    simulated_latency: float = 0.05
+    """Time to the first token of the `simulated` provider."""
+    simulated_tokens_per_second: float = 200.0
+    """Speed of the `simulated` provider after its first token."""
+    simulated_error_rate: float = 0.0
+    """Share of simulated calls, 0 to 1, that fail with a server error."""
+    simulated_rate_limit_rate: float = 0.0
+    """Share of simulated calls, 0 to 1, that are refused as too many."""
+    simulated_seed: int = 0
+    """Two processes with the same seed give the same answers and the same errors."""
+
+    # Limits
+    request_timeout: float = 600.0
+    """Longest time for one request; a client may ask for less with `X-Request-Timeout`."""
+    max_body_bytes: int = 10 * MIB
+    """Largest request body, but for uploads."""
+    max_file_bytes: int = 200 * MIB
+    """Largest upload. 200 MiB is OpenAI's limit for batch files."""
+    max_batch_lines: int = 50_000
+    """Most lines of one batch. 50,000 is OpenAI's limit."""
+    requests_per_minute: int = 600
+    """Model calls a minute of one caller, unless its key says otherwise."""
+    feature_flags: frozenset[str] = frozenset()
+    """Features that are on for every caller; a key can have more of its own."""
+    key_cache_seconds: float = 5.0
+    """How long an API key is remembered, so also how long a revoked one may live on.
+    Without the memory each request costs one more database read."""
+    cache_entries: int = 10_000
+    """Most entries of the in-memory cache."""
+
+    # Outgoing HTTP
+    http_connections: int = 1000
+    """Most open connections to model servers."""
+    http_connect_timeout: float = 5.0
+    """Longest wait for a connection to a model server."""
+    http_read_timeout: float = 120.0
+    """Longest silence of a model server that is answering."""
+
+    # Work off the event loop
+    offload_threads: int = 16
+    """Blocking calls at once in threads of this process; more wait."""
+    offload_processes: int = 2
+    """Processor-bound calls at once in helper processes; more wait."""
+    background_tasks: int = 1000
+    """Small tasks after the answer has left, at once; more are refused."""
+    open_timeout: float = 60.0
+    """Longest wait for any one resource at the start. A local model may take a while to load."""
+    close_timeout: float = 10.0
+    """Longest wait for any one resource at the end."""
+
+    # Jobs
+    lease_seconds: float = 15.0
+    """A worker that is silent for this long has lost its items to the others."""
+    sweep_seconds: float = 1.0
+    """How often each worker looks for what dead workers or a wiped Redis left behind."""
+    batch_lanes: int = 2
+    """Workers that may work on one batch at once."""
+    batch_chunk: int = 25
+    """Items that one lane has in flight: what a killed worker repeats at most."""
+    batch_attempts: int = 3
+    """Tries of an item that fails by itself."""
+    batch_crashes: int = 5
+    """Times that an item may take its worker down before it is given up."""
+    worker_jobs: int = 10
+    """Jobs that one worker process runs at once."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Put `settings.toml`, which is committed, below `.env` and the environment."""
+        toml_settings = TomlConfigSettingsSource(settings_cls)
+        return init_settings, env_settings, dotenv_settings, toml_settings
+
+    @property
+    def production(self) -> bool:
+        """Whether gaps and dangerous values stop the start."""
+        return self.app_env == "production"
+
+    @property
+    def sql_url(self) -> str:
+        """`database_url`, or the SQLite file of development."""
+        return self.database_url or f"sqlite:///{self.data_dir / 'app.db'}"
+
+    @property
+    def broker_url(self) -> str:
+        """`redis_url`, or the socket of the server that `app dev` starts."""
+        return self.redis_url or f"unix://{self.data_dir.absolute() / 'valkey.sock'}"
+
+    def dangers(self) -> Iterator[str]:
+        """Yield a sentence for each value that production must not start with."""
+        if not self.production:
+            return
+        if self.database_url is None:
+            yield "DATABASE_URL is not set: production needs a lasting database."
+        if self.redis_url is None:
+            yield "REDIS_URL is not set: production needs a Redis that all processes share."
+        if self.model_provider == "simulated":
+            yield "MODEL_PROVIDER is simulated: its answers are made up; use openai or local."
+        if self._lacks_key:
+            yield f"OPENAI_API_KEY is not set: {OPENAI_URL} answers nobody without one."
+
+    @property
+    def _lacks_key(self) -> bool:
+        asks_openai = self.model_provider == "openai" and self.openai_base_url == OPENAI_URL
+        return asks_openai and self.openai_api_key is None
+
+
+def load_settings() -> Settings:
+    """Read the settings; raise `Misconfigured` with every problem at once."""
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        raise Misconfigured(
+            [f"{str(e['loc'][0]).upper()}: {e['msg']}." for e in error.errors()]
+        ) from error
+    if problems := list(settings.dangers()):
+        raise Misconfigured(problems)
+    return settings
