@@ -4,7 +4,7 @@ Bytes, because a provider that already speaks the wire format is relayed without
 again. `usage` is all that the rest of the app reads.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -113,7 +113,7 @@ class Model(Protocol):
         """Answer a chat as a whole; `request.stream` is ignored."""
         ...
 
-    def stream(self, request: ChatRequest) -> AsyncIterator[Chunk]:
+    def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
         """Answer a chat as it is generated; closing the iterator stops the generation.
 
         The first chunk carries `delta.role`, the last one with choices a `finish_reason`. A chunk

@@ -1,0 +1,86 @@
+"""How an endpoint waits for a model: in its caller's limits, in time, while the client is there."""
+
+from collections.abc import AsyncGenerator, Coroutine
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar
+
+from fastapi import Depends, Request, Response
+from pydantic import BaseModel
+
+from app.api.streaming import EventStream
+from app.background import usage
+from app.dependencies.caller import CurrentCaller
+from app.dependencies.deadline import Deadline, RequestDeadline
+from app.dependencies.disconnect import until_disconnect
+from app.dependencies.limits import RateHeaders
+from app.dependencies.resources import Shared
+from app.domain.operations import Operation
+from app.errors import ModelUnavailable
+from app.resources.lifespan import Resources
+from app.resources.models.interface import ChatRequest, Chunk, Usage
+
+B = TypeVar("B", bound=BaseModel)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Answering:
+    """One request for a model's answer; making it has counted the call against the limits."""
+
+    request: Request
+    caller_id: str
+    deadline: Deadline
+    headers: dict[str, str]
+    resources: Resources
+
+    async def whole(self, operation: Operation[B], body: B) -> Response:
+        """Return the answer of `operation`, and count its tokens."""
+        answer = await self._wait(operation.run(self.resources, body))
+        self._count(operation.model_of(body), answer.usage)
+        return Response(answer.body, media_type="application/json", headers=self.headers)
+
+    async def streamed(self, chat: ChatRequest) -> Response:
+        """Return the answer as server-sent events. What fails before the first is a plain error."""
+        chunks = self.resources.model.stream(chat)
+        first = await self._wait(_first(chunks))
+
+        def count(used: Usage) -> None:
+            self._count(chat.model, used)
+
+        return EventStream(_chain(first, chunks), self.deadline, count, self.headers)
+
+    async def _wait(self, call: Coroutine[Any, Any, T]) -> T:
+        async with self.deadline.limit():
+            return await until_disconnect(self.request, call)
+
+    def _count(self, model: str, used: Usage) -> None:
+        usage.count(self.resources, self.caller_id, model, used)
+
+
+async def answering(
+    request: Request,
+    caller: CurrentCaller,
+    headers: RateHeaders,
+    deadline: RequestDeadline,
+    shared: Shared,
+) -> Answering:
+    """Return the means to answer this request by a model."""
+    return Answering(request, caller.id, deadline, headers, shared)
+
+
+ModelAnswer = Annotated[Answering, Depends(answering)]
+
+
+async def _first(chunks: AsyncGenerator[Chunk, None]) -> Chunk:
+    async for chunk in chunks:
+        return chunk
+    raise ModelUnavailable("The model ended its answer before it began.")
+
+
+async def _chain(first: Chunk, chunks: AsyncGenerator[Chunk, None]) -> AsyncGenerator[Chunk, None]:
+    try:
+        yield first
+        async for chunk in chunks:
+            yield chunk
+    finally:
+        await chunks.aclose()

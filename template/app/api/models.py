@@ -1,0 +1,33 @@
+"""GET /v1/models: what requests may name as their model."""
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+
+from app.dependencies.caller import CurrentCaller
+from app.dependencies.resources import Shared
+from app.errors import NotFound
+from app.resources.models.interface import ModelCard
+
+router = APIRouter(prefix="/v1/models", tags=["models"])
+
+
+class ModelList(BaseModel):
+    """OpenAI's list of models."""
+
+    object: str = "list"
+    data: list[ModelCard]
+
+
+@router.get("")
+async def list_models(_caller: CurrentCaller, shared: Shared) -> ModelList:
+    """List the provider's models."""
+    return ModelList(data=await shared.model.models())
+
+
+@router.get("/{model:path}")
+async def get_model(model: str, _caller: CurrentCaller, shared: Shared) -> ModelCard:
+    """Describe one model."""
+    for card in await shared.model.models():
+        if card.id == model:
+            return card
+    raise NotFound(f"The model {model} does not exist.", param="model", code="model_not_found")

@@ -1,0 +1,27 @@
+"""GET /v1/usage: what the caller has used."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel
+
+from app.dependencies.database import CallersRows
+from app.domain import usage
+from app.domain.usage import DayUsage
+
+router = APIRouter(prefix="/v1/usage", tags=["usage"])
+
+
+class UsageList(BaseModel):
+    """Sums by day and model."""
+
+    object: str = "list"
+    data: list[DayUsage]
+
+
+@router.get("")
+async def list_usage(
+    rows: CallersRows, days: Annotated[int, Query(ge=1, le=366)] = 30
+) -> UsageList:
+    """List the tokens of the last days, newest first."""
+    return UsageList(data=await rows.read(usage.by_day, days=days))

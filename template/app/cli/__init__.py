@@ -1,0 +1,88 @@
+"""The `app` command.
+
+Commands import what they need when they run, so that `app --help` does not wait for a database
+driver. They work from any folder, because all paths in the settings start at the project's root.
+"""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from app.cli import keys, migrations, settings
+from app.development import CannotStart
+from app.errors import AppError
+
+PROJECT = Path(__file__).parents[2]
+
+app = typer.Typer(
+    help="Run and look after this LLM API.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(keys.app, name="keys")
+app.command(name="migrate")(migrations.migrate)
+app.command(name="settings")(settings.show)
+
+
+def main() -> None:
+    """Run one command line; what its writer can mend is told in a sentence, without traceback."""
+    if (PROJECT / "pyproject.toml").exists():
+        os.chdir(PROJECT)
+    try:
+        app()
+    except (AppError, CannotStart) as error:
+        typer.secho(str(error), fg=typer.colors.RED, err=True)
+        sys.exit(1)
+
+
+@app.command()
+def dev() -> None:
+    """Run everything for development: Redis, the database, the API and a worker."""
+    from app.development.everything import run_everything
+    from app.development.folder import hold
+
+    values = settings.read_settings()
+    if values.production:
+        raise CannotStart("`app dev` is for development: APP_ENV is production here.")
+    with hold(values.data_dir):
+        migrations.migrate()
+        run_everything(values)
+
+
+@app.command()
+def api(
+    *,
+    reload: Annotated[bool, typer.Option(help="Start again when code in app/ changes.")] = False,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that share the port.")] = 1,
+    fd: Annotated[int | None, typer.Option(hidden=True, help="A socket that listens.")] = None,
+) -> None:
+    """Run the API."""
+    import math
+    import socket
+
+    import uvicorn
+
+    from app.telemetry import configure_logging
+
+    values = settings.read_settings()
+    configure_logging(values.log_level, as_json=values.production)
+    options = uvicorn.Config(
+        "app.main:create_app",
+        factory=True,
+        host=values.host,
+        port=values.port,
+        workers=workers,
+        reload=reload,
+        reload_dirs=["app"] if reload else None,
+        # app.telemetry configures logs, and the app logs its requests itself.
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=math.ceil(values.shutdown_grace),
+        # One request's context would reach the next one (python/cpython#140947).
+        reset_contextvars=True,
+    )

@@ -1,0 +1,5 @@
+"""`python -m app.cli`, for where the `app` script is not on the path."""
+
+from app.cli import main
+
+main()

@@ -1,0 +1,14 @@
+"""Tables that also a pipe can read: nothing is cut to the width of a terminal."""
+
+from collections.abc import Sequence
+
+import typer
+
+
+def show_columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print the rows below the header, each column as wide as its widest cell."""
+    widths = [max(map(len, cells)) for cells in zip(header, *rows, strict=True)]
+    for row in (header, *rows):
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        line = "  ".join(cells).rstrip()
+        typer.secho(line, bold=row is header)

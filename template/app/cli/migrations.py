@@ -1,0 +1,30 @@
+"""`app migrate`: bring the tables of the database to the newest revision."""
+
+from typing import Any
+
+import typer
+
+from app.cli.settings import read_settings
+
+
+def migrate() -> None:
+    """Bring the database to the newest revision. Several may do so at once: one of them works."""
+    from alembic import command
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
+    read_settings()
+    steps: list[tuple[str, str]] = []
+
+    def note(*, step: Any, **_rest: object) -> None:
+        steps.append(
+            (", ".join(step.source_revision_ids), ", ".join(step.destination_revision_ids))
+        )
+
+    config = Config(toml_file="pyproject.toml", attributes={"on_version_apply": note})
+    command.upgrade(config, "head")
+    if steps:
+        typer.echo(f"Database: from {steps[0][0] or 'empty'} to {steps[-1][1]}.")
+    else:
+        head = ScriptDirectory.from_config(config).get_current_head()
+        typer.echo(f"Database: already at {head}.")

@@ -1,0 +1,42 @@
+"""Who is calling: API key to caller."""
+
+import hashlib
+from typing import Annotated, cast
+
+from fastapi import Depends, Request
+
+from app.dependencies.resources import Shared
+from app.domain import keys
+from app.domain.keys import Caller
+from app.errors import Unauthenticated
+
+SCHEME = "Bearer"
+
+
+async def caller(request: Request, shared: Shared) -> Caller:
+    """Return the caller of a live key; raise `Unauthenticated` for anything else.
+
+    The answer is remembered for `key_cache_seconds`, under the key's hash: no key stays in memory.
+    """
+    scheme, _, key = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != SCHEME.lower() or not key.strip():
+        raise Unauthenticated("Send your API key as a header: Authorization: Bearer KEY.")
+    name = hashlib.sha256(key.strip().encode()).hexdigest()
+    found = await shared.cache.get(
+        f"caller:{name}", lambda: shared.database.read(keys.find_caller, key.strip())
+    )
+    if found is None:
+        shared.cache.forget(f"caller:{name}")
+        raise Unauthenticated("The API key is unknown or revoked. Ask for a new one.")
+    return cast("Caller", found)
+
+
+CurrentCaller = Annotated[Caller, Depends(caller)]
+
+
+async def flags(caller: CurrentCaller, shared: Shared) -> frozenset[str]:
+    """Return the features that are on for this caller: everybody's and the caller's own."""
+    return shared.settings.feature_flags | caller.flags
+
+
+Flags = Annotated[frozenset[str], Depends(flags)]

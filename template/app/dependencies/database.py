@@ -1,0 +1,53 @@
+"""The database as this caller sees it."""
+
+from collections.abc import Callable
+from typing import Annotated, Concatenate, ParamSpec, TypeVar
+
+from fastapi import Depends
+from sqlalchemy.orm import Session
+
+from app.dependencies.caller import CurrentCaller
+from app.dependencies.resources import Shared
+from app.resources.database import Database
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class CallerDatabase:
+    """Runs transactions `fn(session, caller_id, …)`, with the caller's id put in here.
+
+    An endpoint has no other way to the database, so it cannot forget whose rows it may touch.
+    """
+
+    def __init__(self, database: Database, caller_id: str) -> None:
+        self._database = database
+        self._caller_id = caller_id
+
+    async def write(
+        self,
+        fn: Callable[Concatenate[Session, str, P], T],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """Return `fn(session, caller_id, …)` after its commit."""
+        return await self._database.write(fn, self._caller_id, *args, **kwargs)
+
+    async def read(
+        self,
+        fn: Callable[Concatenate[Session, str, P], T],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """Return `fn(session, caller_id, …)` of one consistent snapshot."""
+        return await self._database.read(fn, self._caller_id, *args, **kwargs)
+
+
+async def caller_database(caller: CurrentCaller, shared: Shared) -> CallerDatabase:
+    """Return the database bound to the caller."""
+    return CallerDatabase(shared.database, caller.id)
+
+
+CallersRows = Annotated[CallerDatabase, Depends(caller_database)]

@@ -1,0 +1,8 @@
+"""Ids that sort by time and carry their kind."""
+
+import uuid_utils
+
+
+def new_id(kind: str) -> str:
+    """Return a new id such as `batch_0198c5…`: UUIDv7, so later ids sort after earlier ones."""
+    return f"{kind}_{uuid_utils.uuid7().hex}"

@@ -1,0 +1,55 @@
+"""What callers may ask a model for: the same function serves a request and a line of a batch.
+
+A module of `app.domain` adds its own by defining `OPERATION`; see `triage.py`.
+"""
+
+import pkgutil
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel
+
+from app import domain
+from app.resources.lifespan import Resources
+from app.resources.models.interface import Answer, ChatRequest, EmbeddingsRequest
+
+B = TypeVar("B", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Operation(Generic[B]):
+    """A URL, the body it takes, and the function that answers it."""
+
+    url: str
+    body: type[B]
+    run: Callable[[Resources, B], Coroutine[Any, Any, Answer]]
+
+    def model_of(self, body: B) -> str:
+        """Return what the tokens are counted under: the body's model, or the URL without one."""
+        return str(getattr(body, "model", None) or self.url)
+
+
+async def _chat(resources: Resources, request: ChatRequest) -> Answer:
+    return await resources.model.complete(request)
+
+
+async def _embeddings(resources: Resources, request: EmbeddingsRequest) -> Answer:
+    return await resources.model.embed(request)
+
+
+CHAT = Operation("/v1/chat/completions", ChatRequest, _chat)
+EMBEDDINGS = Operation("/v1/embeddings", EmbeddingsRequest, _embeddings)
+
+
+@cache
+def operations() -> dict[str, Operation[Any]]:
+    """Return every operation by its URL: the two above and those of the modules beside this one."""
+    found: dict[str, Operation[Any]] = {CHAT.url: CHAT, EMBEDDINGS.url: EMBEDDINGS}
+    for module in pkgutil.iter_modules(domain.__path__, f"{domain.__name__}."):
+        operation = getattr(import_module(module.name), "OPERATION", None)
+        if operation is not None:
+            found[operation.url] = operation
+    return found

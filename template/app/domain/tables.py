@@ -1,0 +1,205 @@
+"""Every table. Times are seconds since 1970, as in OpenAI's objects; ids carry their kind."""
+
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+NAMES = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s",
+    "pk": "pk_%(table_name)s",
+}
+SERIAL = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts only INTEGER keys by itself
+
+
+class Base(DeclarativeBase):
+    """The registry of tables."""
+
+    metadata = MetaData(naming_convention=NAMES)
+    type_annotation_map = {float: Double, dict[str, Any]: JSON, list[str]: JSON, bytes: LargeBinary}  # noqa: RUF012
+
+
+class CallerRow(Base):
+    """Somebody who calls the API, with the limits and features of all its keys."""
+
+    __tablename__ = "callers"
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    name: Mapped[str] = mapped_column(String(100), unique=True)
+    requests_per_minute: Mapped[int | None]
+    flags: Mapped[list[str]]
+    created_at: Mapped[float]
+
+
+class ApiKeyRow(Base):
+    """A key of a caller. The key itself is nowhere: `hash` is its SHA-256."""
+
+    __tablename__ = "api_keys"
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    caller_id: Mapped[str] = mapped_column(ForeignKey("callers.id"))
+    hash: Mapped[bytes]
+    created_at: Mapped[float]
+    revoked_at: Mapped[float | None]
+
+
+class UsageRow(Base):
+    """Tokens of a caller, summed by day and model."""
+
+    __tablename__ = "usage"
+
+    caller_id: Mapped[str] = mapped_column(ForeignKey("callers.id"), primary_key=True)
+    day: Mapped[str] = mapped_column(String(10), primary_key=True)
+    model: Mapped[str] = mapped_column(String(200), primary_key=True)
+    requests: Mapped[int] = mapped_column(BigInteger)
+    prompt_tokens: Mapped[int] = mapped_column(BigInteger)
+    completion_tokens: Mapped[int] = mapped_column(BigInteger)
+
+
+class FileRow(Base):
+    """An uploaded file, or what a batch put out: then its lines are the items of `batch_id`."""
+
+    __tablename__ = "files"
+    __table_args__ = (Index("ix_files_caller", "caller_id", "created_at", "id"),)
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    caller_id: Mapped[str] = mapped_column(ForeignKey("callers.id"))
+    filename: Mapped[str] = mapped_column(Text)
+    purpose: Mapped[str] = mapped_column(String(20))
+    bytes: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[float]
+    complete: Mapped[bool]
+    batch_id: Mapped[str | None] = mapped_column(String(40))
+
+
+class FileChunkRow(Base):
+    """A piece of an uploaded file, small enough to hold in memory."""
+
+    __tablename__ = "file_chunks"
+
+    file_id: Mapped[str] = mapped_column(
+        ForeignKey("files.id", ondelete="CASCADE"), primary_key=True
+    )
+    seq: Mapped[int] = mapped_column(primary_key=True)
+    data: Mapped[bytes]
+
+
+class BatchRow(Base):
+    """A batch. Its counters are kept in the same transaction as its items."""
+
+    __tablename__ = "batches"
+    __table_args__ = (
+        Index("ix_batches_caller", "caller_id", "created_at", "id"),
+        Index("ix_batches_open", "status", "expires_at"),
+    )
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    caller_id: Mapped[str] = mapped_column(ForeignKey("callers.id"))
+    endpoint: Mapped[str] = mapped_column(String(100))
+    input_file_id: Mapped[str] = mapped_column(String(40))
+    completion_window: Mapped[str] = mapped_column(String(10))
+    batch_metadata: Mapped[dict[str, Any] | None]
+    status: Mapped[str] = mapped_column(String(20))
+    errors: Mapped[list[dict[str, Any]] | None] = mapped_column(JSON)
+    total: Mapped[int] = mapped_column(default=0)
+    completed: Mapped[int] = mapped_column(default=0)
+    failed: Mapped[int] = mapped_column(default=0)
+    output_file_id: Mapped[str | None] = mapped_column(String(40))
+    error_file_id: Mapped[str | None] = mapped_column(String(40))
+    created_at: Mapped[float]
+    expires_at: Mapped[float]
+    in_progress_at: Mapped[float | None]
+    finalizing_at: Mapped[float | None]
+    completed_at: Mapped[float | None]
+    failed_at: Mapped[float | None]
+    expired_at: Mapped[float | None]
+    cancelling_at: Mapped[float | None]
+    cancelled_at: Mapped[float | None]
+
+
+class ItemRow(Base):
+    """One line of a batch, and what came of it.
+
+    `attempt` counts claims and fences off late writers: a result is recorded only for the attempt
+    that is written here. `errors` counts the item's own failures, `crashes` lost workers.
+    """
+
+    __tablename__ = "batch_items"
+    __table_args__ = (
+        UniqueConstraint("batch_id", "seq"),
+        Index(
+            "ix_batch_items_claim",
+            "batch_id",
+            "not_before",
+            "seq",
+            postgresql_where=text("status = 'pending'"),
+            sqlite_where=text("status = 'pending'"),
+        ),
+        Index(
+            "ix_batch_items_owner",
+            "owner",
+            postgresql_where=text("status = 'running'"),
+            sqlite_where=text("status = 'running'"),
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(SERIAL, primary_key=True)
+    batch_id: Mapped[str] = mapped_column(ForeignKey("batches.id", ondelete="CASCADE"))
+    seq: Mapped[int]
+    custom_id: Mapped[str] = mapped_column(Text)
+    status: Mapped[str] = mapped_column(String(20), default="pending")
+    body: Mapped[bytes]
+    status_code: Mapped[int | None]
+    response: Mapped[bytes | None]
+    error_code: Mapped[str | None] = mapped_column(String(100))
+    error_message: Mapped[str | None] = mapped_column(Text)
+    attempt: Mapped[int] = mapped_column(default=0)
+    errors: Mapped[int] = mapped_column(default=0)
+    crashes: Mapped[int] = mapped_column(default=0)
+    not_before: Mapped[float] = mapped_column(default=0.0)
+    owner: Mapped[str | None] = mapped_column(String(100))
+    finished_at: Mapped[float | None]
+
+
+class LeaseRow(Base):
+    """The sign of life of one drain of a batch: the only row that its heartbeat touches.
+
+    One row for all its items, because leases on items made PostgreSQL deadlock between heartbeats
+    and completions.
+    """
+
+    __tablename__ = "leases"
+
+    id: Mapped[str] = mapped_column(String(100), primary_key=True)
+    expires_at: Mapped[float]
+
+
+class DeliveryRow(Base):
+    """The duty to tell a worker of a batch, once per lane.
+
+    `generation` makes each hand-over a job of its own in Redis, and fences off an older drain.
+    """
+
+    __tablename__ = "deliveries"
+
+    batch_id: Mapped[str] = mapped_column(
+        ForeignKey("batches.id", ondelete="CASCADE"), primary_key=True
+    )
+    lane: Mapped[int] = mapped_column(primary_key=True)
+    generation: Mapped[int] = mapped_column(default=0)
+    heartbeat_at: Mapped[float] = mapped_column(default=0.0)

@@ -1,0 +1,60 @@
+"""Tokens by caller, day and model."""
+
+import time
+from dataclasses import dataclass
+
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
+
+from app.domain.tables import UsageRow
+from app.resources.models.interface import Usage
+
+# The same text for SQLite and PostgreSQL, whose SQLAlchemy constructs for it differ.
+ADD = text("""
+    INSERT INTO usage (caller_id, day, model, requests, prompt_tokens, completion_tokens)
+    VALUES (:caller_id, :day, :model, :requests, :prompt_tokens, :completion_tokens)
+    ON CONFLICT (caller_id, day, model) DO UPDATE SET
+        requests = usage.requests + excluded.requests,
+        prompt_tokens = usage.prompt_tokens + excluded.prompt_tokens,
+        completion_tokens = usage.completion_tokens + excluded.completion_tokens
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class DayUsage:
+    """What one model cost on one day (UTC)."""
+
+    day: str
+    model: str
+    requests: int
+    prompt_tokens: int
+    completion_tokens: int
+
+
+def add(session: Session, caller_id: str, model: str, usage: Usage, *, requests: int = 1) -> None:
+    """Add to today's sum."""
+    session.execute(
+        ADD,
+        {
+            "caller_id": caller_id,
+            "day": time.strftime("%Y-%m-%d", time.gmtime()),
+            "model": model,
+            "requests": requests,
+            "prompt_tokens": usage.prompt_tokens,
+            "completion_tokens": usage.completion_tokens,
+        },
+    )
+
+
+def by_day(session: Session, caller_id: str, *, days: int) -> list[DayUsage]:
+    """Return the caller's sums of the last `days` days that have any, newest first."""
+    since = time.strftime("%Y-%m-%d", time.gmtime(time.time() - days * 86_400))
+    rows = session.scalars(
+        select(UsageRow)
+        .where(UsageRow.caller_id == caller_id, UsageRow.day > since)
+        .order_by(UsageRow.day.desc(), UsageRow.model)
+    )
+    return [
+        DayUsage(row.day, row.model, row.requests, row.prompt_tokens, row.completion_tokens)
+        for row in rows
+    ]

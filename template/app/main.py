@@ -1,0 +1,46 @@
+"""The API process. Importing this starts nothing: `create_app` builds, the lifespan opens."""
+
+import pkgutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib import import_module
+from typing import TypedDict
+
+from fastapi import FastAPI
+
+from app import api
+from app.api.errors import add_error_handlers
+from app.api.requests import Requests
+from app.resources.lifespan import Resources, open_resources
+from app.settings import Settings, load_settings
+from app.telemetry import configure_logging
+
+
+class State(TypedDict):
+    """What the lifespan hands to every request."""
+
+    resources: Resources
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """Return the app with every router of `app.api`. Raise `Misconfigured` for bad settings."""
+    configured = settings or load_settings()
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[State]:
+        configure_logging(configured.log_level, as_json=configured.production)
+        async with open_resources(configured) as resources:
+            yield State(resources=resources)
+
+    app = FastAPI(
+        title=configured.service_name,
+        description=configured.service_description,
+        lifespan=lifespan,
+        max_body_size=configured.max_body_bytes,
+    )
+    app.add_middleware(Requests)
+    add_error_handlers(app)
+    for module in pkgutil.iter_modules(api.__path__, f"{api.__name__}."):
+        if router := getattr(import_module(module.name), "router", None):
+            app.include_router(router)
+    return app

@@ -1,0 +1,108 @@
+"""Opens every resource in order, closes them in reverse. The same for API and worker."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+from aiohttp import ClientSession
+from redis.asyncio import Redis
+
+from app.resources.background import Background, open_background
+from app.resources.cache import Cache
+from app.resources.database import Database, open_database
+from app.resources.http import open_http
+from app.resources.models.interface import Model
+from app.resources.models.providers import open_model
+from app.resources.offload import Offload
+from app.resources.queue import Queue
+from app.resources.rates import Rates
+from app.resources.redis import open_redis
+from app.resources.tokenizer import Tokenizer, open_tokenizer
+from app.settings import Settings
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+
+class OpenError(Exception):
+    """A resource could not be opened; the message names it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What one process shares between all its requests or jobs. Frozen: nobody's data fits in."""
+
+    settings: Settings
+    offload: Offload
+    cache: Cache[str, object]
+    database: Database
+    redis: Redis
+    queue: Queue
+    rates: Rates
+    http: ClientSession
+    tokenizer: Tokenizer
+    model: Model
+    background: Background
+
+
+@asynccontextmanager
+async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
+    """Yield all resources. Raise `OpenError` when one fails, after closing those before it.
+
+    The background tasks come last, so that they end while everything they use is still open.
+    """
+    async with AsyncExitStack() as stack:
+        offload = Offload(settings.offload_threads, settings.offload_processes)
+        opening = Opening(stack, settings)
+        database = await opening.enter("database", open_database(settings))
+        redis = await opening.enter("redis", open_redis(settings))
+        http = await opening.enter("http", open_http(settings))
+        tokenizer = await opening.enter("tokenizer", open_tokenizer(offload))
+        model = await opening.enter("model", open_model(settings, http, tokenizer))
+        background = await opening.enter(
+            "background", open_background(settings.background_tasks, settings.close_timeout / 2)
+        )
+        yield Resources(
+            settings=settings,
+            offload=offload,
+            cache=Cache(settings.cache_entries, settings.key_cache_seconds),
+            database=database,
+            redis=redis,
+            queue=Queue(redis, settings.service_slug),
+            rates=Rates(redis, settings.service_slug),
+            http=http,
+            tokenizer=tokenizer,
+            model=model,
+            background=background,
+        )
+
+
+class Opening:
+    """Enters resources on a stack, each with a time limit for its opening and its closing."""
+
+    def __init__(self, stack: AsyncExitStack, settings: Settings) -> None:
+        self._stack = stack
+        self._open_timeout = settings.open_timeout
+        self._close_timeout = settings.close_timeout
+
+    async def enter(self, name: str, resource: AbstractAsyncContextManager[T]) -> T:
+        """Return the opened resource; raise `OpenError` when it fails or takes too long."""
+        try:
+            async with asyncio.timeout(self._open_timeout):
+                opened = await resource.__aenter__()
+        except TimeoutError as error:
+            raise OpenError(f"{name} did not open within {self._open_timeout:g} s") from error
+        except Exception as error:
+            raise OpenError(f"{name} could not be opened: {error}") from error
+        self._stack.push_async_callback(self._close, name, resource)
+        return opened
+
+    async def _close(self, name: str, resource: AbstractAsyncContextManager[T]) -> None:
+        try:
+            async with asyncio.timeout(self._close_timeout):
+                await resource.__aexit__(None, None, None)
+        except Exception:
+            log.exception("%s did not close well; the others are closed all the same", name)

@@ -1,0 +1,49 @@
+"""How often each caller may ask, counted in Redis for all processes together."""
+
+import logging
+from dataclasses import dataclass
+
+from limits import RateLimitItemPerMinute
+from limits.aio.storage import RedisStorage
+from limits.aio.strategies import SlidingWindowCounterRateLimiter
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """What is left of a caller's minute, which is whole again at `reset` (since 1970)."""
+
+    allowed: bool
+    limit: int
+    remaining: int
+    reset: float
+
+
+class Rates:
+    """Counts calls in a sliding minute."""
+
+    def __init__(self, redis: Redis, service_slug: str) -> None:
+        storage = RedisStorage(
+            "async+redis://",
+            implementation="redispy",
+            key_prefix=f"{service_slug}:rate",
+            connection_pool=redis.connection_pool,  # type: ignore[arg-type]  # typed for scalars only
+        )
+        self._limiter = SlidingWindowCounterRateLimiter(storage)
+
+    async def hit(self, caller_id: str, limit: int) -> Rate | None:
+        """Count one call and return what is left, or None while Redis is away.
+
+        Then every call is let through: a wiped counter must not stop the service.
+        """
+        per_minute = RateLimitItemPerMinute(limit)
+        try:
+            allowed = await self._limiter.hit(per_minute, caller_id)
+            window = await self._limiter.get_window_stats(per_minute, caller_id)
+        except (RedisError, OSError) as error:
+            log.warning("calls are not counted: %s", error)
+            return None
+        return Rate(allowed, limit, window.remaining, window.reset_time)
