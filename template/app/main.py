@@ -9,11 +9,15 @@ from typing import TypedDict
 from fastapi import FastAPI
 
 from app import api
+from app.api.body_limit import BodyLimit
 from app.api.errors import add_error_handlers
 from app.api.requests import Requests
 from app.resources.lifespan import Resources, open_resources
 from app.settings import Settings, load_settings
 from app.telemetry import configure_logging
+
+MULTIPART_BYTES = 64 * 1024
+"""Room for what a form puts around an uploaded file."""
 
 
 class State(TypedDict):
@@ -36,7 +40,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         title=configured.service_name,
         description=configured.service_description,
         lifespan=lifespan,
-        max_body_size=configured.max_body_bytes,
+    )
+    app.add_middleware(
+        BodyLimit,
+        limit=configured.max_body_bytes,
+        limits={"/v1/files": configured.max_file_bytes + MULTIPART_BYTES},
     )
     app.add_middleware(Requests)
     add_error_handlers(app)

@@ -1,0 +1,67 @@
+"""Batches: hand over to zone 3, follow, cancel. No item ever runs here."""
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends, Query
+from pydantic import BaseModel, Field
+
+from app.dependencies.body import describe, json_body
+from app.dependencies.database import CallersRows
+from app.dependencies.resources import Shared
+from app.domain import batches
+from app.domain.batches import BatchObject
+from app.domain.pages import Page, PageQuery
+from app.resources.queue import JobName
+
+router = APIRouter(prefix="/v1/batches", tags=["batches"])
+
+
+class NewBatch(BaseModel):
+    """Body of `POST /v1/batches`."""
+
+    endpoint: str
+    input_file_id: str
+    completion_window: Literal["24h"]
+    metadata: (
+        dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=512)]] | None
+    ) = Field(default=None, max_length=16)
+
+
+NewBatchBody = Annotated[NewBatch, Depends(json_body(NewBatch))]
+
+
+@router.post("", openapi_extra=describe(NewBatch))
+async def create_batch(new: NewBatchBody, rows: CallersRows, shared: Shared) -> BatchObject:
+    """Record a batch, then wake a worker up. In this order: only what is committed is handed over.
+
+    A wake-up that gets lost costs time, not the batch: the workers' sweep finds it.
+    """
+    batch = await rows.write(
+        batches.create,
+        endpoint=new.endpoint,
+        input_file_id=new.input_file_id,
+        completion_window=new.completion_window,
+        metadata=new.metadata,
+    )
+    await shared.queue.wake(JobName.RUN_BATCH, batch.id, 0, 0)
+    return batch
+
+
+@router.get("")
+async def list_batches(
+    rows: CallersRows, query: Annotated[PageQuery, Query()]
+) -> Page[BatchObject]:
+    """List the caller's batches."""
+    return await rows.read(batches.page, query)
+
+
+@router.get("/{batch_id}")
+async def get_batch(batch_id: str, rows: CallersRows) -> BatchObject:
+    """Tell how far a batch is."""
+    return await rows.read(batches.get, batch_id)
+
+
+@router.post("/{batch_id}/cancel")
+async def cancel_batch(batch_id: str, rows: CallersRows) -> BatchObject:
+    """Stop a batch: what is done stays, what is in flight is dropped, the rest is cut off."""
+    return await rows.write(batches.cancel, batch_id)

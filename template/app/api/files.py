@@ -1,0 +1,114 @@
+"""Files: upload, list, read, delete. In pieces, so that no file is ever whole in memory."""
+
+import logging
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import StreamingResponse
+from starlette.datastructures import FormData, UploadFile
+
+from app.dependencies.caller import CurrentCaller
+from app.dependencies.database import CallerDatabase, CallersRows
+from app.dependencies.resources import Shared
+from app.domain import files
+from app.domain.files import PART_BYTES, FileDeleted, FileObject
+from app.domain.pages import Page, PageQuery
+from app.errors import InvalidRequest, TooLarge
+
+log = logging.getLogger(__name__)
+router = APIRouter(prefix="/v1/files", tags=["files"])
+
+FORM: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file", "purpose"],
+                    "properties": {
+                        "file": {"type": "string", "format": "binary"},
+                        "purpose": {"type": "string", "enum": ["batch"]},
+                    },
+                }
+            }
+        },
+    }
+}
+
+
+class FileQuery(PageQuery):
+    """Which files."""
+
+    purpose: str | None = None
+
+
+async def form(request: Request, _caller: CurrentCaller) -> AsyncIterator[FormData]:
+    """Give the form, read only after the caller is known; its temporary file ends with it."""
+    async with request.form(max_files=1, max_fields=10) as fields:
+        yield fields
+
+
+@router.post("", openapi_extra=FORM)
+async def upload(
+    form: Annotated[FormData, Depends(form)], rows: CallersRows, shared: Shared
+) -> FileObject:
+    """Store a file for a batch."""
+    file, purpose = form.get("file"), form.get("purpose")
+    if not isinstance(file, UploadFile):
+        raise InvalidRequest("Send the file as the form field `file`.", param="file")
+    if purpose != "batch":
+        raise InvalidRequest("The purpose must be `batch`.", param="purpose")
+    if (file.size or 0) > shared.settings.max_file_bytes:
+        raise TooLarge(f"A file may have {shared.settings.max_file_bytes} bytes.", param="file")
+    return await _store(rows, file)
+
+
+@router.get("")
+async def list_files(rows: CallersRows, query: Annotated[FileQuery, Query()]) -> Page[FileObject]:
+    """List the caller's files."""
+    return await rows.read(files.page, query, purpose=query.purpose)
+
+
+@router.get("/{file_id}")
+async def get_file(file_id: str, rows: CallersRows) -> FileObject:
+    """Describe a file."""
+    return await rows.read(files.get, file_id)
+
+
+@router.get("/{file_id}/content", response_class=StreamingResponse)
+async def read_file(file_id: str, rows: CallersRows) -> StreamingResponse:
+    """Give what is in a file."""
+    file = await rows.read(files.get, file_id)
+    headers = {"content-length": str(file.bytes)}
+    return StreamingResponse(
+        _parts(rows, file_id), media_type="application/octet-stream", headers=headers
+    )
+
+
+@router.delete("/{file_id}")
+async def delete_file(file_id: str, rows: CallersRows) -> FileDeleted:
+    """Delete a file that no open batch reads."""
+    return await rows.write(files.remove, file_id)
+
+
+async def _store(rows: CallerDatabase, file: UploadFile) -> FileObject:
+    file_id = await rows.write(files.begin, filename=file.filename or "upload", purpose="batch")
+    try:
+        seq = 0
+        while data := await file.read(PART_BYTES):
+            await rows.write(files.append, file_id, seq, data)
+            seq += 1
+        return await rows.write(files.finish, file_id)
+    except BaseException:
+        await rows.write(files.abandon, file_id)
+        raise
+
+
+async def _parts(rows: CallerDatabase, file_id: str) -> AsyncIterator[bytes]:
+    position: int | None = 0
+    while position is not None:
+        part = await rows.read(files.part, file_id, position)
+        yield part.data
+        position = part.position

@@ -1,0 +1,185 @@
+"""Batches as their callers see them: create, follow, cancel."""
+
+import time
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import BaseModel
+from sqlalchemy.orm import Session
+
+from app.domain import files
+from app.domain.clock import now
+from app.domain.ids import new_id
+from app.domain.operations import operations
+from app.domain.pages import Page, PageQuery, rows_of_page
+from app.domain.tables import BatchRow, DeliveryRow
+from app.errors import Conflict, InvalidRequest, NotFound
+
+WINDOW_SECONDS = {"24h": 86_400.0}
+FINAL = ("failed", "completed", "expired", "cancelled")
+
+
+class RequestCounts(BaseModel):
+    """How far a batch is."""
+
+    total: int
+    completed: int
+    failed: int
+
+
+class LineError(BaseModel):
+    """What is wrong with a line of the input, counted from 1."""
+
+    code: str
+    message: str
+    line: int | None
+    param: str | None = None
+
+
+class LineErrors(BaseModel):
+    """OpenAI's list of line errors."""
+
+    object: Literal["list"] = "list"
+    data: list[LineError]
+
+
+class BatchObject(BaseModel):
+    """OpenAI's batch object."""
+
+    id: str
+    object: Literal["batch"] = "batch"
+    endpoint: str
+    errors: LineErrors | None
+    input_file_id: str
+    completion_window: str
+    status: str
+    output_file_id: str | None
+    error_file_id: str | None
+    created_at: int
+    in_progress_at: int | None
+    expires_at: int
+    finalizing_at: int | None
+    completed_at: int | None
+    failed_at: int | None
+    expired_at: int | None
+    cancelling_at: int | None
+    cancelled_at: int | None
+    request_counts: RequestCounts
+    metadata: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a worker needs to know of a batch."""
+
+    caller_id: str
+    endpoint: str
+    input_file_id: str
+    status: str
+
+
+def work(session: Session, batch_id: str) -> Work:
+    """Return what a worker needs to know of a batch, whoever's it is."""
+    batch = session.get_one(BatchRow, batch_id)
+    return Work(batch.caller_id, batch.endpoint, batch.input_file_id, batch.status)
+
+
+def create(
+    session: Session,
+    caller_id: str,
+    *,
+    endpoint: str,
+    input_file_id: str,
+    completion_window: str,
+    metadata: dict[str, str] | None,
+) -> BatchObject:
+    """Record a new batch and the duty to tell a worker of it: from here on nothing is lost.
+
+    Raise `InvalidRequest` for an endpoint that takes no batches or a file of another purpose,
+    `NotFound` for a file that is not the caller's.
+    """
+    _check(session, caller_id, endpoint, input_file_id)
+    created = time.time()
+    batch = BatchRow(
+        id=new_id("batch"),
+        caller_id=caller_id,
+        endpoint=endpoint,
+        input_file_id=input_file_id,
+        completion_window=completion_window,
+        batch_metadata=metadata,
+        status="validating",
+        total=0,
+        completed=0,
+        failed=0,
+        created_at=created,
+        expires_at=created + WINDOW_SECONDS[completion_window],
+    )
+    session.add(batch)
+    session.flush()
+    session.add(DeliveryRow(batch_id=batch.id, lane=0, generation=0, heartbeat_at=now()))
+    return _object(batch)
+
+
+def get(session: Session, caller_id: str, batch_id: str) -> BatchObject:
+    """Return a batch; raise `NotFound` where this caller has none of that id."""
+    return _object(_row(session, caller_id, batch_id))
+
+
+def page(session: Session, caller_id: str, query: PageQuery) -> Page[BatchObject]:
+    """Return one page of the caller's batches."""
+    rows, has_more = rows_of_page(session, BatchRow, query, BatchRow.caller_id == caller_id)
+    data = [_object(row) for row in rows]
+    first, last = (data[0].id, data[-1].id) if data else (None, None)
+    return Page(data=data, first_id=first, last_id=last, has_more=has_more)
+
+
+def cancel(session: Session, caller_id: str, batch_id: str) -> BatchObject:
+    """Ask for the end of a batch: a worker cuts its open items off and settles it.
+
+    Cancelling twice changes nothing. Raise `Conflict` for a batch that has ended already.
+    """
+    batch = _row(session, caller_id, batch_id, for_update=True)
+    if batch.status in FINAL and batch.status != "cancelled":
+        raise Conflict(f"The batch is {batch.status} already.")
+    if batch.status in ("validating", "in_progress"):
+        batch.status = "cancelling"
+        batch.cancelling_at = time.time()
+    return _object(batch)
+
+
+def _check(session: Session, caller_id: str, endpoint: str, input_file_id: str) -> None:
+    if endpoint not in operations():
+        known = ", ".join(sorted(operations()))
+        raise InvalidRequest(f"Batches are for one of {known}.", param="endpoint")
+    if files.get(session, caller_id, input_file_id).purpose != "batch":
+        raise InvalidRequest("Upload the input with the purpose `batch`.", param="input_file_id")
+
+
+def _row(session: Session, caller_id: str, batch_id: str, *, for_update: bool = False) -> BatchRow:
+    batch = session.get(BatchRow, batch_id, with_for_update=for_update)
+    if batch is None or batch.caller_id != caller_id:
+        raise NotFound(f"There is no batch {batch_id}.", param="batch_id")
+    return batch
+
+
+def _object(batch: BatchRow) -> BatchObject:
+    errors = [LineError(**error) for error in batch.errors or []]
+    counts = RequestCounts(total=batch.total, completed=batch.completed, failed=batch.failed)
+    times = {
+        name: int(moment) if (moment := getattr(batch, name)) is not None else None
+        for name in BatchObject.model_fields
+        if name.endswith("_at")
+    }
+    return BatchObject(
+        id=batch.id,
+        endpoint=batch.endpoint,
+        errors=LineErrors(data=errors) if errors else None,
+        input_file_id=batch.input_file_id,
+        completion_window=batch.completion_window,
+        status=batch.status,
+        output_file_id=batch.output_file_id,
+        error_file_id=batch.error_file_id,
+        request_counts=counts,
+        metadata=batch.batch_metadata,
+        **times,
+    )

@@ -1,0 +1,163 @@
+"""From the lines of an uploaded file to the items of a batch."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+import msgspec
+from pydantic import ValidationError
+from sqlalchemy import delete, insert
+from sqlalchemy.orm import Session
+
+from app.domain import leases
+from app.domain.batches import LineError
+from app.domain.clock import now
+from app.domain.leases import Hold
+from app.domain.operations import operations
+from app.domain.tables import BatchRow, DeliveryRow, ItemRow
+
+MOST_ERRORS = 100
+"""Line errors that are reported: who sees a hundred needs no more to find the cause."""
+
+MOST_ID = 512
+
+
+class Line(msgspec.Struct):
+    """One line of a batch file; the body is kept as it was written."""
+
+    custom_id: str
+    method: str
+    url: str
+    body: msgspec.Raw
+
+
+@dataclass(frozen=True, slots=True)
+class NewItem:
+    """A line that can be run."""
+
+    seq: int
+    custom_id: str
+    body: bytes
+
+
+class BadLineError(Exception):
+    """A line that cannot be run."""
+
+    def __init__(self, code: str, message: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.param = param
+
+
+@dataclass(slots=True)
+class Intake:
+    """Checks lines one after the other; what is wrong gathers in `errors`."""
+
+    endpoint: str
+    most_lines: int
+    lines: int = 0
+    errors: list[LineError] = field(default_factory=list)
+    _seen: set[str] = field(default_factory=set)
+
+    def read(self, lines: Iterable[bytes]) -> list[NewItem]:
+        """Return the good ones of the next lines. Empty lines do not count."""
+        return list(self._items(line for line in lines if line.strip()))
+
+    def end(self) -> None:
+        """Note what only the whole file shows."""
+        if self.lines == 0:
+            self._note(BadLineError("empty_file", "The file has no lines."), None)
+        if self.lines > self.most_lines:
+            message = f"The file has more than the {self.most_lines} lines that a batch may have."
+            self._note(BadLineError("too_many_lines", message), None)
+
+    def _items(self, lines: Iterator[bytes]) -> Iterator[NewItem]:
+        for text in lines:
+            self.lines += 1
+            if self.lines > self.most_lines:
+                return
+            try:
+                yield self._item(text)
+            except BadLineError as error:
+                self._note(error, self.lines)
+
+    def _item(self, text: bytes) -> NewItem:
+        line = _parse(text, self.endpoint)
+        if line.custom_id in self._seen:
+            message = f"The custom_id {line.custom_id} stands in an earlier line."
+            raise BadLineError("duplicate_custom_id", message, "custom_id")
+        self._seen.add(line.custom_id)
+        return NewItem(self.lines - 1, line.custom_id, bytes(line.body))
+
+    def _note(self, error: BadLineError, line: int | None) -> None:
+        if len(self.errors) < MOST_ERRORS:
+            self.errors.append(
+                LineError(code=error.code, message=str(error), line=line, param=error.param)
+            )
+
+
+def _parse(text: bytes, endpoint: str) -> Line:
+    try:
+        line = msgspec.json.decode(text, type=Line)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        message = f"The line is not {{custom_id, method, url, body}} in JSON: {error}."
+        raise BadLineError("invalid_json_line", message) from error
+    if line.method != "POST":
+        raise BadLineError("invalid_method", "The method must be POST.", "method")
+    if line.url != endpoint:
+        message = f"The url must be the batch's endpoint, {endpoint}."
+        raise BadLineError("mismatched_url", message, "url")
+    if not 1 <= len(line.custom_id) <= MOST_ID or "\0" in line.custom_id:
+        message = f"The custom_id must have 1 to {MOST_ID} characters, none of them NUL."
+        raise BadLineError("invalid_custom_id", message, "custom_id")
+    _check_body(endpoint, bytes(line.body))
+    return line
+
+
+def _check_body(endpoint: str, body: bytes) -> None:
+    try:
+        request = operations()[endpoint].body.model_validate_json(body)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        param = ".".join(["body", *map(str, first["loc"])])
+        raise BadLineError("invalid_request", f"{first['msg']}.", param) from error
+    if getattr(request, "stream", False):
+        raise BadLineError("invalid_request", "A batch cannot stream.", "body.stream")
+
+
+def restart(session: Session, hold: Hold) -> None:
+    """Forget the items of an intake that did not come to its end."""
+    leases.require(session, hold)
+    session.execute(delete(ItemRow).where(ItemRow.batch_id == hold.batch_id))
+
+
+def add(session: Session, hold: Hold, items: list[NewItem]) -> None:
+    """Add items, which nobody claims before `accept`."""
+    leases.require(session, hold)
+    rows = [
+        {"batch_id": hold.batch_id, "seq": i.seq, "custom_id": i.custom_id, "body": i.body}
+        for i in items
+    ]
+    if rows:
+        session.execute(insert(ItemRow), rows)
+
+
+def accept(session: Session, hold: Hold, total: int, lanes: int) -> None:
+    """Open the batch for work on `lanes` lanes, unless it was cancelled meanwhile."""
+    leases.require(session, hold)
+    batch = session.get_one(BatchRow, hold.batch_id, with_for_update=True)
+    batch.total = total
+    if batch.status != "validating":
+        return
+    batch.status = "in_progress"
+    batch.in_progress_at = now()
+    for lane in range(1, lanes):
+        session.add(DeliveryRow(batch_id=batch.id, lane=lane, generation=0, heartbeat_at=now()))
+
+
+def reject(session: Session, hold: Hold, errors: list[LineError]) -> None:
+    """End the batch as failed: nothing of it runs."""
+    restart(session, hold)
+    batch = session.get_one(BatchRow, hold.batch_id, with_for_update=True)
+    batch.status = "failed"
+    batch.errors = [error.model_dump() for error in errors]
+    batch.failed_at = now()

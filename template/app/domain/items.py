@@ -1,0 +1,147 @@
+"""The items of a batch: claimed, run, recorded once.
+
+All statements that touch several items lock them in the order of their ids: bulk updates in
+another order made PostgreSQL find deadlocks.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from sqlalchemy import CursorResult, Select, select, update
+from sqlalchemy.orm import Session
+
+from app.domain import usage
+from app.domain.clock import now
+from app.domain.leases import Hold
+from app.domain.tables import BatchRow, ItemRow
+from app.resources.models.interface import Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """An item that this drain has to run. `errors` is how often it has failed before."""
+
+    id: int
+    body: bytes
+    attempt: int
+    errors: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of one attempt at an item."""
+
+    item_id: int
+    attempt: int
+    status: Literal["succeeded", "failed", "pending"]
+    response: bytes | None = None
+    usage: Usage | None = None
+    model: str = ""
+    error_code: str | None = None
+    error_message: str | None = None
+    delay: float = 0.0
+    """Seconds before the next attempt, where `status` is `pending`."""
+
+
+def claim(session: Session, hold: Hold, limit: int) -> list[Claimed]:
+    """Take up to `limit` items of an open batch that nobody works on, in input order."""
+    open_batch = select(BatchRow.id).where(
+        BatchRow.id == hold.batch_id, BatchRow.status == "in_progress"
+    )
+    free = (
+        select(ItemRow.id)
+        .where(
+            ItemRow.batch_id.in_(open_batch),
+            ItemRow.status == "pending",
+            ItemRow.not_before <= now(),
+        )
+        .order_by(ItemRow.not_before, ItemRow.seq)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    claimed = session.execute(
+        update(ItemRow)
+        .where(ItemRow.id.in_(free))
+        .values(status="running", attempt=ItemRow.attempt + 1, owner=hold.owner)
+        .returning(ItemRow.id, ItemRow.body, ItemRow.attempt, ItemRow.errors)
+        .execution_options(synchronize_session=False)
+    )
+    return sorted((Claimed(*row) for row in claimed), key=lambda item: item.id)
+
+
+def record(session: Session, hold: Hold, caller_id: str, outcomes: Sequence[Outcome]) -> int:
+    """Write outcomes, the batch's counters and the caller's usage; return how many were accepted.
+
+    One is refused where the item has ended, or was handed to another attempt meanwhile.
+    """
+    accepted = [
+        outcome
+        for outcome in sorted(outcomes, key=lambda outcome: outcome.item_id)
+        if _write(session, hold, outcome)
+    ]
+    ended = Counter(outcome.status for outcome in accepted)
+    _count(session, hold.batch_id, ended["succeeded"], ended["failed"])
+    _add_usage(session, caller_id, accepted)
+    return len(accepted)
+
+
+def give_back(session: Session, hold: Hold) -> None:
+    """Return the unfinished items of a drain that stops, at no cost to them."""
+    held = _running().where(ItemRow.owner == hold.owner)
+    session.execute(
+        update(ItemRow)
+        .where(ItemRow.id.in_(held.with_for_update()))
+        .values(status="pending", owner=None)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _running() -> Select[int]:
+    return select(ItemRow.id).where(ItemRow.status == "running").order_by(ItemRow.id)
+
+
+def _write(session: Session, hold: Hold, outcome: Outcome) -> bool:
+    again = outcome.status == "pending"
+    result = session.execute(
+        update(ItemRow)
+        .where(
+            ItemRow.id == outcome.item_id,
+            ItemRow.attempt == outcome.attempt,
+            ItemRow.owner == hold.owner,
+            ItemRow.status == "running",
+        )
+        .values(
+            status=outcome.status,
+            owner=None,
+            response=outcome.response,
+            error_code=outcome.error_code,
+            error_message=outcome.error_message,
+            errors=ItemRow.errors + (outcome.status != "succeeded"),
+            not_before=now() + outcome.delay if again else ItemRow.not_before,
+            finished_at=None if again else now(),
+        )
+        .execution_options(synchronize_session=False)
+    )
+    assert isinstance(result, CursorResult)  # noqa: S101 -- what an UPDATE gives
+    return result.rowcount == 1
+
+
+def _count(session: Session, batch_id: str, completed: int, failed: int) -> None:
+    if completed or failed:
+        session.execute(
+            update(BatchRow)
+            .where(BatchRow.id == batch_id)
+            .values(completed=BatchRow.completed + completed, failed=BatchRow.failed + failed)
+            .execution_options(synchronize_session=False)
+        )
+
+
+def _add_usage(session: Session, caller_id: str, outcomes: Sequence[Outcome]) -> None:
+    for model in sorted({outcome.model for outcome in outcomes if outcome.usage}):
+        used = [outcome.usage for outcome in outcomes if outcome.usage and outcome.model == model]
+        tokens = Usage(
+            sum(each.prompt_tokens for each in used), sum(each.completion_tokens for each in used)
+        )
+        usage.add(session, caller_id, model, tokens, requests=len(used))

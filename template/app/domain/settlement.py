@@ -1,0 +1,73 @@
+"""How a batch ends: open items are cut off, files are made, a final status is set."""
+
+from sqlalchemy import delete, exists, select, update
+from sqlalchemy.orm import Session
+
+from app.domain import results
+from app.domain.clock import now
+from app.domain.ids import new_id
+from app.domain.tables import BatchRow, FileRow, ItemRow
+
+OPEN_ITEM = ("pending", "running")
+
+
+def cut_off(session: Session, batch_id: str) -> None:
+    """End the items that wait, where the batch was cancelled or has expired."""
+    batch = session.get_one(BatchRow, batch_id)
+    if batch.status not in ("cancelling", "finalizing"):
+        return
+    if batch.in_progress_at is None:
+        session.execute(delete(ItemRow).where(ItemRow.batch_id == batch_id))  # half taken in
+    status = "expired" if batch.expired_at else "cancelled"
+    waiting = select(ItemRow.id).where(ItemRow.batch_id == batch_id, ItemRow.status == "pending")
+    session.execute(
+        update(ItemRow)
+        .where(ItemRow.id.in_(waiting.order_by(ItemRow.id).with_for_update()))
+        .values(status=status, finished_at=now())
+        .execution_options(synchronize_session=False)
+    )
+
+
+def begin(session: Session, batch_id: str) -> bool:
+    """Return whether no item is open any more; then the batch is `finalizing`."""
+    batch = session.get_one(BatchRow, batch_id, with_for_update=True)
+    if batch.status not in ("in_progress", "cancelling", "finalizing"):
+        return False
+    unfinished = exists().where(ItemRow.batch_id == batch_id, ItemRow.status.in_(OPEN_ITEM))
+    if session.scalar(select(unfinished)):
+        return False
+    batch.status = "finalizing"
+    batch.finalizing_at = batch.finalizing_at or now()
+    return True
+
+
+def finish(session: Session, batch_id: str, output_bytes: int, error_bytes: int) -> None:
+    """Show the files and set the final status; a second time changes nothing."""
+    batch = session.get_one(BatchRow, batch_id, with_for_update=True)
+    if batch.status != "finalizing":
+        return
+    batch.output_file_id = _file(session, batch, results.OUTPUT, output_bytes)
+    batch.error_file_id = _file(session, batch, results.ERRORS, error_bytes)
+    if batch.expired_at:
+        batch.status = "expired"
+    elif batch.cancelling_at:
+        batch.status, batch.cancelled_at = "cancelled", now()
+    else:
+        batch.status, batch.completed_at = "completed", now()
+
+
+def _file(session: Session, batch: BatchRow, purpose: str, size: int) -> str | None:
+    if size == 0:
+        return None
+    file = FileRow(
+        id=new_id("file"),
+        caller_id=batch.caller_id,
+        filename=f"{batch.id}_{purpose.removeprefix('batch_')}.jsonl",
+        purpose=purpose,
+        bytes=size,
+        created_at=now(),
+        complete=True,
+        batch_id=batch.id,
+    )
+    session.add(file)
+    return file.id

@@ -1,0 +1,161 @@
+"""Works a batch off: checks its lines, runs its items some at a time, settles it.
+
+All that counts is in SQL. This process may die at any line: what it held is another's after one
+lease, and at most the items in flight are run again.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from app.domain import batches, files, intake, items, leases, results, settlement
+from app.domain.batches import Work
+from app.domain.ids import new_id
+from app.domain.intake import Intake
+from app.domain.leases import Hold, LostHoldError
+from app.jobs.attempts import attempt
+from app.jobs.recorder import Recorder
+from app.resources.lifespan import Resources
+from app.resources.queue import JobName
+
+log = logging.getLogger(__name__)
+
+
+async def run_batch(
+    resources: Resources, stopping: asyncio.Event, batch_id: str, lane: int, generation: int
+) -> None:
+    """Work on one lane of a batch until nothing is left for it, or `stopping` is set."""
+    database = resources.database
+    hold = Hold(batch_id, lane, generation, owner=new_id("lease"))
+    if not await database.write(leases.take, hold, resources.settings.lease_seconds):
+        log.info("lane %s of %s belongs to a later hand-over", lane, batch_id)
+        return
+    try:
+        drain = Drain(resources, stopping, hold, await database.read(batches.work, batch_id))
+        await drain.run()
+        await database.write(items.give_back, hold)
+        if not stopping.is_set():
+            await settle(resources, batch_id)
+    except LostHoldError as error:
+        log.warning("%s", error)
+    finally:
+        await database.write(items.give_back, hold)
+        await database.write(leases.release, hold)
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """One lane's work on a batch."""
+
+    resources: Resources
+    stopping: asyncio.Event
+    hold: Hold
+    work: Work
+
+    async def run(self) -> None:
+        """Work until nothing is left, the lease is lost or the batch was cancelled or expired."""
+        working = asyncio.create_task(self._work())
+        holding = asyncio.create_task(self._keep_alive())
+        try:
+            await asyncio.wait({working, holding}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            held = not holding.done()
+            holding.cancel()
+            working.cancel()
+            await asyncio.gather(working, holding, return_exceptions=True)
+        if held:
+            working.result()
+
+    async def _keep_alive(self) -> None:
+        """Renew the lease three times in its life; return when there is nothing to hold any more.
+
+        An error is not the end of the lease: the next beat may come in time.
+        """
+        seconds = self.resources.settings.lease_seconds
+        status: str | None = self.work.status
+        while status in ("validating", "in_progress"):
+            await asyncio.sleep(seconds / 3)
+            try:
+                status = await self.resources.database.write(leases.renew, self.hold, seconds)
+            except Exception:
+                log.exception("the lease on %s was not renewed", self.hold.batch_id)
+
+    async def _work(self) -> None:
+        if self.work.status == "validating":
+            await self._take_in()
+        async with Recorder(self.resources.database, self.hold, self.work.caller_id) as recorder:
+            await self._run_items(recorder)
+
+    async def _take_in(self) -> None:
+        settings, write = self.resources.settings, self.resources.database.write
+        checked = Intake(self.work.endpoint, settings.max_batch_lines)
+        await write(intake.restart, self.hold)
+        async for lines in self._lines():
+            new_items = await self.resources.offload.in_thread(checked.read, lines)
+            await write(intake.add, self.hold, new_items)
+        checked.end()
+        if checked.errors:
+            await write(intake.reject, self.hold, checked.errors)
+            return
+        await write(intake.accept, self.hold, checked.lines, settings.batch_lanes)
+        for lane in range(1, settings.batch_lanes):
+            await self.resources.queue.wake(JobName.RUN_BATCH, self.hold.batch_id, lane, 0)
+
+    async def _lines(self) -> AsyncIterator[list[bytes]]:
+        position: int | None = 0
+        rest = b""
+        while position is not None:
+            part = await self.resources.database.read(
+                files.part, self.work.caller_id, self.work.input_file_id, position
+            )
+            *lines, rest = (rest + part.data).split(b"\n")
+            yield lines
+            position = part.position
+        yield [rest]
+
+    async def _run_items(self, recorder: Recorder) -> None:
+        chunk = self.resources.settings.batch_chunk
+        running: set[asyncio.Task[None]] = set()
+        try:
+            while True:
+                # Claimed in quarters of the window, since each claim is a transaction.
+                if len(running) <= chunk * 3 // 4:
+                    running |= await self._start_items(recorder, chunk - len(running))
+                if not running:
+                    return
+                done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()
+        finally:
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+
+    async def _start_items(self, recorder: Recorder, room: int) -> set[asyncio.Task[None]]:
+        if self.stopping.is_set():
+            return set()
+        claimed = await self.resources.database.write(items.claim, self.hold, room)
+
+        async def run(item: items.Claimed) -> None:
+            await recorder.record(await attempt(self.resources, self.work.endpoint, item))
+
+        return {asyncio.create_task(run(item)) for item in claimed}
+
+
+async def settle(resources: Resources, batch_id: str) -> None:
+    """End a batch none of whose items is open any more."""
+    await resources.database.write(settlement.cut_off, batch_id)
+    if await resources.database.write(settlement.begin, batch_id):
+        output = await _size(resources, batch_id, results.OUTPUT)
+        failures = await _size(resources, batch_id, results.ERRORS)
+        await resources.database.write(settlement.finish, batch_id, output, failures)
+
+
+async def _size(resources: Resources, batch_id: str, purpose: str) -> int:
+    size = 0
+    position: int | None = 0
+    while position is not None:
+        lines, position = await resources.database.read(results.lines, batch_id, purpose, position)
+        size += len(lines)
+    return size
