@@ -71,6 +71,8 @@ class Settings(BaseSettings):
     model_provider: Literal["local", "openai", "simulated"] = "local"
     """`local`: a small model in this process. `openai`: any OpenAI-compatible server.
     `simulated`: deterministic text, for tests and load tests."""
+    default_model: str | None = None
+    """Model that the app's own features ask. Unset: the first that the provider lists."""
     local_model_path: Path | None = None
     """A GGUF file for the `local` provider. Unset: SmolLM2-135M-Instruct from its package."""
     local_context: int = 2048

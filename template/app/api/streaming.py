@@ -67,7 +67,8 @@ class EventStream(Response):
         try:
             async with self._deadline.limit(), aclosing(self._chunks):
                 async for chunk in self._chunks:
-                    await self._write(send, chunk.events)
+                    if chunk.events:
+                        await self._write(send, chunk.events)
                     if chunk.usage:
                         self._count(chunk.usage)
             last = DONE

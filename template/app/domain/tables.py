@@ -75,7 +75,7 @@ class FileRow(Base):
     """An uploaded file, or what a batch put out: then its lines are the items of `batch_id`."""
 
     __tablename__ = "files"
-    __table_args__ = (Index("ix_files_caller", "caller_id", "created_at", "id"),)
+    __table_args__ = (Index("ix_files_caller", "caller_id", "id"),)
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
     caller_id: Mapped[str] = mapped_column(ForeignKey("callers.id"))
@@ -104,7 +104,7 @@ class BatchRow(Base):
 
     __tablename__ = "batches"
     __table_args__ = (
-        Index("ix_batches_caller", "caller_id", "created_at", "id"),
+        Index("ix_batches_caller", "caller_id", "id"),
         Index("ix_batches_open", "status", "expires_at"),
     )
 
@@ -164,7 +164,6 @@ class ItemRow(Base):
     custom_id: Mapped[str] = mapped_column(Text)
     status: Mapped[str] = mapped_column(String(20), default="pending")
     body: Mapped[bytes]
-    status_code: Mapped[int | None]
     response: Mapped[bytes | None]
     error_code: Mapped[str | None] = mapped_column(String(100))
     error_message: Mapped[str | None] = mapped_column(Text)

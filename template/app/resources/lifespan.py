@@ -47,6 +47,10 @@ class Resources:
     model: Model
     background: Background
 
+    async def default_model(self) -> str:
+        """Return the model of the app's own features: the setting, or the provider's first."""
+        return self.settings.default_model or (await self.model.models())[0].id
+
 
 @asynccontextmanager
 async def open_resources(settings: Settings) -> AsyncIterator[Resources]:

@@ -5,6 +5,7 @@ A wake-up may be lost at any time: the sweep in `worker.py` finds what nobody wa
 
 import asyncio
 import logging
+from enum import StrEnum
 from typing import Any
 
 import msgspec
@@ -16,6 +17,12 @@ WAKE_TIMEOUT = 0.25
 """Longest that a caller waits for the hand-over of work that is already safe."""
 
 log = logging.getLogger(__name__)
+
+
+class JobName(StrEnum):
+    """Names of jobs, as they cross from one process to another."""
+
+    RUN_BATCH = "run_batch"
 
 
 def serialize(job: dict[str, Any]) -> bytes:
@@ -41,7 +48,7 @@ class Queue:
             default_queue_name=self.name,
         )
 
-    async def wake(self, job: str, *ids: str | int) -> bool:
+    async def wake(self, job: JobName, *ids: str | int) -> bool:
         """Tell a worker to run `job` for `ids`; return whether Redis took the message.
 
         The same job and ids are told once. Failure costs time, not work, so it is only logged.

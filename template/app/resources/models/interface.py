@@ -4,6 +4,7 @@ Bytes, because a provider that already speaks the wire format is relayed without
 again. `usage` is all that the rest of the app reads.
 """
 
+import json
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -25,6 +26,12 @@ class Answer:
 
     body: bytes
     usage: Usage
+
+    @property
+    def text(self) -> str:
+        """The text of the first choice of a chat."""
+        message = json.loads(self.body)["choices"][0]["message"]
+        return str(message["content"] or "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,38 @@
+"""Finds the provider that the settings name: a module beside this one with `open_provider`."""
+
+import pkgutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib import import_module
+
+from aiohttp import ClientSession
+
+from app.resources import models
+from app.resources.models.interface import Model
+from app.resources.tokenizer import Tokenizer
+from app.settings import Misconfigured, Settings
+
+NOT_PROVIDERS = {"interface", "providers", "schema", "wire"}
+
+
+def provider_names() -> list[str]:
+    """Return the names that `MODEL_PROVIDER` may have."""
+    modules = (module.name for module in pkgutil.iter_modules(models.__path__))
+    return sorted(set(modules) - NOT_PROVIDERS)
+
+
+@asynccontextmanager
+async def open_model(
+    settings: Settings, http: ClientSession, tokenizer: Tokenizer
+) -> AsyncIterator[Model]:
+    """Yield the model of `settings.model_provider`; raise `Misconfigured` where there is none.
+
+    Only that provider is imported, so the packages of the others need not be installed.
+    """
+    name = settings.model_provider
+    if name not in provider_names():
+        known = ", ".join(provider_names())
+        raise Misconfigured([f"MODEL_PROVIDER is {name}: it must be one of {known}."])
+    provider = import_module(f"{models.__name__}.{name}")
+    async with provider.open_provider(settings, http, tokenizer) as model:
+        yield model

@@ -1,0 +1,48 @@
+"""Counts tokens as OpenAI's cl100k_base does, without asking anybody."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Protocol
+
+import bpe_openai
+
+from app.resources.offload import Offload
+
+SHORT = 20_000
+"""Characters that are counted on the event loop: about 5 ms at 1.2 million tokens a second."""
+
+
+class Encoding(Protocol):
+    """What is used of `bpe_openai.Encoding`."""
+
+    def encode_ordinary(self, text: str) -> list[int]:
+        """Return the token ids of a text."""
+        ...
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Return the text of token ids."""
+        ...
+
+
+class Tokenizer:
+    """Token counts and texts. For providers that do not count themselves."""
+
+    def __init__(self, encoding: Encoding, offload: Offload) -> None:
+        self._encoding = encoding
+        self._offload = offload
+
+    async def count(self, text: str) -> int:
+        """Return the number of tokens; a long text is counted in a thread."""
+        if len(text) <= SHORT:
+            return len(self._encoding.encode_ordinary(text))
+        return len(await self._offload.in_thread(self._encoding.encode_ordinary, text))
+
+    async def decode(self, tokens: Sequence[int]) -> str:
+        """Return the text of token ids. Raise `ValueError` for an id that there is not."""
+        return await self._offload.in_thread(self._encoding.decode, tokens)
+
+
+@asynccontextmanager
+async def open_tokenizer(offload: Offload) -> AsyncIterator[Tokenizer]:
+    """Yield the tokenizer, loaded off the loop: it takes 0.5 s and 110 MB."""
+    yield Tokenizer(await offload.in_thread(bpe_openai.get_encoding, "cl100k_base"), offload)

@@ -1,0 +1,106 @@
+"""Servers for the tests: started here, on sockets and free ports of their own, once a session."""
+
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from openai import OpenAI
+from redis import Redis
+
+from app.development import valkey
+from tests.service import Service, eventually, free_port, service
+
+POSTGRES_FOLDERS = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def _only_these_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Keep the developer's own `.env` out of the tests."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """A Redis server of these tests."""
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name, "redis.sock")
+        server = subprocess.Popen(
+            valkey.command(valkey.find_server(), Path(name), path), stdout=subprocess.DEVNULL
+        )
+        try:
+            eventually(path.exists)
+            with Redis(unix_socket_path=str(path)) as client:
+                eventually(client.ping)
+            yield f"unix://{path}"
+        finally:
+            server.terminate()
+            server.wait(10)
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """An empty PostgreSQL database of these tests. PostgreSQL itself must be installed."""
+    on_path = shutil.which("initdb")
+    found = [*POSTGRES_FOLDERS, *([Path(on_path).parent] if on_path else [])]
+    if not found:
+        message = "PostgreSQL is not installed: `apt-get install postgresql` brings it"
+        pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
+    with tempfile.TemporaryDirectory() as name:
+        yield from _postgres(found[0], Path(name))
+
+
+def _postgres(binaries: Path, folder: Path) -> Iterator[str]:
+    data, port = folder / "data", free_port()
+    user = "nobody" if os.geteuid() == 0 else None  # PostgreSQL refuses to run as root
+    if user:
+        os.chown(folder, pwd.getpwnam(user).pw_uid, -1)
+    initdb = [str(binaries / "initdb"), "-D", str(data), "-U", "app", "-A", "trust"]
+    subprocess.run(initdb, check=True, capture_output=True, user=user)
+    options = ["-c", f"unix_socket_directories={folder}", "-c", "listen_addresses=127.0.0.1"]
+    server = subprocess.Popen(
+        [str(binaries / "postgres"), "-D", str(data), "-p", str(port), *options],
+        user=user,
+        stderr=(folder / "postgres.log").open("wb"),
+    )
+    ready = [str(binaries / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port)]
+    try:
+        eventually(lambda: subprocess.run(ready, check=False).returncode == 0)
+        yield f"postgresql://app@127.0.0.1:{port}/postgres"
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+def live(
+    request: pytest.FixtureRequest, redis_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Service]:
+    """API and worker on a simulated model, once on each database."""
+    on_postgres = request.param == "postgresql"
+    url = request.getfixturevalue("postgres_url") if on_postgres else None
+    folder = tmp_path_factory.mktemp(request.param)
+    with service(folder, redis_url, url, lease_seconds=3, sweep_seconds=0.2) as running:
+        running.start("api")
+        running.start("worker")
+        yield running
+
+
+@pytest.fixture
+def key(live: Service) -> str:
+    return live.new_key()
+
+
+@pytest.fixture
+def client(live: Service, key: str) -> Iterator[OpenAI]:
+    with live.client(key, max_retries=0) as official:
+        yield official

@@ -1,0 +1,143 @@
+"""The real thing for tests: API and worker as processes, on real servers and free ports."""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx2
+from openai import AsyncOpenAI, OpenAI
+
+from app.domain import keys
+from app.resources.database import open_database
+from app.settings import Settings
+
+LIMIT = 60.0
+PROJECT = Path(__file__).parents[1]
+
+
+def eventually(holds: Callable[[], object], limit: float = LIMIT) -> None:
+    """Wait until `holds()` is true."""
+    deadline = time.monotonic() + limit
+    while not holds():
+        assert time.monotonic() < deadline, f"not within {limit:g} s"
+        time.sleep(0.02)
+
+
+def free_port() -> int:
+    """Return a port on which nothing listens."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+class Program:
+    """One `app` command as a process, with its log in a file."""
+
+    def __init__(self, command: str, environment: Mapping[str, str], log: Path) -> None:
+        self.log = log
+        with log.open("ab") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "app.cli", command],
+                cwd=PROJECT,
+                env={**os.environ, **environment},
+                stdout=output,
+                stderr=output,
+            )
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Send a signal and return the exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        try:
+            return self.process.wait(LIMIT)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
+
+    def text(self) -> str:
+        """Return what it has logged."""
+        return self.log.read_text(errors="replace")
+
+
+class Service:
+    """A rendered project at work: its address, its settings, its processes."""
+
+    def __init__(self, settings: Settings, environment: Mapping[str, str], folder: Path) -> None:
+        self.settings = settings
+        self.environment = environment
+        self.folder = folder
+        self.url = f"http://127.0.0.1:{settings.port}"
+        self.programs: list[Program] = []
+
+    def start(self, command: str) -> Program:
+        """Start `app api` or `app worker`, and wait until it is ready."""
+        log = self.folder / f"{command}-{len(self.programs)}.log"
+        program = Program(command, self.environment, log)
+        self.programs.append(program)
+        ready = self._api_ready if command == "api" else lambda: "worker ready" in program.text()
+        eventually(lambda: program.process.poll() is not None or ready())
+        assert program.process.poll() is None, program.text()
+        return program
+
+    def new_key(self, name: str = "tester", requests_per_minute: int | None = None) -> str:
+        """Return a key of the caller `name`."""
+
+        async def create() -> str:
+            async with open_database(self.settings) as database:
+                return await database.write(
+                    keys.create_key, name, requests_per_minute=requests_per_minute
+                )
+
+        return asyncio.run(create())
+
+    def client(self, key: str, *, max_retries: int = 2) -> OpenAI:
+        """Return the official client."""
+        return OpenAI(base_url=f"{self.url}/v1", api_key=key, max_retries=max_retries)
+
+    def async_client(self, key: str, *, max_retries: int = 2) -> AsyncOpenAI:
+        """Return the official asynchronous client."""
+        return AsyncOpenAI(base_url=f"{self.url}/v1", api_key=key, max_retries=max_retries)
+
+    def http(self, key: str | None = None) -> httpx2.Client:
+        """Return a plain HTTP client."""
+        headers = {"authorization": f"Bearer {key}"} if key else {}
+        return httpx2.Client(base_url=self.url, headers=headers, timeout=LIMIT)
+
+    def _api_ready(self) -> bool:
+        try:
+            return httpx2.get(f"{self.url}/ready").status_code == 200
+        except httpx2.TransportError:
+            return False
+
+
+@contextmanager
+def service(
+    folder: Path, redis_url: str, database_url: str | None = None, **settings: object
+) -> Iterator[Service]:
+    """Migrate a database and yield the service on it; all its processes end with it."""
+    environment = {
+        "DATA_DIR": str(folder),
+        "DATABASE_URL": database_url or f"sqlite:///{folder / 'app.db'}",
+        "REDIS_URL": redis_url,
+        "SERVICE_SLUG": folder.name,
+        "PORT": str(free_port()),
+        "MODEL_PROVIDER": "simulated",
+        "SIMULATED_LATENCY": "0",
+        "SIMULATED_TOKENS_PER_SECOND": "100000",
+        **{name.upper(): str(value) for name, value in settings.items()},
+    }
+    assert Program("migrate", environment, folder / "migrate.log").process.wait(LIMIT) == 0
+    values = {name.lower(): value for name, value in environment.items()}
+    running = Service(Settings(**values), environment, folder)  # type: ignore[arg-type]
+    try:
+        yield running
+    finally:
+        for program in reversed(running.programs):
+            program.stop()
