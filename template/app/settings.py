@@ -4,15 +4,18 @@ Values come, strongest first, from the environment, `.env`, `settings.toml` and 
 `app settings` shows each value and where it came from; `.env.example` is made from this class.
 """
 
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
+from urllib.parse import quote
 
 from pydantic import SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 
@@ -33,6 +36,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(
         env_file=".env",
+        env_ignore_empty=True,
         toml_file="settings.toml",
         use_attribute_docstrings=True,
         frozen=True,
@@ -108,7 +112,7 @@ class Settings(BaseSettings):
     requests_per_minute: int = 600
     """Model calls a minute of one caller, unless its key says otherwise."""
     feature_flags: frozenset[str] = frozenset()
-    """Features that are on for every caller; a key can have more of its own."""
+    """Features that are on for every caller, as a JSON list; a key can have more of its own."""
     key_cache_seconds: float = 5.0
     """How long an API key is remembered, so also how long a revoked one may live on.
     Without the memory each request costs one more database read."""
@@ -177,7 +181,7 @@ class Settings(BaseSettings):
     @property
     def broker_url(self) -> str:
         """`redis_url`, or the socket of the server that `app dev` starts."""
-        return self.redis_url or f"unix://{self.data_dir.absolute() / 'valkey.sock'}"
+        return self.redis_url or f"unix://{quote(str(self.data_dir.absolute() / 'valkey.sock'))}"
 
     def dangers(self) -> Iterator[str]:
         """Yield a sentence for each value that production must not start with."""
@@ -203,9 +207,11 @@ def load_settings() -> Settings:
     try:
         settings = Settings()
     except ValidationError as error:
-        raise Misconfigured(
-            [f"{str(e['loc'][0]).upper()}: {e['msg']}." for e in error.errors()]
-        ) from error
+        problems = [f"{str(e['loc'][0]).upper()}: {e['msg']}." for e in error.errors()]
+        raise Misconfigured(problems) from error
+    except (SettingsError, tomllib.TOMLDecodeError) as error:
+        reason = f": {error.__cause__}" if error.__cause__ else ""
+        raise Misconfigured([f"The settings cannot be read: {error}{reason}."]) from error
     if problems := list(settings.dangers()):
         raise Misconfigured(problems)
     return settings

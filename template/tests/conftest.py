@@ -67,11 +67,12 @@ def _postgres(binaries: Path, folder: Path) -> Iterator[str]:
     initdb = [str(binaries / "initdb"), "-D", str(data), "-U", "app", "-A", "trust"]
     subprocess.run(initdb, check=True, capture_output=True, user=user)
     options = ["-c", f"unix_socket_directories={folder}", "-c", "listen_addresses=127.0.0.1"]
-    server = subprocess.Popen(
-        [str(binaries / "postgres"), "-D", str(data), "-p", str(port), *options],
-        user=user,
-        stderr=(folder / "postgres.log").open("wb"),
-    )
+    with (folder / "postgres.log").open("wb") as log:
+        server = subprocess.Popen(
+            [str(binaries / "postgres"), "-D", str(data), "-p", str(port), *options],
+            user=user,
+            stderr=log,
+        )
     ready = [str(binaries / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port)]
     try:
         eventually(lambda: subprocess.run(ready, check=False).returncode == 0)

@@ -10,15 +10,18 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 import httpx2
 from openai import AsyncOpenAI, OpenAI
 
 from app.domain import keys
-from app.resources.database import open_database
+from app.resources.database import Transaction, open_database
 from app.settings import Settings
 
 LIMIT = 60.0
+P = ParamSpec("P")
+T = TypeVar("T")
 PROJECT = Path(__file__).parents[1]
 
 
@@ -89,13 +92,16 @@ class Service:
     def new_key(self, name: str = "tester", requests_per_minute: int | None = None) -> str:
         """Return a key of the caller `name`."""
 
-        async def create() -> str:
-            async with open_database(self.settings) as database:
-                return await database.write(
-                    keys.create_key, name, requests_per_minute=requests_per_minute
-                )
+        return self.in_database(keys.create_key, name, requests_per_minute=requests_per_minute)
 
-        return asyncio.run(create())
+    def in_database(self, fn: Transaction[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Return `fn(session, …)`, committed in the service's database."""
+
+        async def run() -> T:
+            async with open_database(self.settings) as database:
+                return await database.write(fn, *args, **kwargs)
+
+        return asyncio.run(run())
 
     def client(self, key: str, *, max_retries: int = 2) -> OpenAI:
         """Return the official client."""

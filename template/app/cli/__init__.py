@@ -5,10 +5,12 @@ driver. They work from any folder, because all paths in the settings start at th
 """
 
 import asyncio
+import math
 import os
+import socket
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,6 +19,7 @@ from app.development import CannotStart
 from app.errors import AppError
 
 PROJECT = Path(__file__).parents[2]
+FACTORY = "app.main:create_app"
 
 app = typer.Typer(
     help="Run and look after this LLM API.",
@@ -62,27 +65,34 @@ def api(
     fd: Annotated[int | None, typer.Option(hidden=True, help="A socket that listens.")] = None,
 ) -> None:
     """Run the API."""
-    import math
-    import socket
-
     import uvicorn
 
     from app.telemetry import configure_logging
 
     values = settings.read_settings()
     configure_logging(values.log_level, as_json=values.production)
-    options = uvicorn.Config(
-        "app.main:create_app",
-        factory=True,
-        host=values.host,
-        port=values.port,
-        workers=workers,
-        reload=reload,
-        reload_dirs=["app"] if reload else None,
+    options: dict[str, Any] = {
+        "factory": True,
+        "host": values.host,
+        "port": values.port,
         # app.telemetry configures logs, and the app logs its requests itself.
-        log_config=None,
-        access_log=False,
-        timeout_graceful_shutdown=math.ceil(values.shutdown_grace),
+        "log_config": None,
+        "access_log": False,
+        "timeout_graceful_shutdown": math.ceil(values.shutdown_grace),
         # One request's context would reach the next one (python/cpython#140947).
-        reset_contextvars=True,
-    )
+        "reset_contextvars": True,
+    }
+    if fd is not None:
+        config = uvicorn.Config(FACTORY, **options)
+        uvicorn.Server(config).run(sockets=[socket.socket(fileno=fd)])
+    else:
+        watched = ["app"] if reload else None
+        uvicorn.run(FACTORY, reload=reload, reload_dirs=watched, workers=workers, **options)
+
+
+@app.command()
+def worker() -> None:
+    """Run a worker that works off batches."""
+    from app.worker import run
+
+    asyncio.run(run(settings.read_settings()))

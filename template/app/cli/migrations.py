@@ -1,10 +1,13 @@
 """`app migrate`: bring the tables of the database to the newest revision."""
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import typer
 
 from app.cli.settings import read_settings
+
+if TYPE_CHECKING:
+    from alembic.runtime.migration import MigrationInfo
 
 
 def migrate() -> None:
@@ -16,7 +19,7 @@ def migrate() -> None:
     read_settings()
     steps: list[tuple[str, str]] = []
 
-    def note(*, step: Any, **_rest: object) -> None:
+    def note(*, step: "MigrationInfo", **_rest: object) -> None:
         steps.append(
             (", ".join(step.source_revision_ids), ", ".join(step.destination_revision_ids))
         )

@@ -118,7 +118,7 @@ def _write(session: Session, hold: Hold, outcome: Outcome) -> bool:
             response=outcome.response,
             error_code=outcome.error_code,
             error_message=outcome.error_message,
-            errors=ItemRow.errors + (outcome.status != "succeeded"),
+            errors=ItemRow.errors + int(outcome.status != "succeeded"),
             not_before=now() + outcome.delay if again else ItemRow.not_before,
             finished_at=None if again else now(),
         )

@@ -2,9 +2,8 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from importlib import import_module
 from typing import Protocol
-
-import bpe_openai
 
 from app.resources.offload import Offload
 
@@ -45,4 +44,10 @@ class Tokenizer:
 @asynccontextmanager
 async def open_tokenizer(offload: Offload) -> AsyncIterator[Tokenizer]:
     """Yield the tokenizer, loaded off the loop: it takes 0.5 s and 110 MB."""
-    yield Tokenizer(await offload.in_thread(bpe_openai.get_encoding, "cl100k_base"), offload)
+    yield Tokenizer(await offload.in_thread(_load), offload)
+
+
+def _load() -> Encoding:
+    bpe_openai = import_module("bpe_openai")  # reads its vocabularies when it is imported
+    encoding: Encoding = bpe_openai.get_encoding("cl100k_base")
+    return encoding

@@ -1,0 +1,5 @@
+"""`app dev`: everything this app needs, as child processes of one command."""
+
+
+class CannotStart(Exception):
+    """Development cannot start here; the message says what to do."""
