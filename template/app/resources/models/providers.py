@@ -12,7 +12,7 @@ from app.resources.models.interface import Model
 from app.resources.tokenizer import Tokenizer
 from app.settings import Misconfigured, Settings
 
-NOT_PROVIDERS = {"interface", "providers", "schema", "wire"}
+NOT_PROVIDERS = {"interface", "providers", "refusals", "schema", "wire"}
 
 
 def provider_names() -> list[str]:

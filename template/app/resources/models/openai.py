@@ -1,0 +1,150 @@
+"""Any OpenAI-compatible server: OpenAI, vLLM, Ollama, llama.cpp, LiteLLM, or this app again.
+
+Its answers are relayed as they come; only what must be known of them is read.
+"""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+
+import msgspec
+from aiohttp import ClientError, ClientResponse, ClientSession
+
+from app.errors import ModelUnavailable
+from app.resources.models.interface import (
+    Answer,
+    ChatRequest,
+    Chunk,
+    EmbeddingsRequest,
+    ModelCard,
+    StreamOptions,
+    Usage,
+)
+from app.resources.models.refusals import refusal
+from app.resources.tokenizer import Tokenizer
+from app.settings import Settings
+
+END = b"\n\n"
+DONE = b"[DONE]"
+MARKS = (DONE, b'"usage":{', b'"usage": {', b'"error"')
+"""A block of events without any of these holds nothing to be read."""
+
+
+class UsageFields(msgspec.Struct):
+    """What is read of `usage`."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+class Fields(msgspec.Struct):
+    """What is read of an answer or a chunk."""
+
+    usage: UsageFields | None = None
+    choices: list[msgspec.Raw] = []
+    error: msgspec.Raw | None = None
+
+
+class OpenAI:
+    """A server that speaks the wire format itself."""
+
+    def __init__(self, settings: Settings, http: ClientSession) -> None:
+        self._url = settings.openai_base_url.rstrip("/")
+        self._http = http
+        key = settings.openai_api_key
+        self._authorization = {"authorization": f"Bearer {key.get_secret_value()}"} if key else {}
+
+    async def complete(self, request: ChatRequest) -> Answer:
+        """Relay a whole answer."""
+        whole = request.model_copy(update={"stream": False, "stream_options": None})
+        body = whole.model_dump_json(exclude_unset=True, exclude_none=True)
+        return await self._answer("/chat/completions", body)
+
+    async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
+        """Relay the server's events. The usage is always asked for, since it is counted."""
+        options = request.stream_options or StreamOptions()
+        counted = options.model_copy(update={"include_usage": True})
+        streamed = request.model_copy(update={"stream": True, "stream_options": counted})
+        body = streamed.model_dump_json(exclude_unset=True)
+        usage = Usage()
+        async with self._ask("POST", "/chat/completions", body) as response:
+            async for block in _blocks(response):
+                if not any(mark in block for mark in MARKS):
+                    yield Chunk(block)
+                    continue
+                for event in block.removesuffix(END).split(END):
+                    if _data(event) == DONE:
+                        yield Chunk(b"", usage)
+                        return
+                    fields = _read(_data(event))
+                    usage = _usage(fields) or usage
+                    if fields.choices or request.include_usage:
+                        yield Chunk(event + END)
+        raise ModelUnavailable("The model server broke off its answer.")
+
+    async def embed(self, request: EmbeddingsRequest) -> Answer:
+        """Relay embeddings."""
+        return await self._answer("/embeddings", request.model_dump_json(exclude_unset=True))
+
+    async def models(self) -> list[ModelCard]:
+        """Ask the server for its models."""
+        async with self._ask("GET", "/models") as response:
+            return [ModelCard.model_validate(card) for card in (await response.json())["data"]]
+
+    async def _answer(self, path: str, request: str) -> Answer:
+        async with self._ask("POST", path, request) as response:
+            body = await response.read()
+        return Answer(body, _usage(_read(body)) or Usage())
+
+    @asynccontextmanager
+    async def _ask(
+        self, method: str, path: str, body: str | None = None
+    ) -> AsyncIterator[ClientResponse]:
+        """Give the server's good response; leaving it early closes the connection."""
+        headers = {"content-type": "application/json", **self._authorization}
+        try:
+            async with self._http.request(
+                method, self._url + path, data=body, headers=headers
+            ) as response:
+                if response.status >= 400:
+                    raise refusal(response.status, response.headers, await response.read())
+                yield response
+        except (ClientError, TimeoutError) as error:
+            reason = f"The model server cannot be reached: {type(error).__name__}."
+            raise ModelUnavailable(reason) from error
+
+
+async def _blocks(response: ClientResponse) -> AsyncIterator[bytes]:
+    """Yield what has come, cut after the last whole event."""
+    rest = b""
+    async for data in response.content.iter_any():
+        block, end, rest = (rest + data.replace(b"\r", b"")).rpartition(END)
+        if end:
+            yield block + end
+
+
+def _data(event: bytes) -> bytes:
+    lines = [line for line in event.split(b"\n") if line.startswith(b"data:")]
+    return b"\n".join(line.removeprefix(b"data:").strip() for line in lines)
+
+
+def _read(data: bytes) -> Fields:
+    try:
+        fields = msgspec.json.decode(data or b"{}", type=Fields)
+    except msgspec.MsgspecError as error:
+        raise ModelUnavailable("The model server's answer is not OpenAI's format.") from error
+    if fields.error is not None:
+        raise refusal(500, {}, data)
+    return fields
+
+
+def _usage(fields: Fields) -> Usage | None:
+    used = fields.usage
+    return Usage(used.prompt_tokens, used.completion_tokens) if used else None
+
+
+@asynccontextmanager
+async def open_provider(
+    settings: Settings, http: ClientSession, _tokenizer: Tokenizer
+) -> AsyncIterator[OpenAI]:
+    """Yield the server of `openai_base_url`. It is asked at the first call, not now."""
+    yield OpenAI(settings, http)
