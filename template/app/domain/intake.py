@@ -99,7 +99,7 @@ def _parse(text: bytes, endpoint: str) -> Line:
     try:
         line = msgspec.json.decode(text, type=Line)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-        message = f"The line is not {{custom_id, method, url, body}} in JSON: {error}."
+        message = f"The line is no JSON object of custom_id, method, url and body: {error}."
         raise BadLineError("invalid_json_line", message) from error
     if line.method != "POST":
         raise BadLineError("invalid_method", "The method must be POST.", "method")

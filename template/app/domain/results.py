@@ -35,10 +35,15 @@ def lines(session: Session, batch_id: str, purpose: str, position: int) -> tuple
 def line(item: ItemRow) -> bytes:
     """Return the item's line. The stored body is put in as it is, not parsed again."""
     name = f"batch_req_{item.batch_id.removeprefix('batch_')}_{item.seq}"
-    head = f'{{"id": "{name}", "custom_id": {json.dumps(item.custom_id)}, '
+    head = b'{"id": %b, "custom_id": %b, ' % (_json(name), _json(item.custom_id))
     if item.status == "succeeded":
-        response = f'"response": {{"status_code": 200, "request_id": "{name}", "body": '
-        return head.encode() + response.encode() + (item.response or b"{}") + b'}, "error": null}\n'
+        response = b'{"status_code": 200, "request_id": %b, "body": %b}'
+        response %= (_json(name), item.response)
+        return head + b'"response": %b, "error": null}\n' % response
     code, message = CUT_OFF.get(item.status, (item.error_code, item.error_message))
-    error = json.dumps({"code": code, "message": message})
-    return f'{head}"response": null, "error": {error}}}\n'.encode()
+    error = _json({"code": code, "message": message})
+    return head + b'"response": null, "error": %b}\n' % error
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value).encode()

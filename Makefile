@@ -1,0 +1,43 @@
+# All set-up happens here. A machine needs Python >= 3.11, git and make; the rest comes from PyPI.
+# Not the newest first: some libraries have no wheels for it yet, and would need a compiler.
+PYTHONS := python3.13 python3.12 python3.11 python3 python3.14
+PYTHON ?= $(shell for python in $(PYTHONS); do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+TOOLS := .work/tools
+ENVIRONMENT := .work/environment
+RUN := PATH="$(CURDIR)/$(ENVIRONMENT)/bin:$$PATH"
+
+.PHONY: help demo test check format clean
+help:
+	@echo "make demo     render the template, start the result and talk to it"
+	@echo "make test     check the template and what it renders"
+	@echo "make check    lint the template's own code"
+	@echo "make format   format the template's own code"
+	@echo "make clean    remove what the other targets made"
+
+demo: .work/ready
+	@$(RUN) python -m demo
+
+test: check
+	$(RUN) pytest
+
+check: .work/ready
+	$(RUN) ruff check demo tests
+	$(RUN) ruff format --check demo tests
+	$(RUN) mypy
+
+format: .work/ready
+	$(RUN) ruff check --fix demo tests
+	$(RUN) ruff format demo tests
+
+clean:
+	rm -rf .work
+
+# A private uv makes the environment, whatever the machine has or lacks.
+.work/ready: pyproject.toml Makefile
+	@test -n "$(PYTHON)" || { echo "This needs Python 3.11 or newer as one of: $(PYTHONS). Or name yours: make PYTHON=/path/to/python" >&2; exit 1; }
+	@echo "Setting up the template's tools with $$($(PYTHON) --version) (once) ..."
+	@$(PYTHON) -m venv $(TOOLS) || { echo "$(PYTHON) cannot make environments: install its venv module (Debian: apt install python3-venv)" >&2; exit 1; }
+	@$(TOOLS)/bin/pip install --quiet --disable-pip-version-check "uv>=0.9,<1"
+	@UV_PROJECT_ENVIRONMENT="$(CURDIR)/$(ENVIRONMENT)" $(TOOLS)/bin/uv sync --quiet --python $(TOOLS)/bin/python
+	@touch $@

@@ -1,0 +1,1 @@
+"""The template's demo: a rendered project, started and talked to."""

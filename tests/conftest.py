@@ -1,0 +1,117 @@
+"""Renders of the working tree, made once for each answer set, and environments to run them in."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import TypeAlias
+
+import pytest
+from copier import run_copy
+
+from demo.service import run
+
+REPOSITORY = Path(__file__).parents[1]
+PYTHONS = ("3.11", "3.13")
+
+Answers: TypeAlias = dict[str, str]
+Render: TypeAlias = Callable[[Answers], Path]
+NOT_RUN = pytest.StashKey[list[str]]()
+
+
+@pytest.fixture(scope="session")
+def working_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files of the working tree, also those that are not committed yet, without git."""
+    folder = tmp_path_factory.mktemp("working_tree")
+    for name in git(REPOSITORY, "ls-files", "-z", "-co", "--exclude-standard").split("\0"):
+        source = REPOSITORY / name
+        if name and source.is_file():  # git also lists what is deleted but not committed
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, folder / name)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def template(working_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clean repository with the working tree as its release."""
+    folder = tmp_path_factory.mktemp("template") / "repository"
+    shutil.copytree(working_tree, folder)
+    git(folder, "init", "--quiet", "--initial-branch=main")
+    git(folder, "add", "--all")
+    identity = ("-c", "user.name=tests", "-c", "user.email=tests@example.org")
+    git(folder, *identity, "commit", "--quiet", "--message=Everything")
+    git(folder, *identity, "tag", "--annotate", "--message=Release", "v0.1.0")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def render(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Render:
+    """Render a set of answers, once, and without ever being trusted to run code."""
+
+    @cache
+    def once(answers: frozenset[tuple[str, str]]) -> Path:
+        project = tmp_path_factory.mktemp("render") / "project"
+        run_copy(str(template), project, data=dict(answers), defaults=True, quiet=True)
+        return project
+
+    return lambda answers: once(frozenset(answers.items()))
+
+
+@pytest.fixture(scope="session")
+def environment(
+    render: Render, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], dict[str, str]]:
+    """Make one environment for a Python version; return the variables that put it to use.
+
+    The dependencies of all renders are the same, so one environment serves them all.
+    """
+
+    @cache
+    def once(interpreter: str) -> dict[str, str]:
+        folder = tmp_path_factory.mktemp("environment") / "venv"
+        variables = {"UV_PROJECT_ENVIRONMENT": str(folder), "UV_PYTHON": interpreter}
+        run(["uv", "sync", "--quiet", "--no-install-project"], render({}), **variables)
+        return variables
+
+    return once
+
+
+@pytest.fixture(params=PYTHONS)
+def interpreter(request: pytest.FixtureRequest) -> str:
+    """An interpreter of each version that is tested; the summary says which one is missing here."""
+    version: str = request.param
+    found = find_python(version)
+    if found is None:
+        request.config.stash.setdefault(NOT_RUN, []).append(f"{request.node.name}: no {version}")
+    return found or sys.executable
+
+
+def find_python(version: str) -> str | None:
+    """Return the path of such an interpreter, pyenv's among them, or None."""
+    pyenv = Path.home() / ".pyenv" / "versions"
+    candidates = [f"python{version}", *map(str, pyenv.glob(f"{version}.*/bin/python{version}"))]
+    for candidate in candidates:
+        try:
+            subprocess.run([candidate, "-c", ""], check=True, capture_output=True)
+        except (OSError, subprocess.CalledProcessError):  # a shim of pyenv's may lead nowhere
+            continue
+        return candidate
+    return None
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Say loudly which Python version was not there to be tested."""
+    for line in config.stash.get(NOT_RUN, []):
+        terminalreporter.write_line(f"NOT RUN as named, but on {sys.version}: {line}", red=True)
+
+
+def git(folder: Path, *arguments: str) -> str:
+    """Run git in the folder and return what it printed."""
+    done = subprocess.run(
+        ["git", *arguments], cwd=folder, check=True, capture_output=True, text=True
+    )
+    return done.stdout

@@ -1,0 +1,178 @@
+"""Bad answers are refused with a sentence that says what to type; good ones arrive unchanged."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from copier import run_copy
+
+from tests.conftest import REPOSITORY
+
+FREE = {"project_name": 60, "description": 200, "author": 100}
+QUESTIONS = {
+    name: question
+    for name, question in yaml.safe_load((REPOSITORY / "copier.yml").read_text()).items()
+    if not name.startswith("_")
+}
+PLAIN_FOLDERS = ["/app", "/migrations", "/tests"]  # no answer gets there: left out for speed
+CHOSEN = [name for name, question in QUESTIONS.items() if "choices" in question]
+ODD = {
+    "parent": "../../outside",
+    "absolute": "/tmp/outside",
+    "dots": "..",
+    "single quote": "it's",
+    "double quotes": 'say "hi"',
+    "triple quotes": '"""',
+    "backslash": "C:\\new\\table\\",
+    "emoji": "🦊 fox 👩‍👩‍👧",
+    "jinja expression": "{{ 7 * 7 }}",
+    "jinja block": "{% raw %}",
+    "jinja comment": "{# gone #}",
+    "toml": '" ] } x = 1 #',
+    "yaml": "a: b # {c}",
+    "shell": "$(touch outside); `touch outside`",
+    "option": "--help",
+    "html": "<script>alert(1)</script>",
+}
+BAD = {
+    "toml lines": '" \n[tool]\nx = "',
+    "line break": "one\ntwo",
+    "last line break": "one\n",
+    "carriage return": "one\rtwo",
+    "tab": "one\ttwo",
+    "null": "a\0b",
+    "delete": "a\x7fb",
+    "next line": "a\x85b",
+    "right to left": "a\u202eb",
+    "line separator": "a\u2028b",
+    "byte order mark": "\ufeffa",
+    "empty": "",
+    "spaces": "   ",
+    "space at the end": "fox ",
+    "201 characters": "x" * 201,
+}
+HOSTILE = {**ODD, **BAD, "200 characters": "x" * 200}
+
+
+@pytest.fixture
+def outside(tmp_path: Path) -> Path:
+    """A folder in which nothing but `inside/project` may appear."""
+    return tmp_path
+
+
+def copy(working_tree: Path, outside: Path, answers: dict[str, str]) -> Path:
+    """Render into `outside/inside/project` and check that nothing else came to be."""
+    project = outside / "inside" / "project"
+    project.parent.mkdir()
+    try:
+        source = str(working_tree)
+        run_copy(source, project, answers, defaults=True, quiet=True, exclude=PLAIN_FOLDERS)
+    finally:
+        assert list(outside.iterdir()) == [project.parent]
+        assert list(project.parent.iterdir()) in ([], [project])
+    return project
+
+
+@pytest.mark.parametrize("question", FREE)
+@pytest.mark.parametrize("answer", ODD.values(), ids=ODD)
+def test_an_odd_line_arrives_unchanged(
+    working_tree: Path, outside: Path, question: str, answer: str
+) -> None:
+    project = copy(working_tree, outside, {question: answer})
+    settings = tomllib.loads((project / "settings.toml").read_text())
+    answers = yaml.safe_load((project / ".copier-answers.yml").read_text())
+    assert answers[question] == answer
+    assert settings["service_name"] == answers["project_name"]
+    assert settings["service_description"] == answers["description"]
+    assert answers["author"] in (project / "LICENSE").read_text()
+
+
+@pytest.mark.parametrize("question", FREE)
+@pytest.mark.parametrize("answer", BAD.values(), ids=BAD)
+def test_a_line_that_cannot_be_is_refused(
+    working_tree: Path, outside: Path, question: str, answer: str
+) -> None:
+    with pytest.raises(ValueError, match=rf"'{question}': Type .+\."):
+        copy(working_tree, outside, {question: answer})
+
+
+@pytest.mark.parametrize(("question", "limit"), FREE.items())
+def test_a_line_may_be_as_long_as_its_limit(
+    working_tree: Path, outside: Path, question: str, limit: int
+) -> None:
+    copy(working_tree, outside, {question: "x" * limit})
+
+
+@pytest.mark.parametrize(("question", "limit"), FREE.items())
+def test_a_longer_line_is_refused(
+    working_tree: Path, outside: Path, question: str, limit: int
+) -> None:
+    with pytest.raises(ValueError, match=f"Type at most {limit} characters"):
+        copy(working_tree, outside, {question: "x" * (limit + 1)})
+
+
+@pytest.mark.parametrize("answer", HOSTILE.values(), ids=HOSTILE)
+def test_a_hostile_slug_is_refused(working_tree: Path, outside: Path, answer: str) -> None:
+    with pytest.raises(ValueError, match=r"Type 1 to 40 of a-z"):
+        copy(working_tree, outside, {"project_slug": answer})
+
+
+@pytest.mark.parametrize("answer", ["Fox", "1st", "-a", "a-", "a_b", "a.b", "ä", "x" * 41, "a\n"])
+def test_a_slug_that_some_system_refuses_is_refused_here(
+    working_tree: Path, outside: Path, answer: str
+) -> None:
+    with pytest.raises(ValueError, match=r"Type 1 to 40 of a-z"):
+        copy(working_tree, outside, {"project_slug": answer})
+
+
+@pytest.mark.parametrize("answer", ["a", "on", "null", "fox-2", "x" * 40])
+def test_a_slug_stays_text_everywhere(working_tree: Path, outside: Path, answer: str) -> None:
+    project = copy(working_tree, outside, {"project_slug": answer})
+    settings = tomllib.loads((project / "settings.toml").read_text())
+    compose = yaml.safe_load((project / "compose.yaml").read_text())
+    assert settings["service_slug"] == compose["name"] == answer
+
+
+@pytest.mark.parametrize(
+    ("name", "slug"),
+    [
+        ("LLM API", "llm-api"),
+        ("  ".join("ab"), "a-b"),
+        ("42 Foxes!", "foxes"),
+        ("日本語", "llm-api"),
+        ("{{ 7 * 7 }}", "llm-api"),
+        ("../../etc", "etc"),
+        ("a" * 39 + " b", "a" * 39),
+    ],
+)
+def test_the_slug_follows_from_the_name(
+    working_tree: Path, outside: Path, name: str, slug: str
+) -> None:
+    project = copy(working_tree, outside, {"project_name": name})
+    assert tomllib.loads((project / "settings.toml").read_text())["service_slug"] == slug
+
+
+@pytest.mark.parametrize("question", CHOSEN)
+@pytest.mark.parametrize("answer", HOSTILE.values(), ids=HOSTILE)
+def test_an_answer_that_is_no_choice_is_refused(
+    working_tree: Path, outside: Path, question: str, answer: str
+) -> None:
+    with pytest.raises(ValueError, match="Invalid choice"):
+        copy(working_tree, outside, {question: answer})
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_every_question_says_what_follows_and_has_a_default(question: str) -> None:
+    asked = QUESTIONS[question]
+    assert len(asked["help"]) > 40
+    assert asked["default"]
+    assert "validator" in asked or "choices" in asked
+
+
+def test_the_message_after_the_copy_gives_the_two_commands(
+    template: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project = tmp_path / "with space"
+    run_copy(str(template), project, defaults=True)
+    assert f"cd '{project}'\n    uv run app dev" in capsys.readouterr().err

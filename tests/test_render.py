@@ -1,0 +1,201 @@
+"""Every file of every render parses, carries no leftover of the template, and has its reason."""
+
+import ast
+import json
+import re
+import subprocess
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.answers import ALL_OFF, ALL_ON, ANSWER_SETS, CHOICES, SINGLE, name_of, pairwise
+from tests.conftest import REPOSITORY, Render, git
+
+PARSERS: dict[str, Callable[[str], Any]] = {
+    ".json": json.loads,
+    ".py": ast.parse,
+    ".toml": tomllib.loads,
+    ".yaml": lambda text: list(yaml.safe_load_all(text)),
+    ".yml": lambda text: list(yaml.safe_load_all(text)),
+}
+LEFTOVER = re.compile(r"(?<!\$)\{\{|\{[%#]|[%#]\}")  # `${{ }}` is GitHub's
+OPTIONAL = {
+    ("ci", "github"): {".github/workflows/ci.yml"},
+    ("ci", "gitlab"): {".gitlab-ci.yml"},
+    ("deployment", "docker"): {"Dockerfile", ".dockerignore", "compose.yaml"},
+    ("deployment", "kubernetes"): {"Dockerfile", ".dockerignore"}
+    | {f"k8s/{name}.yaml" for name in ("api", "config", "kustomization", "worker")}
+    | {"k8s/secret.example.yaml"},
+}
+USERS_OWN = ("app/domain/triage.py", "app/api/triage.py", "tests/test_triage.py")
+each_render = pytest.mark.parametrize("answers", ANSWER_SETS, ids=name_of)
+
+
+def files(project: Path) -> dict[str, str]:
+    """Return the text of every file by its path."""
+    return {
+        path.relative_to(project).as_posix(): path.read_text()
+        for path in project.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_there_are_enough_answer_sets() -> None:
+    assert len(ANSWER_SETS) >= 12
+    assert all(answers in ANSWER_SETS for answers in ({}, ALL_ON, ALL_OFF, *SINGLE, *pairwise()))
+
+
+@each_render
+def test_every_file_parses(render: Render, answers: dict[str, str]) -> None:
+    for path, text in files(render(answers)).items():
+        parse = PARSERS.get(Path(path).suffix, str)
+        parse(text)
+
+
+@each_render
+def test_nothing_of_the_template_is_left(render: Render, answers: dict[str, str]) -> None:
+    for path, text in files(render(answers)).items():
+        assert not path.endswith(".jinja")
+        if not path.endswith(".py"):
+            assert not LEFTOVER.search(text), path
+
+
+@each_render
+def test_every_path_is_legal_on_every_system(render: Render, answers: dict[str, str]) -> None:
+    for path in files(render(answers)):
+        assert not set(path) & set('"<>:|?*\\'), path
+        assert not any(part.endswith((".", " ")) for part in path.split("/")), path
+
+
+@each_render
+def test_a_text_file_ends_with_one_line_break(render: Render, answers: dict[str, str]) -> None:
+    for path, text in files(render(answers)).items():
+        assert not text or re.search(r"\S\n\Z", text), path
+        assert "\n\n\n" not in text or path.endswith((".py", ".mako", "LICENSE")), path
+
+
+@each_render
+def test_the_files_differ_only_by_what_the_answers_say(
+    render: Render, answers: dict[str, str]
+) -> None:
+    given = {"ci": "github", "deployment": "docker", **answers}
+    wanted = set[str]().union(*(OPTIONAL.get(answer, set()) for answer in given.items()))
+    optional = set[str]().union(*OPTIONAL.values())
+    always = set(files(render({}))) - optional
+    assert set(files(render(answers))) == always | wanted
+
+
+@each_render
+def test_no_code_differs_between_renders(render: Render, answers: dict[str, str]) -> None:
+    plain = {path: text for path, text in files(render({})).items() if path.endswith(".py")}
+    assert plain.items() <= files(render(answers)).items()
+
+
+@each_render
+def test_the_settings_carry_the_answers(render: Render, answers: dict[str, str]) -> None:
+    project = render(answers)
+    given = yaml.safe_load((project / ".copier-answers.yml").read_text())
+    assert tomllib.loads((project / "settings.toml").read_text()) == {
+        "service_name": given["project_name"],
+        "service_description": given["description"],
+        "service_slug": given["project_slug"],
+        "model_provider": given["model_provider"],
+    }
+
+
+@each_render
+def test_every_link_of_a_document_leads_somewhere(render: Render, answers: dict[str, str]) -> None:
+    project = render(answers)
+    for document in [project / "README.md", *project.glob("docs/*.md")]:
+        for link in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", document.read_text()):
+            assert (document.parent / link).exists(), f"{document.name}: {link}"
+
+
+@each_render
+def test_ci_and_deployment_pass_their_linters(render: Render, answers: dict[str, str]) -> None:
+    project = render(answers)
+    schemas = {
+        ".github/workflows/ci.yml": "vendor.github-workflows",
+        ".gitlab-ci.yml": "vendor.gitlab-ci",
+        "compose.yaml": "vendor.compose-spec",
+    }
+    for path, schema in schemas.items():
+        if (project / path).exists():
+            lint(project, "check-jsonschema", "--builtin-schema", schema, path)
+    if (project / "Dockerfile").exists():
+        # Debian serves only the newest version of a package, and uv's version is bounded.
+        lint(project, "hadolint", "--ignore=DL3008", "--ignore=DL3013", "Dockerfile")
+
+
+def test_the_kubernetes_manifests_fit_their_schemas(render: Render) -> None:
+    project = render({"deployment": "kubernetes"})
+    kustomization = yaml.safe_load((project / "k8s/kustomization.yaml").read_text())
+    named = {*kustomization["resources"], "secret.example.yaml", "kustomization.yaml"}
+    assert {path.name for path in (project / "k8s").iterdir()} == named
+    for name in named - {"kustomization.yaml"}:
+        for version in ("1.30", "1.34"):
+            lint(project / "k8s", "kubernetes-validate", "--strict", "-k", version, name)
+
+
+def test_the_container_waits_longer_than_the_app_takes_to_stop(render: Render) -> None:
+    grace, closing = 30, 10  # SHUTDOWN_GRACE and CLOSE_TIMEOUT
+    compose = yaml.safe_load((render({}) / "compose.yaml").read_text())
+    assert int(compose["services"]["worker"]["stop_grace_period"].rstrip("s")) > grace + closing
+    kubernetes = render({"deployment": "kubernetes"})
+    for name in ("api", "worker"):
+        *_, deployment = yaml.safe_load_all((kubernetes / f"k8s/{name}.yaml").read_text())
+        pod = deployment["spec"]["template"]["spec"]
+        assert pod["terminationGracePeriodSeconds"] > grace + closing + 5
+
+
+def test_the_image_needs_only_what_it_copies(render: Render) -> None:
+    project = render({})
+    ignored = (project / ".dockerignore").read_text().splitlines()
+    needed = {line[1:] for line in ignored if line.startswith("!")}
+    assert needed == {"app", "migrations", "pyproject.toml", "settings.toml", "uv.lock"}
+    assert all((project / name).exists() for name in needed - {"uv.lock"})
+    assert "readme" not in tomllib.loads((project / "pyproject.toml").read_text())["project"]
+
+
+@pytest.mark.parametrize(("provider", "wanted"), [("local", True), ("openai", False)])
+def test_only_a_local_model_is_put_into_the_image(
+    render: Render, provider: str, *, wanted: bool
+) -> None:
+    dockerfile = (render({"model_provider": provider}) / "Dockerfile").read_text()
+    assert dockerfile.count("uv sync --locked --no-default-groups") == 2
+    assert dockerfile.count("--group local") == (2 if wanted else 0)
+
+
+def test_no_answer_needs_trust() -> None:
+    config = yaml.safe_load((REPOSITORY / "copier.yml").read_text())
+    assert not {"_tasks", "_jinja_extensions", "_migrations"} & set(config)
+
+
+def test_no_python_file_of_the_template_carries_jinja() -> None:
+    paths = git(REPOSITORY, "ls-files", "-co", "--exclude-standard", "template").splitlines()
+    code = [REPOSITORY / path for path in paths if path.endswith(".py")]
+    assert code
+    assert not [path for path in code if path.exists() and re.search(r"\{[{%]", path.read_text())]
+    assert not [path for path in paths if path.endswith(".py.jinja")]
+
+
+def test_an_update_leaves_the_users_own_files_alone(render: Render) -> None:
+    excluded = yaml.safe_load((REPOSITORY / "copier.yml").read_text())["_exclude"]
+    for path in USERS_OWN:
+        assert (render({}) / path).exists()
+        assert f"{{% if _copier_operation == 'update' %}}/{path}{{% endif %}}" in excluded
+
+
+def test_every_choice_is_rendered_at_least_once() -> None:
+    for question, choices in CHOICES.items():
+        assert {answers[question] for answers in ANSWER_SETS if question in answers} == set(choices)
+
+
+def lint(folder: Path, *command: str) -> None:
+    """Run a linter in the folder; fail with what it printed."""
+    done = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr

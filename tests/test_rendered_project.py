@@ -1,0 +1,98 @@
+"""A rendered project passes its own checks and tests, on the oldest and a new Python."""
+
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from demo.service import environment as clean_environment
+from demo.service import run
+from tests.answers import ALL_OFF, ALL_ON, ANSWER_SETS, name_of
+from tests.conftest import Render
+
+Environment = Callable[[str], dict[str, str]]
+
+# The code is the same in every render. What the tests of a render can feel of its answers is
+# settings.toml, so each provider, with plain and with odd names, is enough.
+DISTINCT = [{}, ALL_ON, ALL_OFF]
+
+
+@pytest.mark.parametrize("answers", DISTINCT, ids=name_of)
+@pytest.mark.parametrize("check", ["ruff check", "ruff format --check", "mypy .", "lint-imports"])
+def test_a_render_passes_its_own_checks(
+    render: Render, environment: Environment, interpreter: str, answers: dict[str, str], check: str
+) -> None:
+    in_environment(render(answers), environment(interpreter), *check.split())
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    ("interpreter", "answers"),
+    [("3.11", {}), ("3.13", ALL_ON)],
+    indirect=["interpreter"],
+    ids=["3.11-defaults", "3.13-all-on"],
+)
+def test_a_render_passes_its_own_tests(
+    render: Render, environment: Environment, interpreter: str, answers: dict[str, str]
+) -> None:
+    output = in_environment(
+        render(answers), environment(interpreter), "python", "-m", "pytest", "-q"
+    )
+    assert re.search(r"\d+ passed", output)
+
+
+def test_one_lock_serves_every_render(render: Render, environment: Environment) -> None:
+    environment(clean_environment()["UV_PYTHON"])
+    lock = render({}) / "uv.lock"
+    for answers in ANSWER_SETS[1:]:
+        project = render(answers)
+        shutil.copyfile(lock, project / "uv.lock")
+        run(["uv", "lock", "--check", "--quiet", "--offline"], project)
+
+
+def test_the_example_of_the_environment_is_made_from_the_settings(
+    render: Render, environment: Environment, interpreter: str
+) -> None:
+    project = render({})
+    made = in_environment(
+        project, environment(interpreter), *["python", "-m", "app.cli", "settings", "--env-example"]
+    )
+    assert made == (project / ".env.example").read_text()
+
+
+@pytest.mark.parametrize("provider", ["local", "openai", "simulated"])
+def test_what_the_image_installs_is_enough_to_start(
+    render: Render, interpreter: str, tmp_path: Path, provider: str
+) -> None:
+    """The Dockerfile's own commands, without its engine: the copied files, the sync, `app`."""
+    project = image(render({"model_provider": provider}), tmp_path)
+    dockerfile = (render({"model_provider": provider}) / "Dockerfile").read_text()
+    run(["uv", "lock", "--quiet"], project, UV_PYTHON=interpreter)
+    for command in re.findall(r"^RUN (uv sync .*)$", dockerfile, re.MULTILINE):
+        run(command.replace("--no-cache", "--quiet").split(), project, UV_PYTHON=interpreter)
+    app = str(project / ".venv" / "bin" / "app")
+    run([app, "migrate"], project)
+    assert re.search(r"SERVICE_NAME +LLM API +settings.toml", run([app, "settings"], project))
+    script = "import app.main, app.worker; app.main.create_app()"
+    run([str(project / ".venv" / "bin" / "python"), "-W", "error", "-c", script], project)
+
+
+def image(project: Path, folder: Path) -> Path:
+    """Copy what .dockerignore lets through."""
+    for line in (project / ".dockerignore").read_text().splitlines():
+        source = project / line[1:]
+        if line.startswith("!") and source.is_dir():
+            shutil.copytree(source, folder / source.name)
+        elif line.startswith("!") and source.name != "uv.lock":
+            shutil.copy2(source, folder)
+    return folder
+
+
+def in_environment(project: Path, variables: dict[str, str], *command: str) -> str:
+    """Run a command of the shared environment in the project; return its output."""
+    scripts = Path(variables["UV_PROJECT_ENVIRONMENT"]) / "bin"
+    path = f"{scripts}:{clean_environment()['PATH']}"
+    program = str(scripts / command[0])
+    return run([program, *command[1:]], project, PATH=path, PYTHONPATH=str(project))

@@ -1,0 +1,60 @@
+"""What the template's own documents promise is there."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.answers import CHOICES
+from tests.conftest import REPOSITORY
+
+README = (REPOSITORY / "README.md").read_text()
+MAKEFILE = (REPOSITORY / "Makefile").read_text()
+DOCUMENTS = [REPOSITORY / "README.md", REPOSITORY / "CHANGELOG.md"]
+QUESTIONS = {
+    name: question
+    for name, question in yaml.safe_load((REPOSITORY / "copier.yml").read_text()).items()
+    if not name.startswith("_")
+}
+
+
+def test_every_make_command_of_the_readme_is_a_target() -> None:
+    named = set(re.findall(r"\bmake ([a-z]+)", README))
+    targets = set(re.findall(r"^([a-z]+):", MAKEFILE, re.MULTILINE))
+    assert {"demo", "test"} <= named
+    assert named <= targets | {"dev"}  # `make dev` is the rendered project's
+
+
+def test_the_changelog_has_this_version() -> None:
+    version = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["version"]
+    assert f"## [{version}]" in (REPOSITORY / "CHANGELOG.md").read_text()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
+def test_every_link_leads_somewhere(document: Path) -> None:
+    for link in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", document.read_text()):
+        assert (document.parent / link).exists(), link
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_the_readme_lists_every_question_with_its_choices(question: str) -> None:
+    row = next(line for line in README.splitlines() if line.startswith(f"| `{question}` "))
+    for choice in QUESTIONS[question].get("choices", {}).values():
+        assert f"`{choice}`" in row
+
+
+def test_every_choice_is_tested() -> None:
+    choices = {
+        name: list(question["choices"].values())
+        for name, question in QUESTIONS.items()
+        if "choices" in question
+    }
+    assert choices == CHOICES
+
+
+def test_ci_runs_what_the_readme_names() -> None:
+    assert "make test" in (REPOSITORY / ".ci" / "run").read_text()
+    workflow = (REPOSITORY / ".github" / "workflows" / "ci.yml").read_text()
+    assert {"make test", "make demo"} <= set(re.findall(r"run: (make \w+)", workflow))
