@@ -39,6 +39,9 @@ DIMENSIONS = (64, 128, 256)
 DEFAULT_TOKENS = 512
 """Longest answer where the caller sets none: so small a model may not find an end."""
 
+DEFAULT_TEMPERATURE = 0.0
+"""Where the caller sets none. At llama.cpp's 0.8 a model of this size soon talks nonsense."""
+
 SYSTEM = {"role": "system", "content": "You are a helpful AI assistant."}
 """What the model was trained with. Without it its short answers are often not to the point."""
 
@@ -148,7 +151,7 @@ def _options(request: ChatRequest) -> Json:
     if all(message["role"] != "system" for message in options["messages"]):
         options["messages"].insert(0, SYSTEM)
     forced = {"stream": True, "stream_options": {"include_usage": True}, "max_tokens": most}
-    return {**options, **forced}
+    return {"temperature": DEFAULT_TEMPERATURE, **options, **forced}
 
 
 def _error(chunk: Json) -> Exception | None:
