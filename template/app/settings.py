@@ -111,7 +111,7 @@ class Settings(BaseSettings):
     """Most lines of one batch. 50,000 is OpenAI's limit."""
     requests_per_minute: int = 600
     """Model calls a minute of one caller, unless its key says otherwise."""
-    feature_flags: frozenset[str] = frozenset()
+    feature_flags: frozenset[str] = frozenset({"triage"})
     """Features that are on for every caller, as a JSON list; a key can have more of its own."""
     key_cache_seconds: float = 5.0
     """How long an API key is remembered, so also how long a revoked one may live on.

@@ -13,7 +13,7 @@ from openai import OpenAI
 from redis import Redis
 
 from app.development import valkey
-from tests.service import Service, eventually, free_port, service
+from tests.service import Service, answers, eventually, free_port, service
 
 POSTGRES_FOLDERS = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
 
@@ -48,15 +48,40 @@ def redis_url() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def tcp_redis_url() -> Iterator[str]:
+    """A Redis server of the system, on a port. It must be installed."""
+    binary = shutil.which("redis-server") or shutil.which("valkey-server")
+    if not binary:
+        _missing("Redis is not installed: `apt-get install redis-server` brings it")
+    port = free_port()
+    with tempfile.TemporaryDirectory() as name:
+        server = subprocess.Popen(
+            [str(binary), "--port", str(port), "--bind", "127.0.0.1", "--dir", name],
+            stdout=subprocess.DEVNULL,
+        )
+        try:
+            with Redis(port=port) as client:
+                eventually(lambda: answers(client))
+            yield f"redis://127.0.0.1:{port}"
+        finally:
+            server.terminate()
+            server.wait(10)
+
+
+@pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
     """An empty PostgreSQL database of these tests. PostgreSQL itself must be installed."""
     on_path = shutil.which("initdb")
     found = [*POSTGRES_FOLDERS, *([Path(on_path).parent] if on_path else [])]
     if not found:
-        message = "PostgreSQL is not installed: `apt-get install postgresql` brings it"
-        pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
+        _missing("PostgreSQL is not installed: `apt-get install postgresql` brings it")
     with tempfile.TemporaryDirectory() as name:
         yield from _postgres(found[0], Path(name))
+
+
+def _missing(what: str) -> None:
+    """Skip on a laptop, say loudly why, and never skip in CI."""
+    pytest.fail(what) if os.environ.get("CI") else pytest.skip(what)
 
 
 def _postgres(binaries: Path, folder: Path) -> Iterator[str]:
@@ -86,9 +111,11 @@ def _postgres(binaries: Path, folder: Path) -> Iterator[str]:
 def live(
     request: pytest.FixtureRequest, redis_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Service]:
-    """API and worker on a simulated model, once on each database."""
-    on_postgres = request.param == "postgresql"
-    url = request.getfixturevalue("postgres_url") if on_postgres else None
+    """API and worker on a simulated model: on what is embedded, then on installed servers."""
+    url = None
+    if request.param == "postgresql":
+        url = request.getfixturevalue("postgres_url")
+        redis_url = request.getfixturevalue("tcp_redis_url")
     folder = tmp_path_factory.mktemp(request.param)
     with service(folder, redis_url, url, lease_seconds=3, sweep_seconds=0.2) as running:
         running.start("api")

@@ -1,6 +1,7 @@
 """The real thing for tests: API and worker as processes, on real servers and free ports."""
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -14,6 +15,8 @@ from typing import ParamSpec, TypeVar
 
 import httpx2
 from openai import AsyncOpenAI, OpenAI
+from redis import Redis
+from redis.exceptions import RedisError
 
 from app.domain import keys
 from app.resources.database import Transaction, open_database
@@ -38,6 +41,14 @@ def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
         return port
+
+
+def answers(redis: Redis) -> bool:
+    """Return whether the server is there."""
+    try:
+        return bool(redis.ping())
+    except RedisError:
+        return False
 
 
 class Program:
@@ -123,6 +134,10 @@ class Service:
             return False
 
 
+def _as_text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
 @contextmanager
 def service(
     folder: Path, redis_url: str, database_url: str | None = None, **settings: object
@@ -137,10 +152,10 @@ def service(
         "MODEL_PROVIDER": "simulated",
         "SIMULATED_LATENCY": "0",
         "SIMULATED_TOKENS_PER_SECOND": "100000",
-        **{name.upper(): str(value) for name, value in settings.items()},
+        **{name.upper(): _as_text(value) for name, value in settings.items()},
     }
     assert Program("migrate", environment, folder / "migrate.log").process.wait(LIMIT) == 0
-    values = {name.lower(): value for name, value in environment.items()}
+    values = {name.lower(): value for name, value in environment.items()} | settings
     running = Service(Settings(**values), environment, folder)  # type: ignore[arg-type]
     try:
         yield running

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from app.api.streaming import EventStream
 from app.background import usage
-from app.dependencies.caller import CurrentCaller
+from app.dependencies.caller import CurrentCaller, Flags
 from app.dependencies.deadline import Deadline, RequestDeadline
 from app.dependencies.disconnect import until_disconnect
 from app.dependencies.limits import RateHeaders
@@ -29,12 +29,14 @@ class Answering:
 
     request: Request
     caller_id: str
+    flags: frozenset[str]
     deadline: Deadline
     headers: dict[str, str]
     resources: Resources
 
     async def whole(self, operation: Operation[B], body: B) -> Response:
         """Return the answer of `operation`, and count its tokens."""
+        operation.permit(self.flags)
         answer = await self._wait(operation.run(self.resources, body))
         self._count(operation.model_of(body), answer.usage)
         return Response(answer.body, media_type="application/json", headers=self.headers)
@@ -60,12 +62,13 @@ class Answering:
 async def answering(
     request: Request,
     caller: CurrentCaller,
+    flags: Flags,
     headers: RateHeaders,
     deadline: RequestDeadline,
     shared: Shared,
 ) -> Answering:
     """Return the means to answer this request by a model."""
-    return Answering(request, caller.id, deadline, headers, shared)
+    return Answering(request, caller.id, flags, deadline, headers, shared)
 
 
 ModelAnswer = Annotated[Answering, Depends(answering)]

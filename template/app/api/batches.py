@@ -6,7 +6,9 @@ from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, Field
 
 from app.dependencies.body import describe, json_body
+from app.dependencies.caller import Flags
 from app.dependencies.database import CallersRows
+from app.dependencies.request_id import RequestId
 from app.dependencies.resources import Shared
 from app.domain import batches
 from app.domain.batches import BatchObject
@@ -31,7 +33,9 @@ NewBatchBody = Annotated[NewBatch, Depends(json_body(NewBatch))]
 
 
 @router.post("", openapi_extra=describe(NewBatch))
-async def create_batch(new: NewBatchBody, rows: CallersRows, shared: Shared) -> BatchObject:
+async def create_batch(
+    new: NewBatchBody, rows: CallersRows, flags: Flags, request_id: RequestId, shared: Shared
+) -> BatchObject:
     """Record a batch, then wake a worker up. In this order: only what is committed is handed over.
 
     A wake-up that gets lost costs time, not the batch: the workers' sweep finds it.
@@ -42,6 +46,8 @@ async def create_batch(new: NewBatchBody, rows: CallersRows, shared: Shared) -> 
         input_file_id=new.input_file_id,
         completion_window=new.completion_window,
         metadata=new.metadata,
+        flags=flags,
+        request_id=request_id,
     )
     await shared.queue.wake(JobName.RUN_BATCH, batch.id, 0, 0)
     return batch

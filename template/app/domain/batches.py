@@ -1,6 +1,7 @@
 """Batches as their callers see them: create, follow, cancel."""
 
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -76,12 +77,15 @@ class Work:
     endpoint: str
     input_file_id: str
     status: str
+    request_id: str
 
 
 def work(session: Session, batch_id: str) -> Work:
     """Return what a worker needs to know of a batch, whoever's it is."""
     batch = session.get_one(BatchRow, batch_id)
-    return Work(batch.caller_id, batch.endpoint, batch.input_file_id, batch.status)
+    return Work(
+        batch.caller_id, batch.endpoint, batch.input_file_id, batch.status, batch.request_id
+    )
 
 
 def create(
@@ -92,13 +96,16 @@ def create(
     input_file_id: str,
     completion_window: str,
     metadata: dict[str, str] | None,
+    flags: Collection[str],
+    request_id: str,
 ) -> BatchObject:
     """Record a new batch and the duty to tell a worker of it: from here on nothing is lost.
 
     Raise `InvalidRequest` for an endpoint that takes no batches or a file of another purpose,
-    `NotFound` for a file that is not the caller's.
+    `PermissionDenied` for an endpoint whose flag the caller lacks, `NotFound` for a file that is
+    not the caller's.
     """
-    _check(session, caller_id, endpoint, input_file_id)
+    _check(session, caller_id, endpoint, input_file_id, flags)
     created = time.time()
     batch = BatchRow(
         id=new_id("batch"),
@@ -107,6 +114,7 @@ def create(
         input_file_id=input_file_id,
         completion_window=completion_window,
         batch_metadata=metadata,
+        request_id=request_id,
         status="validating",
         total=0,
         completed=0,
@@ -147,10 +155,13 @@ def cancel(session: Session, caller_id: str, batch_id: str) -> BatchObject:
     return _object(batch)
 
 
-def _check(session: Session, caller_id: str, endpoint: str, input_file_id: str) -> None:
+def _check(
+    session: Session, caller_id: str, endpoint: str, input_file_id: str, flags: Collection[str]
+) -> None:
     if endpoint not in operations():
         known = ", ".join(sorted(operations()))
         raise InvalidRequest(f"Batches are for one of {known}.", param="endpoint")
+    operations()[endpoint].permit(flags)
     if files.get(session, caller_id, input_file_id).purpose != "batch":
         raise InvalidRequest("Upload the input with the purpose `batch`.", param="input_file_id")
 

@@ -4,7 +4,7 @@ A module of `app.domain` adds its own by defining `OPERATION`; see `triage.py`.
 """
 
 import pkgutil
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel
 
 from app import domain
+from app.errors import PermissionDenied
 from app.resources.lifespan import Resources
 from app.resources.models.interface import Answer, ChatRequest, EmbeddingsRequest
 
@@ -26,6 +27,13 @@ class Operation(Generic[B]):
     url: str
     body: type[B]
     run: Callable[[Resources, B], Coroutine[Any, Any, Answer]]
+    flag: str | None = None
+    """Feature flag that a caller must have."""
+
+    def permit(self, flags: Collection[str]) -> None:
+        """Raise `PermissionDenied` unless the flags let a caller use this."""
+        if self.flag is not None and self.flag not in flags:
+            raise PermissionDenied(f"{self.url} is not switched on for you.")
 
     def model_of(self, body: B) -> str:
         """Return what the tokens are counted under: the body's model, or the URL without one."""

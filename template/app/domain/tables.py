@@ -114,6 +114,7 @@ class BatchRow(Base):
     input_file_id: Mapped[str] = mapped_column(String(40))
     completion_window: Mapped[str] = mapped_column(String(10))
     batch_metadata: Mapped[dict[str, Any] | None]
+    request_id: Mapped[str] = mapped_column(String(100))
     status: Mapped[str] = mapped_column(String(20))
     errors: Mapped[list[dict[str, Any]] | None] = mapped_column(JSON)
     total: Mapped[int] = mapped_column(default=0)

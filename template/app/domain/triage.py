@@ -55,4 +55,4 @@ async def triage(resources: Resources, ticket: Ticket) -> Answer:
     return Answer(result.model_dump_json().encode(), answer.usage)
 
 
-OPERATION = Operation("/v1/triage", Ticket, triage)
+OPERATION = Operation("/v1/triage", Ticket, triage, flag="triage")

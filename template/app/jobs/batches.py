@@ -18,6 +18,7 @@ from app.jobs.attempts import attempt
 from app.jobs.recorder import Recorder
 from app.resources.lifespan import Resources
 from app.resources.queue import JobName
+from app.telemetry import request_id
 
 log = logging.getLogger(__name__)
 
@@ -32,8 +33,9 @@ async def run_batch(
         log.info("lane %s of %s belongs to a later hand-over", lane, batch_id)
         return
     try:
-        drain = Drain(resources, stopping, hold, await database.read(batches.work, batch_id))
-        await drain.run()
+        work = await database.read(batches.work, batch_id)
+        request_id.set(work.request_id)
+        await Drain(resources, stopping, hold, work).run()
         await database.write(items.give_back, hold)
         if not stopping.is_set():
             await settle(resources, batch_id)

@@ -46,6 +46,7 @@ def upgrade() -> None:
         sa.Column("input_file_id", sa.String(length=40), nullable=False),
         sa.Column("completion_window", sa.String(length=10), nullable=False),
         sa.Column("batch_metadata", sa.JSON(), nullable=True),
+        sa.Column("request_id", sa.String(length=100), nullable=False),
         sa.Column("status", sa.String(length=20), nullable=False),
         sa.Column("errors", sa.JSON(), nullable=True),
         sa.Column("total", sa.Integer(), nullable=False),

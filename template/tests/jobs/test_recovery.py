@@ -11,14 +11,13 @@ import pytest
 from openai import OpenAI
 from openai.types import Batch
 from redis import Redis
-from redis.exceptions import RedisError
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.development import valkey
 from app.domain.tables import ItemRow, LeaseRow
 from tests.lines import chats
-from tests.service import Service, eventually, service
+from tests.service import Service, answers, eventually, service
 
 LANES, CHUNK = 2, 5
 ITEMS = 60
@@ -176,7 +175,7 @@ def test_a_worker_outlives_redis(tmp_path: Path) -> None:
     def start() -> subprocess.Popen[bytes]:
         server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         with Redis(unix_socket_path=str(path)) as redis:
-            eventually(lambda: path.exists() and _answers(redis))
+            eventually(lambda: path.exists() and answers(redis))
         return server
 
     server = start()
@@ -199,10 +198,3 @@ def test_a_worker_outlives_redis(tmp_path: Path) -> None:
     finally:
         server.terminate()
         server.wait()
-
-
-def _answers(redis: Redis) -> bool:
-    try:
-        return bool(redis.ping())
-    except RedisError:
-        return False
