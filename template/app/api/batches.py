@@ -22,7 +22,7 @@ class NewBatch(BaseModel):
     """Body of `POST /v1/batches`."""
 
     endpoint: str
-    input_file_id: str
+    input_file_id: str = Field(pattern=r"^[\w-]+$", max_length=100)
     completion_window: Literal["24h"]
     metadata: (
         dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=512)]] | None

@@ -56,6 +56,12 @@ def status_code(error: errors.AppError) -> int:
     return _status(error)[0]
 
 
+def bad_url() -> JSONResponse:
+    """Return the answer to a URL that nothing here can have."""
+    error = errors.InvalidRequest("The URL has a NUL character.", code="invalid_url")
+    return JSONResponse(envelope(error), status_code(error))
+
+
 def internal_error() -> JSONResponse:
     """Return the answer to an error that nobody foresaw: the id to look up, and nothing else."""
     message = f"The server failed. Its log explains request {request_id.get()}."

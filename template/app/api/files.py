@@ -94,7 +94,7 @@ async def delete_file(file_id: str, rows: CallersRows) -> FileDeleted:
 
 
 async def _store(rows: CallerDatabase, file: UploadFile) -> FileObject:
-    file_id = await rows.write(files.begin, filename=file.filename or "upload", purpose="batch")
+    file_id = await rows.write(files.begin, filename=_name(file), purpose="batch")
     try:
         seq = 0
         while data := await file.read(PART_BYTES):
@@ -104,6 +104,10 @@ async def _store(rows: CallerDatabase, file: UploadFile) -> FileObject:
     except BaseException:
         await rows.write(files.abandon, file_id)
         raise
+
+
+def _name(file: UploadFile) -> str:
+    return (file.filename or "upload").replace("\0", "")  # which PostgreSQL cannot store
 
 
 async def _parts(rows: CallerDatabase, file_id: str) -> AsyncIterator[bytes]:

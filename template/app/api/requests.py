@@ -10,7 +10,7 @@ import time
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api.errors import internal_error
+from app.api.errors import bad_url, internal_error
 from app.domain.ids import new_id
 from app.telemetry import request_id
 
@@ -33,6 +33,11 @@ class Requests:
             return
         request_id.set(_id(scope))
         response = Observed(send)
+        if "\0" in scope["path"] or b"%00" in scope["query_string"]:
+            await bad_url()(
+                scope, receive, response.send
+            )  # PostgreSQL stores every other character
+            return
         started = time.perf_counter()
         try:
             await self.app(scope, receive, response.send)

@@ -53,7 +53,7 @@ def _failed(
         item.attempt,
         "pending" if again else "failed",
         error_code=code or "model_error",
-        error_message=message,
+        error_message=message.replace("\0", ""),  # which PostgreSQL cannot store
         delay=_delay(item.errors, wait or 0.0),
     )
 

@@ -1,5 +1,6 @@
 """How often each caller may ask, counted in Redis for all processes together."""
 
+import asyncio
 import logging
 from dataclasses import dataclass
 
@@ -10,6 +11,9 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 log = logging.getLogger(__name__)
+
+LONGEST_WAIT = 0.25
+"""Longest that a request waits for its count: a Redis that hangs must not hang the service."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +45,10 @@ class Rates:
         """
         per_minute = RateLimitItemPerMinute(limit)
         try:
-            allowed = await self._limiter.hit(per_minute, caller_id)
-            window = await self._limiter.get_window_stats(per_minute, caller_id)
-        except (RedisError, OSError) as error:
-            log.warning("calls are not counted: %s", error)
+            async with asyncio.timeout(LONGEST_WAIT):
+                allowed = await self._limiter.hit(per_minute, caller_id)
+                window = await self._limiter.get_window_stats(per_minute, caller_id)
+        except (RedisError, OSError, TimeoutError) as error:
+            log.warning("calls are not counted: %r", error)
             return None
         return Rate(allowed, limit, window.remaining, window.reset_time)

@@ -22,6 +22,9 @@ BODIES = {
     "number out of range": json.dumps({**GOOD, "n": 0}).encode(),
     "message without role": json.dumps({**GOOD, "messages": [{"content": "x"}]}).encode(),
     "number that is none": b'{"model": "simulated-chat", "messages": NaN}',
+    "NUL in a name": json.dumps({**GOOD, "model": "\0"}).encode(),
+    "huge number": json.dumps({**GOOD, "seed": 2**70}).encode(),
+    "endless number": b'{"model": "simulated-chat", "messages": [], "temperature": 1e999}',
     "wrong stop": json.dumps({**GOOD, "stop": {"a": 1}}).encode(),
 }
 
@@ -59,6 +62,8 @@ def test_a_body_that_is_too_large_gets_a_413(live: Service, key: str, *, chunked
         ("GET", "/v1/batches?limit=many", 400),
         ("GET", "/v1/usage?days=1000000", 400),
         ("POST", "/v1/files", 400),
+        ("GET", "/v1/files/%00", 400),
+        ("GET", "/v1/files?after=%00", 400),
     ],
 )
 def test_every_error_has_the_envelope(
@@ -77,3 +82,12 @@ def test_a_request_id_of_the_clients_own_is_kept_if_it_is_harmless(live: Service
         replaced = http.get("/live", headers={"x-request-id": "trace 1 [forged]"})
     assert kept.headers["x-request-id"] == "trace-1"
     assert replaced.headers["x-request-id"].startswith("req_")
+
+
+@pytest.mark.parametrize("field", ["endpoint", "input_file_id", "completion_window"])
+@pytest.mark.parametrize("value", ["", "\0", "\ud7ff" * 1000, None, 5, ["x"]])
+def test_a_bad_batch_is_refused(live: Service, key: str, field: str, value: object) -> None:
+    body = {"endpoint": "/v1/embeddings", "input_file_id": "none", "completion_window": "24h"}
+    with live.http(key) as http:
+        answer = http.post("/v1/batches", json={**body, field: value})
+    assert answer.status_code == 400
