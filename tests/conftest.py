@@ -60,8 +60,21 @@ def render(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Render:
 
 
 @pytest.fixture(scope="session")
+def checkout(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Render:
+    """Copy a render, once, for what leaves files behind: a lock, caches, a database."""
+
+    @cache
+    def once(answers: frozenset[tuple[str, str]]) -> Path:
+        copy = tmp_path_factory.mktemp("checkout") / "project"
+        shutil.copytree(render(dict(answers)), copy)
+        return copy
+
+    return lambda answers: once(frozenset(answers.items()))
+
+
+@pytest.fixture(scope="session")
 def environment(
-    render: Render, tmp_path_factory: pytest.TempPathFactory
+    checkout: Render, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[str], dict[str, str]]:
     """Make one environment for a Python version; return the variables that put it to use.
 
@@ -72,7 +85,7 @@ def environment(
     def once(interpreter: str) -> dict[str, str]:
         folder = tmp_path_factory.mktemp("environment") / "venv"
         variables = {"UV_PROJECT_ENVIRONMENT": str(folder), "UV_PYTHON": interpreter}
-        run(["uv", "sync", "--quiet", "--no-install-project"], render({}), **variables)
+        run(["uv", "sync", "--quiet", "--no-install-project"], checkout({}), **variables)
         return variables
 
     return once

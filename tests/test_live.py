@@ -16,12 +16,14 @@ Start = Callable[..., AbstractContextManager[Service]]
 
 
 @pytest.fixture
-def start(render: Render, environment: Callable[[str], dict[str, str]], interpreter: str) -> Start:
+def start(
+    checkout: Render, environment: Callable[[str], dict[str, str]], interpreter: str
+) -> Start:
     """Start a render of some answers, with settings of its own, until the `with` ends."""
     python = Path(environment(interpreter)["UV_PROJECT_ENVIRONMENT"]) / "bin" / "python"
 
     def start(answers: dict[str, str], **settings: str) -> AbstractContextManager[Service]:
-        return running(render(answers), [str(python), "-m", "app.cli", "dev"], settings)
+        return running(checkout(answers), [str(python), "-m", "app.cli", "dev"], settings)
 
     return start
 

@@ -22,9 +22,13 @@ DISTINCT = [{}, ALL_ON, ALL_OFF]
 @pytest.mark.parametrize("answers", DISTINCT, ids=name_of)
 @pytest.mark.parametrize("check", ["ruff check", "ruff format --check", "mypy .", "lint-imports"])
 def test_a_render_passes_its_own_checks(
-    render: Render, environment: Environment, interpreter: str, answers: dict[str, str], check: str
+    checkout: Render,
+    environment: Environment,
+    interpreter: str,
+    answers: dict[str, str],
+    check: str,
 ) -> None:
-    in_environment(render(answers), environment(interpreter), *check.split())
+    in_environment(checkout(answers), environment(interpreter), *check.split())
 
 
 @pytest.mark.timeout(900)
@@ -35,27 +39,27 @@ def test_a_render_passes_its_own_checks(
     ids=["3.11-defaults", "3.13-all-on"],
 )
 def test_a_render_passes_its_own_tests(
-    render: Render, environment: Environment, interpreter: str, answers: dict[str, str]
+    checkout: Render, environment: Environment, interpreter: str, answers: dict[str, str]
 ) -> None:
     output = in_environment(
-        render(answers), environment(interpreter), "python", "-m", "pytest", "-q"
+        checkout(answers), environment(interpreter), "python", "-m", "pytest", "-q"
     )
     assert re.search(r"\d+ passed", output)
 
 
-def test_one_lock_serves_every_render(render: Render, environment: Environment) -> None:
+def test_one_lock_serves_every_render(checkout: Render, environment: Environment) -> None:
     environment(clean_environment()["UV_PYTHON"])
-    lock = render({}) / "uv.lock"
+    lock = checkout({}) / "uv.lock"
     for answers in ANSWER_SETS[1:]:
-        project = render(answers)
+        project = checkout(answers)
         shutil.copyfile(lock, project / "uv.lock")
         run(["uv", "lock", "--check", "--quiet", "--offline"], project)
 
 
 def test_the_example_of_the_environment_is_made_from_the_settings(
-    render: Render, environment: Environment, interpreter: str
+    checkout: Render, environment: Environment, interpreter: str
 ) -> None:
-    project = render({})
+    project = checkout({})
     made = in_environment(
         project, environment(interpreter), *["python", "-m", "app.cli", "settings", "--env-example"]
     )
@@ -64,11 +68,11 @@ def test_the_example_of_the_environment_is_made_from_the_settings(
 
 @pytest.mark.parametrize("provider", ["local", "openai", "simulated"])
 def test_what_the_image_installs_is_enough_to_start(
-    render: Render, interpreter: str, tmp_path: Path, provider: str
+    checkout: Render, interpreter: str, tmp_path: Path, provider: str
 ) -> None:
     """The Dockerfile's own commands, without its engine: the copied files, the sync, `app`."""
-    project = image(render({"model_provider": provider}), tmp_path)
-    dockerfile = (render({"model_provider": provider}) / "Dockerfile").read_text()
+    project = image(checkout({"model_provider": provider}), tmp_path)
+    dockerfile = (checkout({"model_provider": provider}) / "Dockerfile").read_text()
     run(["uv", "lock", "--quiet"], project, UV_PYTHON=interpreter)
     for command in re.findall(r"^RUN (uv sync .*)$", dockerfile, re.MULTILINE):
         run(command.replace("--no-cache", "--quiet").split(), project, UV_PYTHON=interpreter)
