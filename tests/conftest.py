@@ -18,6 +18,7 @@ PYTHONS = ("3.11", "3.13")
 
 Answers: TypeAlias = dict[str, str]
 Render: TypeAlias = Callable[[Answers], Path]
+Environment: TypeAlias = Callable[[str], dict[str, str]]
 NOT_RUN = pytest.StashKey[list[str]]()
 
 
