@@ -43,30 +43,42 @@ def test_without_a_live_key_every_endpoint_is_closed(
     assert answer.json()["error"]["type"] == "authentication_error"
 
 
-def test_another_callers_things_do_not_exist(live: Service) -> None:
-    mine, theirs = live.new_key("caller A"), live.new_key("caller B")
-    with live.client(mine) as a, live.http(theirs) as b:
+@pytest.fixture(scope="module")
+def things_of_a(live: Service) -> dict[str, str]:
+    """The ids of a finished batch and its files, by the names that paths have for them."""
+    with live.client(live.new_key("caller A")) as a:
         batch = _finished_batch(a)
-        ids = [batch.input_file_id, batch.output_file_id, batch.id]
-        answers = [
-            b.get(f"/v1/files/{ids[0]}"),
-            b.get(f"/v1/files/{ids[0]}/content"),
-            b.get(f"/v1/files/{ids[1]}/content"),
-            b.delete(f"/v1/files/{ids[0]}"),
-            b.get(f"/v1/batches/{ids[2]}"),
-            b.post(f"/v1/batches/{ids[2]}/cancel"),
-            b.post(
-                "/v1/batches",
-                json={
-                    "endpoint": "/v1/chat/completions",
-                    "input_file_id": ids[0],
-                    "completion_window": "24h",
-                },
-            ),
-        ]
-        lists = [b.get(path).json()["data"] for path in ("/v1/files", "/v1/batches", "/v1/usage")]
-    assert [answer.status_code for answer in answers] == [404] * len(answers)
-    assert lists == [[], [], []]
+    assert batch.output_file_id
+    return {"batch_id": batch.id, "file_id": batch.output_file_id, "input": batch.input_file_id}
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [each for each in endpoints() if "_id}" in each[1]], ids=" ".join
+)
+def test_another_callers_things_do_not_exist(
+    live: Service, things_of_a: dict[str, str], method: str, path: str
+) -> None:
+    with live.http(live.new_key("caller B")) as b:
+        answer = b.request(method, path.format(**things_of_a))
+    assert answer.status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/v1/files", "/v1/batches", "/v1/usage"])
+def test_another_callers_things_are_not_listed(
+    live: Service, things_of_a: dict[str, str], path: str
+) -> None:
+    with live.http(live.new_key("caller B")) as b:
+        assert things_of_a
+        assert b.get(path).json()["data"] == []
+
+
+def test_another_callers_file_is_no_input_of_a_batch(
+    live: Service, things_of_a: dict[str, str]
+) -> None:
+    body = {"endpoint": "/v1/chat/completions", "completion_window": "24h"}
+    with live.http(live.new_key("caller B")) as b:
+        answer = b.post("/v1/batches", json={**body, "input_file_id": things_of_a["input"]})
+    assert answer.status_code == 404
 
 
 def test_a_key_is_stored_only_as_a_hash(live: Service, key: str) -> None:
