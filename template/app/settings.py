@@ -72,7 +72,7 @@ class Settings(BaseSettings):
     """`redis://…`, `rediss://…` or `unix://…`. Unset: `app dev` starts its own server."""
 
     # Model
-    model_provider: Literal["local", "openai", "simulated"] = "local"
+    model_provider: str = "local"
     """`local`: a small model in this process. `openai`: any OpenAI-compatible server.
     `simulated`: deterministic text, for tests and load tests."""
     default_model: str | None = None

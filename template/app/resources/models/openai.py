@@ -3,11 +3,14 @@
 Its answers are relayed as they come; only what must be known of them is read.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from io import BytesIO
 
 import msgspec
 from aiohttp import ClientError, ClientResponse, ClientSession
+from pydantic import BaseModel, ValidationError
 
 from app.errors import ModelUnavailable
 from app.resources.models.interface import (
@@ -19,14 +22,29 @@ from app.resources.models.interface import (
     StreamOptions,
     Usage,
 )
-from app.resources.models.refusals import refusal
+from app.resources.models.refusals import Detail, refusal
 from app.resources.tokenizer import Tokenizer
 from app.settings import Settings
 
 END = b"\n\n"
 DONE = b"[DONE]"
-MARKS = (DONE, b'"usage":{', b'"usage": {', b'"error"')
-"""A block of events without any of these holds nothing to be read."""
+MARKS = (DONE, b'"usage":{', b'"usage": {', b'"error"', b"\n:", b"\nevent", b"\nid", b"\nretry")
+"""A block of events without any of these, and that starts with data, is relayed unread."""
+
+END_SECONDS = 0.2
+"""Wait for the end of a body whose last event has come, before the connection is given up."""
+
+LARGE = 2**20
+"""Bytes that aiohttp writes at one go; it would hold the loop for more."""
+
+
+NOT_OPENAI = "The model server's answer is not in OpenAI's format: check OPENAI_BASE_URL."
+
+
+class ModelList(BaseModel):
+    """What is read of `GET /models`."""
+
+    data: list[ModelCard]
 
 
 class UsageFields(msgspec.Struct):
@@ -41,7 +59,7 @@ class Fields(msgspec.Struct):
 
     usage: UsageFields | None = None
     choices: list[msgspec.Raw] = []
-    error: msgspec.Raw | None = None
+    error: Detail | str | None = None
 
 
 class OpenAI:
@@ -55,8 +73,8 @@ class OpenAI:
 
     async def complete(self, request: ChatRequest) -> Answer:
         """Relay a whole answer."""
-        whole = request.model_copy(update={"stream": False, "stream_options": None})
-        body = whole.model_dump_json(exclude_unset=True, exclude_none=True)
+        whole = request.model_copy(update={"stream": False})
+        body = whole.model_dump_json(exclude_unset=True, exclude={"stream_options"})
         return await self._answer("/chat/completions", body)
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
@@ -68,17 +86,19 @@ class OpenAI:
         usage = Usage()
         async with self._ask("POST", "/chat/completions", body) as response:
             async for block in _blocks(response):
-                if not any(mark in block for mark in MARKS):
+                if block.startswith(b"data:") and not any(mark in block for mark in MARKS):
                     yield Chunk(block)
                     continue
                 for event in block.removesuffix(END).split(END):
-                    if _data(event) == DONE:
+                    data = _data(event)
+                    if data == DONE:
                         yield Chunk(b"", usage)
+                        await _read_to_end(response)
                         return
-                    fields = _read(_data(event))
+                    fields = _read(data)
                     usage = _usage(fields) or usage
-                    if fields.choices or request.include_usage:
-                        yield Chunk(event + END)
+                    if fields.choices or (fields.usage and request.include_usage):
+                        yield Chunk(b"data: " + data + END)
         raise ModelUnavailable("The model server broke off its answer.")
 
     async def embed(self, request: EmbeddingsRequest) -> Answer:
@@ -88,7 +108,11 @@ class OpenAI:
     async def models(self) -> list[ModelCard]:
         """Ask the server for its models."""
         async with self._ask("GET", "/models") as response:
-            return [ModelCard.model_validate(card) for card in (await response.json())["data"]]
+            body = await response.read()
+        try:
+            return ModelList.model_validate_json(body).data
+        except ValidationError as error:
+            raise ModelUnavailable(NOT_OPENAI) from error
 
     async def _answer(self, path: str, request: str) -> Answer:
         async with self._ask("POST", path, request) as response:
@@ -103,7 +127,7 @@ class OpenAI:
         headers = {"content-type": "application/json", **self._authorization}
         try:
             async with self._http.request(
-                method, self._url + path, data=body, headers=headers
+                method, self._url + path, data=_payload(body), headers=headers
             ) as response:
                 if response.status >= 400:
                     raise refusal(response.status, response.headers, await response.read())
@@ -111,6 +135,10 @@ class OpenAI:
         except (ClientError, TimeoutError) as error:
             reason = f"The model server cannot be reached: {type(error).__name__}."
             raise ModelUnavailable(reason) from error
+
+
+def _payload(body: str | None) -> BytesIO | str | None:
+    return BytesIO(body.encode()) if body and len(body) > LARGE // 4 else body
 
 
 async def _blocks(response: ClientResponse) -> AsyncIterator[bytes]:
@@ -122,16 +150,23 @@ async def _blocks(response: ClientResponse) -> AsyncIterator[bytes]:
             yield block + end
 
 
+async def _read_to_end(response: ClientResponse) -> None:
+    """Read what ends the body, without which the connection cannot be used again."""
+    with suppress(ClientError, TimeoutError):
+        async with asyncio.timeout(END_SECONDS):
+            await response.read()
+
+
 def _data(event: bytes) -> bytes:
     lines = [line for line in event.split(b"\n") if line.startswith(b"data:")]
-    return b"\n".join(line.removeprefix(b"data:").strip() for line in lines)
+    return b"".join(line.removeprefix(b"data:").strip() for line in lines)
 
 
 def _read(data: bytes) -> Fields:
     try:
         fields = msgspec.json.decode(data or b"{}", type=Fields)
     except msgspec.MsgspecError as error:
-        raise ModelUnavailable("The model server's answer is not OpenAI's format.") from error
+        raise ModelUnavailable(NOT_OPENAI) from error
     if fields.error is not None:
         raise refusal(500, {}, data)
     return fields

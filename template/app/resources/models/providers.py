@@ -12,7 +12,7 @@ from app.resources.models.interface import Model
 from app.resources.tokenizer import Tokenizer
 from app.settings import Misconfigured, Settings
 
-NOT_PROVIDERS = {"interface", "providers", "refusals", "schema", "wire"}
+NOT_PROVIDERS = {"interface", "providers", "refusals", "schema", "wire", "words"}
 
 
 def provider_names() -> list[str]:
@@ -33,6 +33,10 @@ async def open_model(
     if name not in provider_names():
         known = ", ".join(provider_names())
         raise Misconfigured([f"MODEL_PROVIDER is {name}: it must be one of {known}."])
-    provider = import_module(f"{models.__name__}.{name}")
+    try:
+        provider = import_module(f"{models.__name__}.{name}")
+    except ModuleNotFoundError as error:
+        problem = f"needs {error.name}, which is not installed: try `uv sync --all-groups`."
+        raise Misconfigured([f"MODEL_PROVIDER is {name}: it {problem}"]) from error
     async with provider.open_provider(settings, http, tokenizer) as model:
         yield model

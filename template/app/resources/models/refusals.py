@@ -29,7 +29,7 @@ class Detail(msgspec.Struct):
 class Envelope(msgspec.Struct):
     """OpenAI's error envelope."""
 
-    error: Detail
+    error: Detail | str
 
 
 def refusal(status: int, headers: Mapping[str, str], body: bytes) -> AppError:
@@ -44,7 +44,7 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes) -> AppError:
             return NotFound(detail.message, param="model", code="model_not_found")
         case 429:
             return ModelRateLimited(detail.message, code=code, retry_after=_wait(headers))
-        case 408 | 409:
+        case 408:
             return ModelUnavailable(detail.message, code=code)
         case _ if status >= 500:
             wait = _wait(headers)
@@ -54,9 +54,10 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes) -> AppError:
 
 def _detail(body: bytes) -> Detail:
     try:
-        return msgspec.json.decode(body, type=Envelope).error
+        error = msgspec.json.decode(body, type=Envelope).error
     except msgspec.MsgspecError:
         return Detail()
+    return Detail(error) if isinstance(error, str) else error
 
 
 def _wait(headers: Mapping[str, str]) -> float:

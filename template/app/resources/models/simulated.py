@@ -8,14 +8,16 @@ import asyncio
 import hashlib
 import random
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import numpy as np
 from aiohttp import ClientSession
+from anyio import CapacityLimiter
+from numpy.typing import NDArray
 
-from app.errors import ModelRateLimited, ModelUnavailable
+from app.errors import ModelRateLimited, ModelUnavailable, Unsupported
 from app.resources.models import wire
 from app.resources.models.interface import (
     Answer,
@@ -25,18 +27,14 @@ from app.resources.models.interface import (
     ModelCard,
     Usage,
 )
-from app.resources.models.schema import instance
-from app.resources.models.wire import Assembly, Json
+from app.resources.models.wire import Json
+from app.resources.models.words import Words, script
+from app.resources.offload import in_thread
 from app.resources.tokenizer import Tokenizer
 from app.settings import Settings
 
 CHAT, EMBEDDINGS = "simulated-chat", "simulated-embeddings"
-WORDS = (
-    "the a one some quiet bright early model answer token queue worker lease loop request river "
-    "garden window letter stone runs waits holds opens returns follows under with"
-)
-DEFAULT_TOKENS = 32
-DIMENSIONS = 256
+DIMENSIONS, MOST_DIMENSIONS = 256, 4096
 
 
 class Simulated:
@@ -46,42 +44,36 @@ class Simulated:
         self._settings = settings
         self._tokenizer = tokenizer
         self._chance = random.Random(settings.simulated_seed)  # noqa: S311 -- no secret
+        self._embedding = CapacityLimiter(1)
 
     async def complete(self, request: ChatRequest) -> Answer:
         """Answer as a whole, as slowly as the stream."""
-        assembly = Assembly()
-        usage = Usage()
-        async for chunk, used in self._chunks(request):
-            assembly.add(chunk)
-            usage = used or usage
-        return assembly.whole(usage)
+        return await wire.whole(self._chunks(request))
 
-    async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
+    def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
         """Answer token by token."""
-        async for chunk, used in self._chunks(request):
-            if chunk["choices"] or request.include_usage:
-                yield Chunk(wire.event(chunk), used)
-            else:
-                yield Chunk(b"", used)
+        return wire.streamed(self._chunks(request), request)
 
     async def embed(self, request: EmbeddingsRequest) -> Answer:
         """Return unit vectors drawn from each text's hash."""
         wire.require_model(request.model, [EMBEDDINGS])
+        size = request.dimensions or DIMENSIONS
+        if size > MOST_DIMENSIONS:
+            message = f"{EMBEDDINGS} has {MOST_DIMENSIONS} dimensions at most."
+            raise Unsupported(message, param="dimensions")
         await self._begin()
         texts = await wire.texts(request, self._tokenizer)
         tokens = sum([await self._tokenizer.count(text) for text in texts])
-        size = request.dimensions or DIMENSIONS
-        vectors = np.stack([_vector(text, size) for text in texts])
+        vectors = await in_thread(self._embedding, _vectors, texts, size)
         return wire.embeddings(request, vectors, tokens)
 
     async def models(self) -> list[ModelCard]:
         """List the two simulated models."""
         return [ModelCard(id=CHAT), ModelCard(id=EMBEDDINGS)]
 
-    async def _chunks(
-        self, request: ChatRequest
-    ) -> AsyncGenerator[tuple[Json, Usage | None], None]:
+    async def _chunks(self, request: ChatRequest) -> AsyncGenerator[Json, None]:
         wire.require_model(request.model, [CHAT])
+        plan = script(request)
         await self._begin()
         prompt = wire.encode([message.model_dump() for message in request.messages])
         seed = (
@@ -95,15 +87,17 @@ class Simulated:
         }
         generated = 0
         for index in range(request.n or 1):
-            yield {**chunk, "choices": [_choice(index, {"role": "assistant", "content": ""})]}, None
-            words = _Words(request, random.Random(f"{seed} {index}"))  # noqa: S311
-            for delta, logprobs in words.deltas():
+            yield {**chunk, "choices": [_choice(index, {"role": "assistant", "content": ""})]}
+            words = Words(plan, random.Random(f"{seed} {index}"))  # noqa: S311
+            for delta, token in words.deltas():
                 await asyncio.sleep(1 / self._settings.simulated_tokens_per_second)
                 generated += 1
-                yield {**chunk, "choices": [_choice(index, delta, logprobs=logprobs)]}, None
-            yield {**chunk, "choices": [_choice(index, {}, finish=words.finish)]}, None
+                wanted = request.logprobs and "content" in delta
+                logprobs = words.logprobs(token, request.top_logprobs or 0) if wanted else None
+                yield {**chunk, "choices": [_choice(index, delta, logprobs=logprobs)]}
+            yield {**chunk, "choices": [_choice(index, {}, finish=words.finish)]}
         usage = Usage(await self._tokenizer.count(prompt.decode()), generated)
-        yield {**chunk, "choices": [], "usage": wire.usage_object(usage)}, usage
+        yield {**chunk, "choices": [], "usage": wire.usage_object(usage)}
 
     async def _begin(self) -> None:
         drawn = self._chance.random()
@@ -115,79 +109,14 @@ class Simulated:
             raise ModelRateLimited("The simulated model is busy, as it is set to.", retry_after=0.1)
 
 
-class _Words:
-    """The deltas of one choice, and why they end."""
-
-    def __init__(self, request: ChatRequest, chance: random.Random) -> None:
-        self._request = request
-        self._chance = chance
-        self.finish = "stop"
-
-    def deltas(self) -> Iterator[tuple[Json, Json | None]]:
-        """Yield each delta with its made-up log probabilities."""
-        if tool := self._tool():
-            self.finish = "tool_calls"
-            yield from _tool_call(tool, self._chance)
-            return
-        for token in self._limited(self._unlimited()):
-            yield {"content": token}, self._logprobs(token)
-
-    def _unlimited(self) -> Iterator[str]:
-        form = self._request.response_format or {}
-        if form.get("type") == "json_schema":
-            schema = form.get("json_schema", {}).get("schema", {})
-            yield from _pieces(wire.encode(instance(schema)).decode())
-        elif form.get("type") == "json_object":
-            yield from _pieces('{"answer": "yes"}')
-        else:
-            for position in range(DEFAULT_TOKENS):
-                yield (" " if position else "") + self._chance.choice(WORDS.split())
-
-    def _limited(self, tokens: Iterator[str]) -> Iterator[str]:
-        most = self._request.max_completion_tokens or self._request.max_tokens
-        stops = self._request.stop or []
-        text = ""
-        for count, token in enumerate(tokens):
-            if count == most:
-                self.finish = "length"
-                return
-            text += token
-            if any(stop in text for stop in ([stops] if isinstance(stops, str) else stops)):
-                return
-            yield token
-
-    def _tool(self) -> Json | None:
-        tools, choice = self._request.tools or [], getattr(self._request, "tool_choice", None)
-        named = choice["function"]["name"] if isinstance(choice, dict) else None
-        wanted = [tool for tool in tools if named in (None, tool["function"]["name"])]
-        return wanted[0] if wanted and (named or choice == "required") else None
-
-    def _logprobs(self, token: str) -> Json | None:
-        if not self._request.logprobs:
-            return None
-        entry = {"token": token, "logprob": -self._chance.random(), "bytes": list(token.encode())}
-        top = [entry] * min(self._request.top_logprobs or 0, 1)
-        return {"content": [{**entry, "top_logprobs": top}]}
-
-
 def _choice(
     index: int, delta: Json, *, finish: str | None = None, logprobs: Json | None = None
 ) -> Json:
     return {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": finish}
 
 
-def _tool_call(tool: Json, chance: random.Random) -> Iterator[tuple[Json, None]]:
-    function = tool["function"]
-    head = {"name": function["name"], "arguments": ""}
-    name = f"call_{chance.getrandbits(64):016x}"
-    yield {"tool_calls": [{"index": 0, "id": name, "type": "function", "function": head}]}, None
-    for piece in _pieces(wire.encode(instance(function.get("parameters", {}))).decode()):
-        yield {"tool_calls": [{"index": 0, "function": {"arguments": piece}}]}, None
-
-
-def _pieces(text: str) -> Iterator[str]:
-    for start in range(0, len(text), 4):
-        yield text[start : start + 4]
+def _vectors(texts: list[str], size: int) -> NDArray[np.float32]:
+    return np.stack([_vector(text, size) for text in texts])
 
 
 def _vector(text: str, size: int) -> Any:  # noqa: ANN401

@@ -1,7 +1,8 @@
 """Pieces of OpenAI's wire format that providers put together themselves."""
 
 import base64
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import asdict
 from typing import Any
 
@@ -9,8 +10,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from app.errors import NotFound
-from app.resources.models.interface import Answer, EmbeddingsRequest, Usage
+from app.errors import InvalidRequest, NotFound
+from app.resources.models.interface import Answer, ChatRequest, Chunk, EmbeddingsRequest, Usage
 from app.resources.tokenizer import Tokenizer
 
 Json = dict[str, Any]
@@ -29,6 +30,12 @@ def event(chunk: Json) -> bytes:
 def usage_object(usage: Usage) -> dict[str, int]:
     """Return OpenAI's `usage`."""
     return {**asdict(usage), "total_tokens": usage.prompt_tokens + usage.completion_tokens}
+
+
+def usage_of(chunk: Json) -> Usage | None:
+    """Return what a chunk says of the usage."""
+    usage = chunk.get("usage")
+    return Usage(usage["prompt_tokens"], usage["completion_tokens"]) if usage else None
 
 
 def require_model(name: str, known: Sequence[str]) -> None:
@@ -59,13 +66,36 @@ def embeddings(request: EmbeddingsRequest, vectors: NDArray[np.float32], tokens:
 
 
 async def texts(request: EmbeddingsRequest, tokenizer: Tokenizer) -> list[str]:
-    """Return the inputs as texts; token ids are decoded."""
+    """Return the inputs as texts; token ids are decoded. Raise `InvalidRequest` for unknown ids."""
     inputs = request.input
     if isinstance(inputs, str):
         return [inputs]
-    if isinstance(inputs[0], int):
-        return [await tokenizer.decode(inputs)]
-    return [each if isinstance(each, str) else await tokenizer.decode(each) for each in inputs]
+    try:
+        if isinstance(inputs[0], int):
+            return [await tokenizer.decode(inputs)]
+        return [each if isinstance(each, str) else await tokenizer.decode(each) for each in inputs]
+    except ValueError as error:
+        raise InvalidRequest(str(error), param="input") from error
+
+
+async def whole(chunks: AsyncGenerator[Json, None]) -> Answer:
+    """Return `chat.completion.chunk` objects, the last with the usage, as one answer."""
+    assembly, usage = Assembly(), Usage()
+    async with aclosing(chunks):
+        async for chunk in chunks:
+            usage = usage_of(chunk) or usage
+            assembly.add(chunk)
+    return assembly.whole(usage)
+
+
+async def streamed(
+    chunks: AsyncGenerator[Json, None], request: ChatRequest
+) -> AsyncGenerator[Chunk, None]:
+    """Yield `chat.completion.chunk` objects as events; the usage only where it is asked for."""
+    async with aclosing(chunks):
+        async for chunk in chunks:
+            wanted = chunk["choices"] or request.include_usage
+            yield Chunk(event(chunk) if wanted else b"", usage_of(chunk))
 
 
 class Assembly:

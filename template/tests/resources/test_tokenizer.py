@@ -1,0 +1,65 @@
+"""Tokens are counted as OpenAI counts them, and never hold the event loop for long."""
+
+import threading
+from collections.abc import AsyncIterator, Sequence
+
+import pytest
+
+from app.resources.offload import Offload
+from app.resources.tokenizer import SHORT, Tokenizer, open_tokenizer
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="module")
+async def tokenizer() -> AsyncIterator[Tokenizer]:
+    async with open_tokenizer(Offload(2, 1)) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [("", 0), ("Hello world", 2), ("antidisestablishmentarianism", 6), ("<|endoftext|>", 7)],
+)
+async def test_tokens_are_those_of_cl100k(tokenizer: Tokenizer, text: str, tokens: int) -> None:
+    assert await tokenizer.count(text) == tokens
+
+
+async def test_long_texts_count_like_short_ones(tokenizer: Tokenizer) -> None:
+    assert await tokenizer.count("Hello world\n" * SHORT) == 3 * SHORT
+
+
+async def test_ids_become_text(tokenizer: Tokenizer) -> None:
+    assert await tokenizer.decode([9906, 1917]) == "Hello world"
+
+
+@pytest.mark.parametrize("token", [-1, 10**6, 2**63])
+async def test_an_id_that_there_is_not_is_an_error(tokenizer: Tokenizer, token: int) -> None:
+    with pytest.raises(ValueError, match=r"Token id"):
+        await tokenizer.decode([token])
+
+
+class Watched:
+    """An encoding that notes where it is asked."""
+
+    def __init__(self) -> None:
+        self.threads: list[int] = []
+
+    def encode_ordinary(self, text: str) -> list[int]:
+        self.threads.append(threading.get_ident())
+        return [0] * len(text)
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        return " " * len(tokens)
+
+
+@pytest.mark.parametrize(("length", "on_the_loop"), [(SHORT, True), (SHORT + 1, False)])
+async def test_only_short_texts_are_counted_on_the_loop(length: int, *, on_the_loop: bool) -> None:
+    watched = Watched()
+    assert await Tokenizer(watched, Offload(1, 1)).count("x" * length) == length
+    assert (watched.threads == [threading.get_ident()]) is on_the_loop
