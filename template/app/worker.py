@@ -16,6 +16,7 @@ from app.jobs.batches import run_batch
 from app.jobs.sweep import sweep_for_ever
 from app.resources.lifespan import Resources, open_resources
 from app.resources.queue import JobName, deserialize, serialize
+from app.resources.tasks import end_tasks
 from app.settings import Settings
 from app.telemetry import configure_logging, request_id
 
@@ -47,10 +48,8 @@ async def run(settings: Settings) -> None:
         ]
         log.info("worker ready")
         await stopping.wait()
-        for task in helpers:
-            task.cancel()
-        await asyncio.gather(*helpers, return_exceptions=True)
-        await jobs.finish(settings.shutdown_grace)
+        await end_tasks(*helpers)
+        await jobs.finish(settings.shutdown_grace, settings.close_timeout)
 
 
 class Jobs:
@@ -72,13 +71,14 @@ class Jobs:
 
         return start
 
-    async def finish(self, grace: float) -> None:
-        """Wait `grace` seconds for the jobs to come to a good place, then cancel and await them."""
+    async def finish(self, grace: float, patience: float) -> None:
+        """Wait `grace` seconds for the jobs to come to a good place, then end them.
+
+        What they held they give back, for which they have `patience` seconds.
+        """
         if self._running:
             await asyncio.wait(self._running, timeout=grace)
-        for task in self._running:
-            task.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
+        await end_tasks(*self._running, patience=patience)
 
     async def _run(self, name: str, job: Job, ids: tuple[str | int, ...]) -> None:
         request_id.set(":".join([name, *map(str, ids)]))
@@ -129,9 +129,5 @@ def arq_worker(resources: Resources, jobs: Jobs) -> Worker:
 
 
 async def _abandon(listening: Worker) -> None:
-    tasks = [*listening.tasks.values()]
-    if listening.main_task:
-        tasks.append(listening.main_task)
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    main = [listening.main_task] if listening.main_task else []
+    await end_tasks(*main, *listening.tasks.values())

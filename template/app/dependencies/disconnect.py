@@ -6,6 +6,8 @@ from typing import Any, TypeVar
 
 from fastapi import Request
 
+from app.resources.tasks import end_tasks
+
 T = TypeVar("T")
 
 
@@ -27,9 +29,7 @@ async def until_disconnect(request: Request, call: Coroutine[Any, Any, T]) -> T:
             raise ClientGoneError
         return work.result()
     finally:
-        work.cancel()
-        gone.cancel()
-        await asyncio.gather(work, gone, return_exceptions=True)
+        await end_tasks(work, gone)
 
 
 async def _disconnected(request: Request) -> None:

@@ -18,6 +18,7 @@ from app.jobs.attempts import attempt
 from app.jobs.recorder import Recorder
 from app.resources.lifespan import Resources
 from app.resources.queue import JobName
+from app.resources.tasks import end_tasks
 from app.telemetry import request_id
 
 log = logging.getLogger(__name__)
@@ -63,9 +64,7 @@ class Drain:
             await asyncio.wait({working, holding}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             held = not holding.done()
-            holding.cancel()
-            working.cancel()
-            await asyncio.gather(working, holding, return_exceptions=True)
+            await end_tasks(working, holding)
         if held:
             working.result()
 
@@ -130,9 +129,7 @@ class Drain:
                 for task in done:
                     task.result()
         finally:
-            for task in running:
-                task.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
+            await end_tasks(*running)
 
     async def _start_items(self, recorder: Recorder, room: int) -> set[asyncio.Task[None]]:
         if self.stopping.is_set():

@@ -9,6 +9,7 @@ from app.domain import items
 from app.domain.items import Outcome
 from app.domain.leases import Hold
 from app.resources.database import Database
+from app.resources.tasks import end_tasks
 
 GATHER_SECONDS = 0.003
 """How long a group gathers: less than a model call by far, and enough for all that end together."""
@@ -34,8 +35,7 @@ class Recorder:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._writing.cancel()
-        await asyncio.gather(self._writing, return_exceptions=True)
+        await end_tasks(self._writing)
 
     async def record(self, outcome: Outcome) -> None:
         """Return once the outcome is committed; raise what kept it from being."""

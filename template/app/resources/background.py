@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from typing import Any, ParamSpec
 
 from app.errors import Overloaded
+from app.resources.tasks import end_tasks
 
 P = ParamSpec("P")
 log = logging.getLogger(__name__)
@@ -46,9 +47,7 @@ class Background:
         self._closed = True
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=grace)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end_tasks(*self._tasks)
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)

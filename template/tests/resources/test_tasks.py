@@ -1,0 +1,46 @@
+import asyncio
+from contextlib import suppress
+
+import pytest
+
+from app.resources.tasks import end_tasks
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_task_that_loses_its_first_cancellation_ends_all_the_same() -> None:
+    async def deaf() -> None:
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        await asyncio.Event().wait()
+
+    task = asyncio.create_task(deaf())
+    await asyncio.sleep(0)
+    await end_tasks(task, patience=0.01)
+    assert task.cancelled()
+
+
+async def test_a_task_has_time_to_clean_up() -> None:
+    cleaned = []
+
+    async def tidy() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0.01)
+            cleaned.append(True)
+
+    task = asyncio.create_task(tidy())
+    await asyncio.sleep(0)
+    await end_tasks(task, patience=10)
+    assert cleaned
+
+
+async def test_tasks_that_ended_before_are_left_as_they_are() -> None:
+    async def fail() -> None:
+        raise ValueError
+
+    task = asyncio.create_task(fail())
+    await asyncio.wait({task})
+    await end_tasks(task)
+    assert isinstance(task.exception(), ValueError)
