@@ -41,9 +41,9 @@ def test_a_render_passes_its_own_checks(
 def test_a_render_passes_its_own_tests(
     checkout: Render, environment: Environment, interpreter: str, answers: dict[str, str]
 ) -> None:
-    output = in_environment(
-        checkout(answers), environment(interpreter), "python", "-m", "pytest", "-q"
-    )
+    # Three files at once on two processors: the tests wait for servers more than they compute.
+    command = ["python", "-m", "pytest", "-q", "-n", "3", "--dist", "loadfile"]
+    output = in_environment(checkout(answers), environment(interpreter), *command)
     assert re.search(r"\d+ passed", output)
 
 

@@ -34,9 +34,8 @@ class Requests:
         request_id.set(_id(scope))
         response = Observed(send)
         if "\0" in scope["path"] or b"%00" in scope["query_string"]:
-            await bad_url()(
-                scope, receive, response.send
-            )  # PostgreSQL stores every other character
+            refused = bad_url()  # PostgreSQL stores every other character
+            await refused(scope, receive, response.send)
             return
         started = time.perf_counter()
         try:

@@ -13,6 +13,7 @@ import stamina
 from anyio import CapacityLimiter
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.orm import Session
@@ -159,7 +160,23 @@ def _connect(settings: Settings) -> SqliteDatabase | PostgresDatabase:
         pool_size=settings.database_connections,
         pool_pre_ping=True,
     )
+    _end_idle_transactions(engine, settings.lease_seconds)
     return PostgresDatabase(engine)
+
+
+def _end_idle_transactions(engine: AsyncEngine, seconds: float) -> None:
+    """Have the server end a transaction whose process is silent for this long.
+
+    A process that is frozen inside a transaction would keep its locks for ever, and the workers
+    that take its items over would wait for them.
+    """
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def limit(connection: DBAPIConnection, _record: object) -> None:
+        cursor = connection.cursor()
+        cursor.execute(f"SET idle_in_transaction_session_timeout = {round(seconds * 1000)}")
+        cursor.close()
+        connection.commit()
 
 
 def _ask(session: Session) -> None:

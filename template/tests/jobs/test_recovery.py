@@ -2,8 +2,10 @@
 
 import json
 import signal
+import sqlite3
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +13,13 @@ import pytest
 from openai import OpenAI
 from openai.types import Batch
 from redis import Redis
-from sqlalchemy import func, select
+from sqlalchemy import func, make_url, select
 from sqlalchemy.orm import Session
 
 from app.development import valkey
 from app.domain.tables import ItemRow, LeaseRow
 from tests.lines import chats
-from tests.service import Service, answers, eventually, service
+from tests.service import Program, Service, answers, eventually, service
 
 LANES, CHUNK = 2, 5
 ITEMS = 60
@@ -75,6 +77,29 @@ def crashes(session: Session, batch_id: str) -> int:
 
 def open_leases(session: Session) -> int:
     return int(session.scalar(select(func.count()).select_from(LeaseRow)) or 0)
+
+
+def freeze(service: Service, program: Program) -> None:
+    """Stop a process between two of its transactions: inside one it would keep SQLite's lock."""
+    url = make_url(service.settings.sql_url)
+
+    def frozen_outside() -> bool:
+        program.process.send_signal(signal.SIGSTOP)
+        if url.get_backend_name() != "sqlite" or can_write(str(url.database)):
+            return True
+        program.process.send_signal(signal.SIGCONT)
+        return False
+
+    eventually(frozen_outside)
+
+
+def can_write(database: str) -> bool:
+    with closing(sqlite3.connect(database, timeout=0.5)) as connection:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return False
+        return True
 
 
 def check_whole(client: OpenAI, batch: Batch, items: int = ITEMS) -> None:
@@ -156,7 +181,7 @@ def test_a_frozen_workers_late_results_are_refused(slow: Service, client: OpenAI
     frozen = slow.start("worker")
     batch = submit(client)
     eventually(lambda: completed(client, batch) >= 5)
-    frozen.process.send_signal(signal.SIGSTOP)
+    freeze(slow, frozen)
     try:
         slow.start("worker")
         eventually(lambda: slow.in_database(crashes, batch.id) > 0)
