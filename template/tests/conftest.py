@@ -7,6 +7,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from openai import OpenAI
@@ -15,6 +16,7 @@ from redis import Redis
 from app.development import valkey
 from tests.service import Service, answers, eventually, free_port, service
 
+LIVE: dict[str, Any] = {"lease_seconds": 3, "sweep_seconds": 0.2, "key_cache_seconds": 0.5}
 POSTGRES_FOLDERS = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
 
 
@@ -107,20 +109,31 @@ def _postgres(binaries: Path, folder: Path) -> Iterator[str]:
         server.wait(30)
 
 
-@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
-def live(
-    request: pytest.FixtureRequest, redis_url: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Service]:
-    """API and worker on a simulated model: on what is embedded, then on installed servers."""
-    url = None
-    if request.param == "postgresql":
-        url = request.getfixturevalue("postgres_url")
-        redis_url = request.getfixturevalue("tcp_redis_url")
-    folder = tmp_path_factory.mktemp(request.param)
-    with service(folder, redis_url, url, lease_seconds=3, sweep_seconds=0.2) as running:
-        running.start("api")
-        running.start("worker")
+@pytest.fixture(scope="session")
+def on_sqlite(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """API and worker on a simulated model, on what is embedded."""
+    with service(tmp_path_factory.mktemp("sqlite"), redis_url, **LIVE) as running:
+        running.start("api", "worker")
         yield running
+
+
+@pytest.fixture(scope="session")
+def on_postgres(
+    postgres_url: str, tcp_redis_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Service]:
+    """API and worker on a simulated model, on installed servers."""
+    folder = tmp_path_factory.mktemp("postgresql")
+    with service(folder, tcp_redis_url, postgres_url, **LIVE) as running:
+        running.start("api", "worker")
+        yield running
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+def live(request: pytest.FixtureRequest) -> Service:
+    """Each of the two: started when first needed, and not again."""
+    fixture = "on_postgres" if request.param == "postgresql" else "on_sqlite"
+    running: Service = request.getfixturevalue(fixture)
+    return running
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
@@ -55,6 +56,7 @@ class Program:
     """One `app` command as a process, with its log in a file."""
 
     def __init__(self, command: str, environment: Mapping[str, str], log: Path) -> None:
+        self.command = command
         self.log = log
         with log.open("ab") as output:
             self.process = subprocess.Popen(
@@ -65,9 +67,14 @@ class Program:
                 stderr=output,
             )
 
+    @property
+    def ended(self) -> bool:
+        """Whether the process is gone."""
+        return self.process.poll() is not None
+
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Send a signal and return the exit code."""
-        if self.process.poll() is None:
+        if not self.ended:
             self.process.send_signal(number)
         try:
             return self.process.wait(LIMIT)
@@ -90,15 +97,13 @@ class Service:
         self.url = f"http://127.0.0.1:{settings.port}"
         self.programs: list[Program] = []
 
-    def start(self, command: str) -> Program:
-        """Start `app api` or `app worker`, and wait until it is ready."""
-        log = self.folder / f"{command}-{len(self.programs)}.log"
-        program = Program(command, self.environment, log)
-        self.programs.append(program)
-        ready = self._api_ready if command == "api" else lambda: "worker ready" in program.text()
-        eventually(lambda: program.process.poll() is not None or ready())
-        assert program.process.poll() is None, program.text()
-        return program
+    def start(self, *commands: str) -> Program:
+        """Start `app api` or `app worker`, several at once; return the last, once all are ready."""
+        started = [self._start(command) for command in commands]
+        for program in started:
+            eventually(partial(self._settled, program))
+            assert not program.ended, program.text()
+        return started[-1]
 
     def new_key(self, name: str = "tester", requests_per_minute: int | None = None) -> str:
         """Return a key of the caller `name`."""
@@ -127,7 +132,18 @@ class Service:
         headers = {"authorization": f"Bearer {key}"} if key else {}
         return httpx2.Client(base_url=self.url, headers=headers, timeout=LIMIT)
 
-    def _api_ready(self) -> bool:
+    def _start(self, command: str) -> Program:
+        log = self.folder / f"{command}-{len(self.programs)}.log"
+        program = Program(command, self.environment, log)
+        self.programs.append(program)
+        return program
+
+    def _settled(self, program: Program) -> bool:
+        return program.ended or self._ready(program)
+
+    def _ready(self, program: Program) -> bool:
+        if program.command == "worker":
+            return "worker ready" in program.text()
         try:
             return httpx2.get(f"{self.url}/ready").status_code == 200
         except httpx2.TransportError:

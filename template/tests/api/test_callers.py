@@ -52,9 +52,7 @@ def things_of_a(live: Service) -> dict[str, str]:
     return {"batch_id": batch.id, "file_id": batch.output_file_id, "input": batch.input_file_id}
 
 
-@pytest.mark.parametrize(
-    ("method", "path"), [each for each in endpoints() if "_id}" in each[1]], ids=" ".join
-)
+@pytest.mark.parametrize(("method", "path"), [each for each in endpoints() if "_id}" in each[1]])
 def test_another_callers_things_do_not_exist(
     live: Service, things_of_a: dict[str, str], method: str, path: str
 ) -> None:

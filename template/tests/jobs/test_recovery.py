@@ -17,6 +17,7 @@ from sqlalchemy import func, make_url, select
 from sqlalchemy.orm import Session
 
 from app.development import valkey
+from app.domain.clock import now
 from app.domain.tables import ItemRow, LeaseRow
 from tests.lines import chats
 from tests.service import Program, Service, answers, eventually, service
@@ -25,11 +26,11 @@ LANES, CHUNK = 2, 5
 ITEMS = 60
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def slow(
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def api(
     request: pytest.FixtureRequest, redis_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Service]:
-    """A service whose items take a while, and whose leases are short."""
+    """A service whose items take a while, and whose leases are short; no worker runs yet."""
     on_postgres = request.param == "postgresql"
     url = request.getfixturevalue("postgres_url") if on_postgres else None
     with service(
@@ -45,6 +46,14 @@ def slow(
     ) as running:
         running.start("api")
         yield running
+
+
+@pytest.fixture
+def slow(api: Service) -> Iterator[Service]:
+    """The service, whose workers end with the test."""
+    yield api
+    for program in api.programs[1:]:
+        program.stop()
 
 
 @pytest.fixture
@@ -76,7 +85,8 @@ def crashes(session: Session, batch_id: str) -> int:
 
 
 def open_leases(session: Session) -> int:
-    return int(session.scalar(select(func.count()).select_from(LeaseRow)) or 0)
+    living = select(func.count()).select_from(LeaseRow).where(LeaseRow.expires_at > now())
+    return int(session.scalar(living) or 0)
 
 
 def freeze(service: Service, program: Program) -> None:
@@ -208,8 +218,7 @@ def test_a_worker_outlives_redis(tmp_path: Path) -> None:
         with service(
             tmp_path, f"unix://{path}", lease_seconds=2, sweep_seconds=0.2, simulated_latency=0.2
         ) as running:
-            running.start("api")
-            running.start("worker")
+            running.start("api", "worker")
             with running.client(running.new_key()) as client:
                 batch = submit(client)
                 eventually(lambda: completed(client, batch) >= 5)

@@ -1,0 +1,33 @@
+"""The app on a real server inside the test's own event loop, where a test can reach into it."""
+
+import asyncio
+import logging
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx2
+import uvicorn
+from fastapi import FastAPI
+
+
+@asynccontextmanager
+async def serving(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
+    """Yield a client of the running `app`; both end with the block."""
+    handlers = logging.root.handlers[:]
+    listening = socket.create_server(("127.0.0.1", 0))
+    options = {"log_config": None, "access_log": False, "reset_contextvars": True}
+    config = uvicorn.Config(app, timeout_graceful_shutdown=5, **options)  # type: ignore[arg-type]
+    server = uvicorn.Server(config)
+    running = asyncio.create_task(server.serve(sockets=[listening]))
+    try:
+        while not server.started:
+            assert not running.done()
+            await asyncio.sleep(0.01)
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        async with httpx2.AsyncClient(base_url=url, timeout=60) as client:
+            yield client
+    finally:
+        server.should_exit = True
+        await running
+        logging.root.handlers[:] = handlers  # the app has put its own in their place

@@ -1,0 +1,185 @@
+"""How streams begin, break and end, with a model whose every step the test decides."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
+
+import httpx2
+import pytest
+from fastapi import FastAPI, Request
+
+from app.api import streaming
+from app.dependencies.resources import resources
+from app.errors import ModelUnavailable
+from app.main import create_app
+from app.resources.lifespan import Resources
+from app.resources.models.interface import (
+    Answer,
+    ChatRequest,
+    Chunk,
+    EmbeddingsRequest,
+    ModelCard,
+    Usage,
+)
+from tests.api.serving import serving
+from tests.lines import chat_body
+from tests.service import Service, service
+
+pytestmark = pytest.mark.anyio
+CHAT = "/v1/chat/completions"
+STREAMED = chat_body("Hello", stream=True)
+TOKEN = Chunk(b'data: {"choices": []}\n\n')
+
+
+class Scripted:
+    """A model that gives `chunks`, then raises, ends or never goes on; it knows when it stopped."""
+
+    def __init__(
+        self, chunks: int, error: Exception | None = None, *, ending: bool = False
+    ) -> None:
+        self._chunks, self._error, self._ending = chunks, error, ending
+        self.begun, self.stopped = asyncio.Event(), asyncio.Event()
+
+    async def stream(self, _request: ChatRequest) -> AsyncGenerator[Chunk, None]:
+        self.begun.set()
+        try:
+            for _ in range(self._chunks):
+                yield TOKEN
+            if self._error:
+                raise self._error
+            if not self._ending:
+                await asyncio.Event().wait()
+        finally:
+            self.stopped.set()
+
+    async def complete(self, request: ChatRequest) -> Answer:
+        async for _ in self.stream(request):
+            pass
+        return Answer(b"{}", Usage())
+
+    async def embed(self, _request: EmbeddingsRequest) -> Answer:
+        raise NotImplementedError
+
+    async def models(self) -> list[ModelCard]:
+        return []
+
+
+@pytest.fixture(scope="module")
+def prepared(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service with tables whose process is the test itself."""
+    with service(tmp_path_factory.mktemp("streaming"), redis_url) as ready:
+        yield ready
+
+
+@pytest.fixture(scope="module")
+def key_of_module(prepared: Service) -> str:
+    return prepared.new_key()
+
+
+Chatting = Callable[[Scripted], AbstractAsyncContextManager[httpx2.AsyncClient]]
+
+
+def with_model(app: FastAPI, model: Scripted) -> FastAPI:
+    async def scripted(request: Request) -> Resources:
+        opened: Resources = request.state.resources
+        return replace(opened, model=model)
+
+    app.dependency_overrides[resources] = scripted
+    return app
+
+
+@pytest.fixture
+def chatting(prepared: Service, key_of_module: str) -> Chatting:
+    """Gives a client of a server with a model of the test's own."""
+
+    @asynccontextmanager
+    async def chatting(model: Scripted) -> AsyncIterator[httpx2.AsyncClient]:
+        async with serving(with_model(create_app(prepared.settings), model)) as client:
+            client.headers["authorization"] = f"Bearer {key_of_module}"
+            yield client
+
+    return chatting
+
+
+def events(answer: httpx2.Response) -> list[str]:
+    return [each.removeprefix("data: ") for each in answer.text.split("\n\n") if each]
+
+
+async def within_limit(event: asyncio.Event) -> None:
+    await asyncio.wait_for(event.wait(), 30)
+
+
+async def test_an_error_before_the_first_byte_is_a_plain_error(chatting: Chatting) -> None:
+    async with chatting(Scripted(0, ModelUnavailable("It is away."))) as client:
+        answer = await client.post(CHAT, json=STREAMED)
+    assert answer.status_code == 503
+    assert answer.json()["error"]["message"] == "It is away."
+
+
+async def test_a_model_that_says_nothing_is_a_plain_error(chatting: Chatting) -> None:
+    async with chatting(Scripted(0, ending=True)) as client:
+        answer = await client.post(CHAT, json=STREAMED)
+    assert answer.status_code == 503
+    assert answer.json()["error"]["code"] == "model_unavailable"
+
+
+async def test_an_error_after_the_first_byte_is_the_last_event(chatting: Chatting) -> None:
+    async with chatting(Scripted(2, ModelUnavailable("It broke."))) as client:
+        answer = await client.post(CHAT, json=STREAMED)
+    assert answer.status_code == 200
+    assert [list(json.loads(event)) for event in events(answer)] == [
+        ["choices"],
+        ["choices"],
+        ["error"],
+    ]
+    assert json.loads(events(answer)[-1])["error"]["message"] == "It broke."
+
+
+async def test_an_unforeseen_error_in_a_stream_tells_nothing_internal(chatting: Chatting) -> None:
+    async with chatting(Scripted(1, RuntimeError("a secret"))) as client:
+        answer = await client.post(CHAT, json=STREAMED)
+    assert json.loads(events(answer)[-1])["error"]["message"] == "The answer broke off."
+    assert "a secret" not in answer.text
+
+
+async def test_a_stream_that_runs_out_of_time_says_so(chatting: Chatting) -> None:
+    model = Scripted(1)
+    async with chatting(model) as client:
+        answer = await client.post(CHAT, json=STREAMED, headers={"x-request-timeout": "0.5"})
+        await within_limit(model.stopped)
+    assert json.loads(events(answer)[-1])["error"]["code"] == "deadline_exceeded"
+
+
+async def test_a_client_that_leaves_a_stream_stops_the_model(chatting: Chatting) -> None:
+    model = Scripted(1)
+    async with chatting(model) as client:
+        async with client.stream("POST", CHAT, json=STREAMED) as answer:
+            await anext(answer.aiter_bytes())
+            assert not model.stopped.is_set()
+        await within_limit(model.stopped)
+
+
+@pytest.mark.parametrize("body", [STREAMED, chat_body("Hello")], ids=["streamed", "whole"])
+async def test_a_client_that_leaves_before_the_answer_stops_the_model(
+    chatting: Chatting, body: dict[str, object]
+) -> None:
+    model = Scripted(0)
+    async with chatting(model) as client:
+        request = asyncio.create_task(client.post(CHAT, json=body))
+        await within_limit(model.begun)
+        request.cancel()
+        await within_limit(model.stopped)
+
+
+async def test_silence_is_filled_with_comments(
+    chatting: Chatting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streaming, "PING_SECONDS", 0.1)
+    async with (
+        chatting(Scripted(1)) as client,
+        client.stream("POST", CHAT, json=STREAMED) as answer,
+    ):
+        pieces = answer.aiter_bytes()
+        assert [await anext(pieces), await anext(pieces)] == [TOKEN.events, b": ping\n\n"]

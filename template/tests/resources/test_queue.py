@@ -1,0 +1,69 @@
+"""Waking a worker up: what reaches Redis, and that nobody waits for a Redis that is silent."""
+
+import asyncio
+import logging
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from app.resources.queue import JobName, Queue, deserialize, serialize
+
+pytestmark = pytest.mark.anyio
+
+LONG = 2.0
+"""Much more than `WAKE_TIMEOUT`, much less than the five seconds of a socket's own time limit."""
+
+
+async def queued(redis: Redis, queue: Queue) -> int:
+    number: int = await redis.zcard(queue.name)
+    return number
+
+
+async def test_a_wake_up_call_is_queued(redis: Redis, tmp_path: Path) -> None:
+    queue = Queue(redis, tmp_path.name)
+    await queue.wake(JobName.RUN_BATCH, "batch-1", 0)
+    assert await queued(redis, queue) == 1
+
+
+async def test_a_taken_wake_up_call_is_reported_as_taken(redis: Redis, tmp_path: Path) -> None:
+    assert await Queue(redis, tmp_path.name).wake(JobName.RUN_BATCH, "batch-1", 0)
+
+
+async def test_the_same_job_and_ids_are_told_once(redis: Redis, tmp_path: Path) -> None:
+    queue = Queue(redis, tmp_path.name)
+    for _ in range(3):
+        await queue.wake(JobName.RUN_BATCH, "batch-1", 0)
+    assert await queued(redis, queue) == 1
+
+
+async def test_other_ids_are_another_job(redis: Redis, tmp_path: Path) -> None:
+    queue = Queue(redis, tmp_path.name)
+    for lane in range(3):
+        await queue.wake(JobName.RUN_BATCH, "batch-1", lane)
+    assert await queued(redis, queue) == 3
+
+
+async def test_services_on_one_redis_have_queues_of_their_own(redis: Redis, tmp_path: Path) -> None:
+    mine, other = Queue(redis, f"{tmp_path.name}-mine"), Queue(redis, f"{tmp_path.name}-other")
+    await mine.wake(JobName.RUN_BATCH, "batch-1", 0)
+    assert await queued(redis, other) == 0
+
+
+async def test_nobody_waits_for_a_silent_redis(silent_redis: Redis) -> None:
+    async with asyncio.timeout(LONG):
+        assert not await Queue(silent_redis, "test").wake(JobName.RUN_BATCH, "batch-1", 0)
+
+
+async def test_a_lost_wake_up_call_is_one_line_of_the_log(
+    silent_redis: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    await Queue(silent_redis, "test").wake(JobName.RUN_BATCH, "batch-1", 0)
+    warned = [each.getMessage() for each in caplog.records if each.levelno >= logging.WARNING]
+    assert len(warned) == 1
+    assert "test:queue:run_batch:batch-1:0" in warned[0]
+
+
+async def test_a_job_crosses_as_it_is() -> None:
+    job = {"t": 0, "f": "run_batch", "a": ("batch-1", 0), "k": {}, "et": 1}
+    assert deserialize(serialize(job)) == {**job, "a": ["batch-1", 0]}
