@@ -1,5 +1,6 @@
 """What can go wrong, in the caller's words. `api/errors.py` maps each class to an HTTP status.
 
+OpenError                     the process cannot start
 AppError
 ├── InvalidRequest            the request cannot be served as it is
 │   ├── Unsupported           ... because this provider lacks the asked-for feature
@@ -16,6 +17,10 @@ AppError
     ├── ModelRateLimited      ... it is asked too often
     └── ModelUnavailable      ... it cannot be reached or is failing
 """
+
+
+class OpenError(Exception):
+    """A resource could not be opened, so the process does not start; the message names it."""
 
 
 class AppError(Exception):

@@ -12,6 +12,7 @@ from app import api
 from app.api.body_limit import BodyLimit
 from app.api.errors import add_error_handlers
 from app.api.requests import Requests
+from app.api.startup import Startup
 from app.resources.lifespan import Resources, open_resources
 from app.settings import Settings, load_settings
 from app.telemetry import configure_logging
@@ -47,6 +48,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         limits={"/v1/files": configured.max_file_bytes + MULTIPART_BYTES},
     )
     app.add_middleware(Requests)
+    app.add_middleware(Startup)
     add_error_handlers(app)
     for module in pkgutil.iter_modules(api.__path__, f"{api.__name__}."):
         if router := getattr(import_module(module.name), "router", None):

@@ -140,6 +140,31 @@ class TestMisconfigured:
         assert "Traceback" not in result.stderr
 
 
+class TestStart:
+    @pytest.mark.parametrize("command", ["api", "worker"])
+    def test_an_unknown_provider_is_told_in_a_sentence(
+        self, environment: dict[str, str], tmp_path: Path, command: str
+    ) -> None:
+        run = Run({**environment, "MODEL_PROVIDER": "nonsense", "PORT": "0"}, tmp_path)
+        assert run("migrate").returncode == 0
+        started = run(command)
+        assert started.returncode
+        assert "MODEL_PROVIDER is nonsense: it must be one of local, openai, simulated" in (
+            started.stderr
+        )
+        assert "Traceback" not in started.stderr
+
+    @pytest.mark.parametrize("command", ["api", "worker"])
+    def test_a_database_that_is_not_there_is_told_in_a_sentence(
+        self, environment: dict[str, str], tmp_path: Path, command: str
+    ) -> None:
+        url = "postgresql://nobody@127.0.0.1:1/none"
+        started = Run({**environment, "DATABASE_URL": url, "PORT": "0"}, tmp_path)(command)
+        assert started.returncode
+        assert "database could not be opened" in started.stderr
+        assert "Traceback" not in started.stderr
+
+
 class TestMigrate:
     @pytest.fixture(autouse=True, params=["sqlite", "postgresql"])
     def database(self, request: pytest.FixtureRequest, environment: dict[str, str]) -> None:

@@ -16,7 +16,7 @@ import typer
 
 from app.cli import keys, migrations, settings
 from app.development import CannotStart
-from app.errors import AppError
+from app.errors import AppError, OpenError
 
 PROJECT = Path(__file__).parents[2]
 FACTORY = "app.main:create_app"
@@ -38,7 +38,7 @@ def main() -> None:
         os.chdir(PROJECT)
     try:
         app()
-    except (AppError, CannotStart) as error:
+    except (AppError, CannotStart, OpenError) as error:
         typer.secho(str(error), fg=typer.colors.RED, err=True)
         sys.exit(1)
 

@@ -10,6 +10,7 @@ from typing import TypeVar
 from aiohttp import ClientSession
 from redis.asyncio import Redis
 
+from app.errors import OpenError
 from app.resources.background import Background, open_background
 from app.resources.cache import Cache
 from app.resources.database import Database, open_database
@@ -25,10 +26,6 @@ from app.settings import Settings
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
-
-
-class OpenError(Exception):
-    """A resource could not be opened; the message names it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +97,8 @@ class Opening:
         except TimeoutError as error:
             raise OpenError(f"{name} did not open within {self._open_timeout:g} s") from error
         except Exception as error:
-            raise OpenError(f"{name} could not be opened: {error}") from error
+            reason = getattr(error, "orig", error)  # SQLAlchemy wraps what its driver says
+            raise OpenError(f"{name} could not be opened: {reason}") from error
         self._stack.push_async_callback(self._close, name, resource)
         return opened
 

@@ -6,7 +6,8 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, supp
 
 import pytest
 
-from app.resources.lifespan import OpenError, Opening, open_resources
+from app.errors import OpenError
+from app.resources.lifespan import Opening, open_resources
 from app.settings import Settings
 
 pytestmark = pytest.mark.anyio
