@@ -34,9 +34,10 @@ def undocumented(path: Path, tree: ast.Module) -> Iterator[str]:
     if tree.body and not ast.get_docstring(tree):
         yield f"{path} has no docstring"
     for node in tree.body:
-        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            if not node.name.startswith("_") and not ast.get_docstring(node):
-                yield f"{path}:{node.lineno} {node.name} has no docstring"
+        if not isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        if not node.name.startswith("_") and not ast.get_docstring(node):
+            yield f"{path}:{node.lineno} {node.name} has no docstring"
 
 
 def empty_names(path: Path, _tree: ast.Module) -> Iterator[str]:
