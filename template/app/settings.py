@@ -154,6 +154,14 @@ class Settings(BaseSettings):
     """Times that an item may take its worker down before it is given up."""
     worker_jobs: int = 10
     """Jobs that one worker process runs at once."""
+    scheduled_jobs: int = 2
+    """Scheduled jobs beside those, so that a full queue does not hold them up."""
+    keep_days: float = 30.0
+    """Age at which ended batches and jobs, their files and webhooks are deleted."""
+    webhook_timeout: float = 15.0
+    """Longest wait for the receiver of a webhook."""
+    webhook_private_addresses: bool = False
+    """Whether webhooks may go into this network, where callers could reach what they must not."""
 
     @classmethod
     def settings_customise_sources(

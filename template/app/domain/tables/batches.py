@@ -1,102 +1,11 @@
-"""Every table. Times are seconds since 1970, as in OpenAI's objects; ids carry their kind."""
+"""Batches, their items, and who works on them."""
 
 from typing import Any
 
-from sqlalchemy import (
-    JSON,
-    BigInteger,
-    Double,
-    ForeignKey,
-    Index,
-    Integer,
-    LargeBinary,
-    MetaData,
-    String,
-    Text,
-    UniqueConstraint,
-    text,
-)
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy import JSON, ForeignKey, Index, String, Text, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
 
-NAMES = {
-    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-    "fk": "fk_%(table_name)s_%(column_0_name)s",
-    "pk": "pk_%(table_name)s",
-}
-SERIAL = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts only INTEGER keys by itself
-
-
-class Base(DeclarativeBase):
-    """The registry of tables."""
-
-    metadata = MetaData(naming_convention=NAMES)
-    type_annotation_map = {float: Double, dict[str, Any]: JSON, list[str]: JSON, bytes: LargeBinary}  # noqa: RUF012
-
-
-class CallerRow(Base):
-    """Somebody who calls the API, with the limits and features of all its keys."""
-
-    __tablename__ = "callers"
-
-    id: Mapped[str] = mapped_column(String(40), primary_key=True)
-    name: Mapped[str] = mapped_column(String(100), unique=True)
-    requests_per_minute: Mapped[int | None]
-    flags: Mapped[list[str]]
-    created_at: Mapped[float]
-
-
-class ApiKeyRow(Base):
-    """A key of a caller. The key itself is nowhere: `hash` is its SHA-256."""
-
-    __tablename__ = "api_keys"
-
-    id: Mapped[str] = mapped_column(String(40), primary_key=True)
-    caller_id: Mapped[str] = mapped_column(ForeignKey("callers.id"))
-    hash: Mapped[bytes]
-    created_at: Mapped[float]
-    revoked_at: Mapped[float | None]
-
-
-class UsageRow(Base):
-    """Tokens of a caller, summed by day and model."""
-
-    __tablename__ = "usage"
-
-    caller_id: Mapped[str] = mapped_column(ForeignKey("callers.id"), primary_key=True)
-    day: Mapped[str] = mapped_column(String(10), primary_key=True)
-    model: Mapped[str] = mapped_column(String(200), primary_key=True)
-    requests: Mapped[int] = mapped_column(BigInteger)
-    prompt_tokens: Mapped[int] = mapped_column(BigInteger)
-    completion_tokens: Mapped[int] = mapped_column(BigInteger)
-
-
-class FileRow(Base):
-    """An uploaded file, or what a batch put out: then its lines are the items of `batch_id`."""
-
-    __tablename__ = "files"
-    __table_args__ = (Index("ix_files_caller", "caller_id", "id"),)
-
-    id: Mapped[str] = mapped_column(String(40), primary_key=True)
-    caller_id: Mapped[str] = mapped_column(ForeignKey("callers.id"))
-    filename: Mapped[str] = mapped_column(Text)
-    purpose: Mapped[str] = mapped_column(String(20))
-    bytes: Mapped[int] = mapped_column(BigInteger)
-    created_at: Mapped[float]
-    complete: Mapped[bool]
-    batch_id: Mapped[str | None] = mapped_column(String(40))
-
-
-class FileChunkRow(Base):
-    """A piece of an uploaded file, small enough to hold in memory."""
-
-    __tablename__ = "file_chunks"
-
-    file_id: Mapped[str] = mapped_column(
-        ForeignKey("files.id", ondelete="CASCADE"), primary_key=True
-    )
-    seq: Mapped[int] = mapped_column(primary_key=True)
-    data: Mapped[bytes]
+from app.domain.tables.registry import SERIAL, Base
 
 
 class BatchRow(Base):
@@ -131,6 +40,7 @@ class BatchRow(Base):
     expired_at: Mapped[float | None]
     cancelling_at: Mapped[float | None]
     cancelled_at: Mapped[float | None]
+    retry_of: Mapped[str | None] = mapped_column(String(40))
 
 
 class ItemRow(Base):
@@ -177,7 +87,7 @@ class ItemRow(Base):
 
 
 class LeaseRow(Base):
-    """The sign of life of one drain of a batch: the only row that its heartbeat touches.
+    """The sign of life of one drain of a batch or run of a job: all that its heartbeat touches.
 
     One row for all its items, because leases on items made PostgreSQL deadlock between heartbeats
     and completions.

@@ -1,0 +1,26 @@
+"""Every table. Who imports one from here has them all registered."""
+
+from app.domain.tables.batches import BatchRow, DeliveryRow, ItemRow, LeaseRow
+from app.domain.tables.callers import ApiKeyRow, CallerRow, IdempotencyRow, UsageRow
+from app.domain.tables.files import FileChunkRow, FileRow
+from app.domain.tables.jobs import JobRow, ScheduleRow
+from app.domain.tables.registry import Base
+from app.domain.tables.webhooks import WebhookDeliveryRow, WebhookRow
+
+__all__ = [
+    "ApiKeyRow",
+    "Base",
+    "BatchRow",
+    "CallerRow",
+    "DeliveryRow",
+    "FileChunkRow",
+    "FileRow",
+    "IdempotencyRow",
+    "ItemRow",
+    "JobRow",
+    "LeaseRow",
+    "ScheduleRow",
+    "UsageRow",
+    "WebhookDeliveryRow",
+    "WebhookRow",
+]

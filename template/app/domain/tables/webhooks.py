@@ -1,0 +1,51 @@
+"""Where callers want to be told of things, and what they have been told."""
+
+from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.domain.tables.registry import Base
+
+
+class WebhookRow(Base):
+    """An address of a caller's. The secret is kept as it is, because every message is signed."""
+
+    __tablename__ = "webhooks"
+    __table_args__ = (Index("ix_webhooks_caller", "caller_id", "id"),)
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    caller_id: Mapped[str] = mapped_column(ForeignKey("callers.id"))
+    url: Mapped[str] = mapped_column(Text)
+    events: Mapped[list[str]]
+    secret: Mapped[str] = mapped_column(String(100))
+    previous_secret: Mapped[str | None] = mapped_column(String(100))
+    previous_until: Mapped[float | None]
+    created_at: Mapped[float]
+    disabled_at: Mapped[float | None]
+
+
+class WebhookDeliveryRow(Base):
+    """The duty to tell one address of one event: made in the transaction that made it happen."""
+
+    __tablename__ = "webhook_deliveries"
+    __table_args__ = (
+        UniqueConstraint("webhook_id", "event", "subject_id"),
+        Index(
+            "ix_webhook_deliveries_due",
+            "next_at",
+            postgresql_where=text("status = 'pending'"),
+            sqlite_where=text("status = 'pending'"),
+        ),
+    )
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    webhook_id: Mapped[str] = mapped_column(ForeignKey("webhooks.id", ondelete="CASCADE"))
+    event: Mapped[str] = mapped_column(String(40))
+    subject_id: Mapped[str] = mapped_column(String(40))
+    payload: Mapped[bytes]
+    status: Mapped[str] = mapped_column(String(20), default="pending")
+    attempt: Mapped[int] = mapped_column(default=0)
+    next_at: Mapped[float]
+    last_status: Mapped[int | None]
+    last_error: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[float]
+    finished_at: Mapped[float | None]
