@@ -143,7 +143,7 @@ class Settings(BaseSettings):
     lease_seconds: float = 15.0
     """A worker that is silent for this long has lost its items to the others."""
     sweep_seconds: float = 1.0
-    """How often each worker looks for what dead workers or a wiped Redis left behind."""
+    """How often each worker looks for work by itself, and for what dead workers left behind."""
     batch_lanes: int = 2
     """Workers that may work on one batch at once."""
     batch_chunk: int = 25
@@ -151,11 +151,13 @@ class Settings(BaseSettings):
     batch_attempts: int = 3
     """Tries of an item that fails by itself."""
     batch_crashes: int = 5
-    """Times that an item may take its worker down before it is given up."""
+    """Times that an item or job may take its worker down before it is given up."""
+    worker_batches: int = 10
+    """Lanes of batches that one worker process works on at once."""
     worker_jobs: int = 10
-    """Jobs that one worker process runs at once."""
+    """Other jobs that one worker process runs at once, beside the batches."""
     scheduled_jobs: int = 2
-    """Scheduled jobs beside those, so that a full queue does not hold them up."""
+    """Scheduled jobs beside all those, so that a full queue does not hold them up."""
     keep_days: float = 30.0
     """Age at which ended batches and jobs, their files and webhooks are deleted."""
     webhook_timeout: float = 15.0

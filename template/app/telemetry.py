@@ -9,6 +9,9 @@ request_id: ContextVar[str] = ContextVar("request_id", default="-")
 """Id of the request or job at work. Set anew for each: a keep-alive connection would otherwise
 hand one request's context to the next (python/cpython#140947)."""
 
+traceparent: ContextVar[str | None] = ContextVar("traceparent", default=None)
+"""The caller's trace in the form of W3C Trace Context's header, for jobs and model servers."""
+
 
 class TextFormatter(logging.Formatter):
     """One readable line, for people."""

@@ -1,34 +1,29 @@
 """The worker process: the same resources as the API, and jobs instead of requests.
 
-arq wakes it up and holds nothing: it may crash with Redis, and the jobs here go on.
+Each worker claims its work from SQL. arq wakes it up and holds nothing: it may crash with Redis,
+and the work here goes on.
 """
 
 import asyncio
 import logging
 import random
 import signal
-from collections.abc import Callable, Coroutine
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
+from arq.typing import WorkerCoroutine
 from arq.worker import Worker, func
 
-from app.jobs.batches import run_batch
+from app.jobs import batches, runs
+from app.jobs.pool import Pool
 from app.jobs.sweep import sweep_for_ever
 from app.resources.lifespan import Resources, open_resources
-from app.resources.queue import JobName, deserialize, serialize
+from app.resources.queue import WAKE, Kind, deserialize, serialize
 from app.resources.tasks import end_tasks
 from app.settings import Settings
-from app.telemetry import configure_logging, request_id
+from app.telemetry import configure_logging
 
 log = logging.getLogger(__name__)
-
-Job = Callable[..., Coroutine[Any, Any, None]]
-
-JOBS: dict[JobName, Job] = {JobName.RUN_BATCH: run_batch}
-"""Every job by the name that Redis knows it by: `job(resources, stopping, *ids)`."""
-
-JOB_SECONDS = 7 * 86_400
-"""arq ends a job that takes longer. Leases in SQL decide much sooner whether one still lives."""
 
 LONGEST_PAUSE = 30.0
 
@@ -41,58 +36,41 @@ async def run(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     async with open_resources(settings) as resources:
-        jobs = Jobs(resources, stopping)
-        helpers = [
-            asyncio.create_task(sweep_for_ever(resources)),
-            asyncio.create_task(listen_for_ever(resources, jobs)),
-        ]
-        log.info("worker ready")
-        await stopping.wait()
-        await end_tasks(*helpers)
-        await jobs.finish(settings.shutdown_grace, settings.close_timeout)
+        await work(resources, stopping)
 
 
-class Jobs:
-    """The jobs of this process. They live on when arq, which started them, breaks with Redis."""
-
-    def __init__(self, resources: Resources, stopping: asyncio.Event) -> None:
-        self._resources = resources
-        self._stopping = stopping
-        self._running: set[asyncio.Task[None]] = set()
-
-    def entry(self, name: str, job: Job) -> Job:
-        """Return the function that arq calls for `job`."""
-
-        async def start(_context: dict[Any, Any], *ids: str | int) -> None:
-            task = asyncio.create_task(self._run(name, job, ids))
-            self._running.add(task)
-            task.add_done_callback(self._running.discard)
-            await asyncio.shield(task)
-
-        return start
-
-    async def finish(self, grace: float, patience: float) -> None:
-        """Wait `grace` seconds for the jobs to come to a good place, then end them.
-
-        What they held they give back, for which they have `patience` seconds.
-        """
-        if self._running:
-            await asyncio.wait(self._running, timeout=grace)
-        await end_tasks(*self._running, patience=patience)
-
-    async def _run(self, name: str, job: Job, ids: tuple[str | int, ...]) -> None:
-        request_id.set(":".join([name, *map(str, ids)]))
-        try:
-            await job(self._resources, self._stopping, *ids)
-        except Exception:
-            log.exception("job failed; the sweep will find what it left")
+async def work(resources: Resources, stopping: asyncio.Event) -> None:
+    """Claim and do work of every kind until `stopping` is set, then come to an end."""
+    settings = resources.settings
+    all_pools = pools(resources, stopping)
+    helpers = [
+        asyncio.create_task(sweep_for_ever(resources)),
+        asyncio.create_task(listen_for_ever(resources, all_pools)),
+        *(asyncio.create_task(pool.work_for_ever(settings.sweep_seconds)) for pool in all_pools),
+    ]
+    log.info("worker ready")
+    await stopping.wait()
+    await end_tasks(*helpers)
+    finishing = (p.finish(settings.shutdown_grace, settings.close_timeout) for p in all_pools)
+    await asyncio.gather(*finishing)
 
 
-async def listen_for_ever(resources: Resources, jobs: Jobs) -> None:
+def pools(resources: Resources, stopping: asyncio.Event) -> list[Pool]:
+    """Return a pool for each kind of work, so that no kind holds another up."""
+    settings = resources.settings
+    scheduled = partial(runs.claim, scheduled=True)
+    return [
+        Pool(Kind.BATCHES, partial(batches.claim, resources, stopping), settings.worker_batches),
+        Pool(Kind.JOBS, partial(runs.claim, resources, stopping), settings.worker_jobs),
+        Pool(Kind.JOBS, partial(scheduled, resources, stopping), settings.scheduled_jobs),
+    ]
+
+
+async def listen_for_ever(resources: Resources, all_pools: list[Pool]) -> None:
     """Run arq's worker, again after growing pauses when it breaks: arq ends when Redis does."""
     failures = 0
     while True:
-        listening = arq_worker(resources, jobs)
+        listening = arq_worker(resources, all_pools)
         started = asyncio.get_running_loop().time()
         try:
             await listening.async_run()
@@ -106,18 +84,19 @@ async def listen_for_ever(resources: Resources, jobs: Jobs) -> None:
         await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
 
 
-def arq_worker(resources: Resources, jobs: Jobs) -> Worker:
-    """Return arq set to wake up and to decide nothing: tries, results and aborts are SQL's."""
+def arq_worker(resources: Resources, all_pools: list[Pool]) -> Worker:
+    """Return arq set to wake these pools up and to decide nothing."""
+
+    async def wake(_context: dict[Any, Any], kind: str) -> None:
+        for pool in all_pools:
+            if pool.kind == kind:
+                pool.wake()
+
     return Worker(
-        [
-            func(jobs.entry(name, job), name=name, max_tries=1, keep_result=0, timeout=JOB_SECONDS)
-            for name, job in JOBS.items()
-        ],
+        [func(cast("WorkerCoroutine", wake), name=WAKE, max_tries=1, keep_result=0, timeout=10)],
         redis_pool=resources.queue.arq,
         queue_name=resources.queue.name,
-        max_jobs=resources.settings.worker_jobs,
         poll_delay=0.1,  # worst pick-up 100 ms, 0.5 % of a core while idle
-        queue_read_limit=10_000,  # jobs that run stay in the queue; arq would not look past 100
         health_check_interval=5,
         handle_signals=False,
         retry_jobs=False,

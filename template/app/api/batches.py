@@ -13,7 +13,7 @@ from app.dependencies.resources import Shared
 from app.domain import batches
 from app.domain.batches import BatchObject
 from app.domain.pages import Page, PageQuery
-from app.resources.queue import JobName
+from app.resources.queue import Kind
 
 router = APIRouter(prefix="/v1/batches", tags=["batches"])
 
@@ -38,7 +38,7 @@ async def create_batch(
 ) -> BatchObject:
     """Record a batch, then wake a worker up. In this order: only what is committed is handed over.
 
-    A wake-up that gets lost costs time, not the batch: the workers' sweep finds it.
+    A wake-up that gets lost costs time, not the batch: the workers also look by themselves.
     """
     batch = await rows.write(
         batches.create,
@@ -49,7 +49,7 @@ async def create_batch(
         flags=flags,
         request_id=request_id,
     )
-    await shared.queue.wake(JobName.RUN_BATCH, batch.id, 0, 0)
+    await shared.queue.wake(Kind.BATCHES)
     return batch
 
 

@@ -12,12 +12,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.errors import bad_url, internal_error
 from app.domain.ids import new_id
-from app.telemetry import request_id
+from app.telemetry import request_id, traceparent
 
 log = logging.getLogger(__name__)
 
 SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,100}")
 """What a client's own `X-Request-ID` may look like to be taken over into our logs."""
+
+TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+"""https://www.w3.org/TR/trace-context/#traceparent-header"""
 
 
 class Requests:
@@ -31,7 +34,9 @@ class Requests:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        request_id.set(_id(scope))
+        headers = Headers(scope=scope)
+        request_id.set(_id(headers))
+        traceparent.set(_trace(headers))
         response = Observed(send)
         if "\0" in scope["path"] or b"%00" in scope["query_string"]:
             refused = bad_url()  # PostgreSQL stores every other character
@@ -65,6 +70,11 @@ class Observed:
         await self._send(message)
 
 
-def _id(scope: Scope) -> str:
-    given = Headers(scope=scope).get("x-request-id", "")
+def _id(headers: Headers) -> str:
+    given = headers.get("x-request-id", "")
     return given if SAFE_ID.fullmatch(given) else new_id("req")
+
+
+def _trace(headers: Headers) -> str | None:
+    given = headers.get("traceparent", "")
+    return given if TRACEPARENT.fullmatch(given) else None

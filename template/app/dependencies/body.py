@@ -33,10 +33,18 @@ def parse_json(model: type[B], data: bytes) -> B:
         raise invalid(error.errors(include_url=False, include_context=False)) from error
 
 
-def invalid(errors: list[Any]) -> InvalidRequest:
-    """Return the error for the first of pydantic's findings."""
+def parse(model: type[B], data: object, name: str) -> B:
+    """Return the part `name` of a body as a `model`; raise `InvalidRequest` where it is none."""
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise invalid(error.errors(include_url=False, include_context=False), name) from error
+
+
+def invalid(errors: list[Any], *path: str) -> InvalidRequest:
+    """Return the error for the first of pydantic's findings, in the part of a body at `path`."""
     first = errors[0]
-    param = ".".join(str(part) for part in first["loc"]) or None
+    param = ".".join([*path, *map(str, first["loc"])]) or None
     where = f" in {param}" if param else ""
     return InvalidRequest(f"{first['msg']}{where}.", param=param, code=first["type"])
 

@@ -8,12 +8,11 @@ from typing import Any, Literal
 from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
-from app.domain import files
-from app.domain.clock import now
+from app.domain import files, lanes
 from app.domain.ids import new_id
 from app.domain.operations import operations
-from app.domain.pages import Page, PageQuery, rows_of_page
-from app.domain.tables import BatchRow, DeliveryRow
+from app.domain.pages import Page, PageQuery, page_of
+from app.domain.tables import BatchRow
 from app.errors import Conflict, InvalidRequest, NotFound
 
 WINDOW_SECONDS = {"24h": 86_400.0}
@@ -99,7 +98,7 @@ def create(
     flags: Collection[str],
     request_id: str,
 ) -> BatchObject:
-    """Record a new batch and the duty to tell a worker of it: from here on nothing is lost.
+    """Record a new batch with its first lane, for a worker to claim: from here on nothing is lost.
 
     Raise `InvalidRequest` for an endpoint that takes no batches or a file of another purpose,
     `PermissionDenied` for an endpoint whose flag the caller lacks, `NotFound` for a file that is
@@ -124,7 +123,7 @@ def create(
     )
     session.add(batch)
     session.flush()
-    session.add(DeliveryRow(batch_id=batch.id, lane=0, generation=0, heartbeat_at=now()))
+    lanes.open_lanes(session, batch.id, range(1))
     return _object(batch)
 
 
@@ -135,10 +134,7 @@ def get(session: Session, caller_id: str, batch_id: str) -> BatchObject:
 
 def page(session: Session, caller_id: str, query: PageQuery) -> Page[BatchObject]:
     """Return one page of the caller's batches."""
-    rows, has_more = rows_of_page(session, BatchRow, query, BatchRow.caller_id == caller_id)
-    data = [_object(row) for row in rows]
-    first, last = (data[0].id, data[-1].id) if data else (None, None)
-    return Page(data=data, first_id=first, last_id=last, has_more=has_more)
+    return page_of(session, BatchRow, query, _object, BatchRow.caller_id == caller_id)
 
 
 def cancel(session: Session, caller_id: str, batch_id: str) -> BatchObject:

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.domain import results
 from app.domain.ids import new_id
-from app.domain.pages import Page, PageQuery, rows_of_page
+from app.domain.pages import Page, PageQuery, page_of
 from app.domain.tables import BatchRow, FileChunkRow, FileRow
 from app.errors import Conflict, NotFound
 
@@ -86,10 +86,7 @@ def page(
     """Return one page of the caller's files."""
     wanted = true() if purpose is None else FileRow.purpose == purpose
     mine = FileRow.caller_id == caller_id
-    rows, has_more = rows_of_page(session, FileRow, query, mine, FileRow.complete.is_(True), wanted)
-    data = [_object(row) for row in rows]
-    first, last = (data[0].id, data[-1].id) if data else (None, None)
-    return Page(data=data, first_id=first, last_id=last, has_more=has_more)
+    return page_of(session, FileRow, query, _object, mine, FileRow.complete.is_(True), wanted)
 
 
 def remove(session: Session, caller_id: str, file_id: str) -> FileDeleted:

@@ -8,12 +8,12 @@ from pydantic import ValidationError
 from sqlalchemy import delete, insert
 from sqlalchemy.orm import Session
 
-from app.domain import leases
+from app.domain import lanes
 from app.domain.batches import LineError
 from app.domain.clock import now
-from app.domain.leases import Hold
+from app.domain.lanes import Hold
 from app.domain.operations import operations
-from app.domain.tables import BatchRow, DeliveryRow, ItemRow
+from app.domain.tables import BatchRow, ItemRow
 
 MOST_ERRORS = 100
 """Line errors that are reported: who sees a hundred needs no more to find the cause."""
@@ -126,13 +126,13 @@ def _check_body(endpoint: str, body: bytes) -> None:
 
 def restart(session: Session, hold: Hold) -> None:
     """Forget the items of an intake that did not come to its end."""
-    leases.require(session, hold)
+    lanes.require(session, hold)
     session.execute(delete(ItemRow).where(ItemRow.batch_id == hold.batch_id))
 
 
 def add(session: Session, hold: Hold, items: list[NewItem]) -> None:
     """Add items, which nobody claims before `accept`."""
-    leases.require(session, hold)
+    lanes.require(session, hold)
     rows = [
         {"batch_id": hold.batch_id, "seq": i.seq, "custom_id": i.custom_id, "body": i.body}
         for i in items
@@ -141,17 +141,16 @@ def add(session: Session, hold: Hold, items: list[NewItem]) -> None:
         session.execute(insert(ItemRow), rows)
 
 
-def accept(session: Session, hold: Hold, total: int, lanes: int) -> None:
-    """Open the batch for work on `lanes` lanes, unless it was cancelled meanwhile."""
-    leases.require(session, hold)
+def accept(session: Session, hold: Hold, total: int, most_lanes: int) -> None:
+    """Open the batch for work on `most_lanes` lanes, unless it was cancelled meanwhile."""
+    lanes.require(session, hold)
     batch = session.get_one(BatchRow, hold.batch_id, with_for_update=True)
     batch.total = total
     if batch.status != "validating":
         return
     batch.status = "in_progress"
     batch.in_progress_at = now()
-    for lane in range(1, lanes):
-        session.add(DeliveryRow(batch_id=batch.id, lane=lane, generation=0, heartbeat_at=now()))
+    lanes.open_lanes(session, batch.id, range(1, most_lanes))
 
 
 def reject(session: Session, hold: Hold, errors: list[LineError]) -> None:

@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from sqlalchemy import CursorResult, Select, select, update
+from sqlalchemy import Select, select, update
 from sqlalchemy.orm import Session
 
 from app.domain import usage
 from app.domain.clock import now
-from app.domain.leases import Hold
+from app.domain.lanes import Hold
+from app.domain.leases import changed
 from app.domain.tables import BatchRow, ItemRow
 from app.resources.models.interface import Usage
 
@@ -104,7 +105,7 @@ def _running() -> Select[int]:
 
 def _write(session: Session, hold: Hold, outcome: Outcome) -> bool:
     again = outcome.status == "pending"
-    result = session.execute(
+    statement = (
         update(ItemRow)
         .where(
             ItemRow.id == outcome.item_id,
@@ -122,10 +123,8 @@ def _write(session: Session, hold: Hold, outcome: Outcome) -> bool:
             not_before=now() + outcome.delay if again else ItemRow.not_before,
             finished_at=None if again else now(),
         )
-        .execution_options(synchronize_session=False)
     )
-    assert isinstance(result, CursorResult)  # noqa: S101 -- what an UPDATE gives
-    return result.rowcount == 1
+    return changed(session, statement) == 1
 
 
 def _count(session: Session, batch_id: str, completed: int, failed: int) -> None:

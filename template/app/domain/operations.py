@@ -3,16 +3,14 @@
 A module of `app.domain` adds its own by defining `OPERATION`; see `triage.py`.
 """
 
-import pkgutil
 from collections.abc import Callable, Collection, Coroutine
 from dataclasses import dataclass
 from functools import cache
-from importlib import import_module
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel
 
-from app import domain
+from app.domain.features import offered
 from app.errors import PermissionDenied
 from app.resources.lifespan import Resources
 from app.resources.models.interface import Answer, ChatRequest, EmbeddingsRequest
@@ -55,9 +53,4 @@ EMBEDDINGS = Operation("/v1/embeddings", EmbeddingsRequest, _embeddings)
 @cache
 def operations() -> dict[str, Operation[Any]]:
     """Return every operation by its URL: the two above and those of the modules beside this one."""
-    found: dict[str, Operation[Any]] = {CHAT.url: CHAT, EMBEDDINGS.url: EMBEDDINGS}
-    for module in pkgutil.iter_modules(domain.__path__, f"{domain.__name__}."):
-        operation = getattr(import_module(module.name), "OPERATION", None)
-        if operation is not None:
-            found[operation.url] = operation
-    return found
+    return {each.url: each for each in (CHAT, EMBEDDINGS, *offered("OPERATION"))}

@@ -1,15 +1,16 @@
 """Lists in pages, as OpenAI's clients read them."""
 
+from collections.abc import Callable
 from typing import Generic, Literal, TypeVar
 
 from pydantic import BaseModel, Field
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
-from app.domain.tables import BatchRow, FileRow
+from app.domain.tables import BatchRow, FileRow, JobRow
 
 T = TypeVar("T")
-R = TypeVar("R", FileRow, BatchRow)
+R = TypeVar("R", FileRow, BatchRow, JobRow)
 
 
 class PageQuery(BaseModel):
@@ -30,15 +31,28 @@ class Page(BaseModel, Generic[T]):
     has_more: bool
 
 
-def rows_of_page(
-    session: Session, table: type[R], query: PageQuery, *conditions: ColumnElement[bool]
-) -> tuple[list[R], bool]:
-    """Return the rows of a page and whether more follow. Ids sort by time."""
+def page_of(
+    session: Session,
+    table: type[R],
+    query: PageQuery,
+    show: Callable[[R], T],
+    *conditions: ColumnElement[bool],
+) -> Page[T]:
+    """Return a page of the rows that meet the conditions, each as `show` shows it.
+
+    Ids sort by time.
+    """
     ascending = query.order == "asc"
     statement = select(table).where(*conditions).limit(query.limit + 1)
     statement = statement.order_by(table.id if ascending else table.id.desc())
     if query.after is not None:
         later = table.id > query.after if ascending else table.id < query.after
         statement = statement.where(later)
-    rows = list(session.scalars(statement))
-    return rows[: query.limit], len(rows) > query.limit
+    found = list(session.scalars(statement))
+    rows = found[: query.limit]
+    return Page(
+        data=[show(row) for row in rows],
+        first_id=rows[0].id if rows else None,
+        last_id=rows[-1].id if rows else None,
+        has_more=len(found) > query.limit,
+    )

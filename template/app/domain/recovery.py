@@ -1,32 +1,29 @@
-"""Finds what dead workers or a wiped Redis left behind."""
+"""Finds what dead workers left behind, and ends what is late."""
 
 from collections import Counter
 
-from sqlalchemy import and_, case, delete, exists, or_, select, update
+from sqlalchemy import case, select, update
 from sqlalchemy.orm import Session
 
+from app.domain import leases, runs
 from app.domain.clock import now
-from app.domain.settlement import OPEN_ITEM
-from app.domain.tables import BatchRow, DeliveryRow, ItemRow, LeaseRow
+from app.domain.tables import BatchRow, ItemRow
 
-CRASHED = "The workers that ran this item died {crashes} times; it is not tried again."
-Delivery = tuple[str, int, int]
-"""Batch, lane and generation of a hand-over."""
+CRASHED = "The workers that ran this died {crashes} times; it is not tried again."
 
 
-def recover(session: Session, *, lease_seconds: float, most_crashes: int) -> list[Delivery]:
-    """Put lost items back, expire what is late, and return the hand-overs to be made."""
+def recover(session: Session, *, lease_seconds: float, most_crashes: int) -> None:
+    """Put lost items and jobs back, and expire what is late."""
     _put_back(session, most_crashes)
     _expire(session)
-    session.execute(delete(LeaseRow).where(LeaseRow.expires_at < now() - 10 * lease_seconds))
-    return _hand_over(session, lease_seconds)
+    runs.recover(session, most_crashes, CRASHED.format(crashes=most_crashes))
+    leases.forget_expired(session, 10 * lease_seconds)
 
 
 def _put_back(session: Session, most_crashes: int) -> None:
-    alive = exists().where(LeaseRow.id == ItemRow.owner, LeaseRow.expires_at > now())
     lost = (
         select(ItemRow.id)
-        .where(ItemRow.status == "running", ~alive)
+        .where(ItemRow.status == "running", ~leases.alive(ItemRow.owner))
         .order_by(ItemRow.id)
         .with_for_update(skip_locked=True)
     )
@@ -61,27 +58,3 @@ def _expire(session: Session) -> None:
         .values(status="finalizing", expired_at=now(), finalizing_at=now())
         .execution_options(synchronize_session=False)
     )
-
-
-def _hand_over(session: Session, lease_seconds: float) -> list[Delivery]:
-    due = exists().where(
-        ItemRow.batch_id == BatchRow.id, ItemRow.status == "pending", ItemRow.not_before <= now()
-    )
-    unfinished = exists().where(ItemRow.batch_id == BatchRow.id, ItemRow.status.in_(OPEN_ITEM))
-    needs_work = or_(
-        BatchRow.status.in_(("validating", "cancelling", "finalizing")),
-        and_(BatchRow.status == "in_progress", or_(due, ~unfinished)),
-    )
-    stale = (
-        select(DeliveryRow.batch_id, DeliveryRow.lane)
-        .join(BatchRow, BatchRow.id == DeliveryRow.batch_id)
-        .where(needs_work, DeliveryRow.heartbeat_at < now() - lease_seconds)
-        .with_for_update(skip_locked=True, of=DeliveryRow)
-    )
-    handed = []
-    for batch_id, lane in session.execute(stale).all():
-        delivery = session.get_one(DeliveryRow, (batch_id, lane))
-        delivery.generation += 1
-        delivery.heartbeat_at = now()
-        handed.append((batch_id, lane, delivery.generation))
-    return handed

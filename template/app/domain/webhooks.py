@@ -10,7 +10,7 @@ from app.domain.ids import new_id
 from app.domain.tables import WebhookDeliveryRow, WebhookRow
 
 
-def announce(session: Session, caller_id: str, event: str, subject_id: str) -> None:
+def announce(session: Session, caller_id: str | None, event: str, subject_id: str) -> None:
     """Record the duty to tell the caller of an event, in the transaction that makes it happen.
 
     `event` is such as `batch.completed` and `subject_id` the id of what ended, as in OpenAI's

@@ -6,45 +6,55 @@ lease, and at most the items in flight are run again.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
-from app.domain import batches, files, intake, items, leases, results, settlement
+from app.domain import batches, files, intake, items, lanes, results, settlement
 from app.domain.batches import Work
 from app.domain.ids import new_id
 from app.domain.intake import Intake
-from app.domain.leases import Hold, LostHoldError
-from app.jobs.attempts import attempt
+from app.domain.lanes import Hold, LostHoldError
+from app.jobs.items import attempt
 from app.jobs.recorder import Recorder
 from app.resources.lifespan import Resources
-from app.resources.queue import JobName
+from app.resources.queue import Kind
 from app.resources.tasks import end_tasks
 from app.telemetry import request_id
 
 log = logging.getLogger(__name__)
 
 
-async def run_batch(
-    resources: Resources, stopping: asyncio.Event, batch_id: str, lane: int, generation: int
-) -> None:
+async def claim(
+    resources: Resources, stopping: asyncio.Event
+) -> Callable[[], Coroutine[Any, Any, None]] | None:
+    """Claim the next free lane of a batch; return what works on it, or None where none has work."""
+    hold = await resources.database.write(
+        lanes.claim, new_id("lease"), resources.settings.lease_seconds
+    )
+    return None if hold is None else partial(run_batch, resources, stopping, hold)
+
+
+async def run_batch(resources: Resources, stopping: asyncio.Event, hold: Hold) -> None:
     """Work on one lane of a batch until nothing is left for it, or `stopping` is set."""
     database = resources.database
-    hold = Hold(batch_id, lane, generation, owner=new_id("lease"))
-    if not await database.write(leases.take, hold, resources.settings.lease_seconds):
-        log.info("lane %s of %s belongs to a later hand-over", lane, batch_id)
-        return
+    at_once = True
     try:
-        work = await database.read(batches.work, batch_id)
+        work = await database.read(batches.work, hold.batch_id)
         request_id.set(work.request_id)
         await Drain(resources, stopping, hold, work).run()
         await database.write(items.give_back, hold)
         if not stopping.is_set():
-            await settle(resources, batch_id)
+            await settle(resources, hold.batch_id)
     except LostHoldError as error:
         log.warning("%s", error)
+    except Exception:
+        at_once = False  # what fails at once is tried again after a lease, not all the time
+        raise
     finally:
         await database.write(items.give_back, hold)
-        await database.write(leases.release, hold)
+        await database.write(lanes.release, hold, at_once=at_once)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +88,7 @@ class Drain:
         while status in ("validating", "in_progress"):
             await asyncio.sleep(seconds / 3)
             try:
-                status = await self.resources.database.write(leases.renew, self.hold, seconds)
+                status = await self.resources.database.write(lanes.renew, self.hold, seconds)
             except Exception:
                 log.exception("the lease on %s was not renewed", self.hold.batch_id)
 
@@ -100,8 +110,8 @@ class Drain:
             await write(intake.reject, self.hold, checked.errors)
             return
         await write(intake.accept, self.hold, checked.lines, settings.batch_lanes)
-        for lane in range(1, settings.batch_lanes):
-            await self.resources.queue.wake(JobName.RUN_BATCH, self.hold.batch_id, lane, 0)
+        for _ in range(1, settings.batch_lanes):
+            await self.resources.queue.wake(Kind.BATCHES)
 
     async def _lines(self) -> AsyncIterator[list[bytes]]:
         position: int | None = 0

@@ -7,7 +7,7 @@ from typing import Self
 
 from app.domain import items
 from app.domain.items import Outcome
-from app.domain.leases import Hold
+from app.domain.lanes import Hold
 from app.resources.database import Database
 from app.resources.tasks import end_tasks
 

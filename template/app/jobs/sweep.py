@@ -1,34 +1,30 @@
-"""Looks, again and again, for work that nobody does, and tells a worker of it."""
+"""Looks, again and again, for what dead workers left behind and for what is due by the clock."""
 
 import asyncio
 import logging
 
-from app.domain import recovery
+from app.domain import recovery, schedules
+from app.domain.jobs import jobs
 from app.resources.lifespan import Resources
-from app.resources.queue import JobName
 
 log = logging.getLogger(__name__)
 
 
 async def sweep_for_ever(resources: Resources) -> None:
     """Sweep every `sweep_seconds`. Every worker does: a sweep is idempotent and needs no leader."""
+    seconds = resources.settings.sweep_seconds
     while True:
         try:
             await sweep(resources)
         except Exception:
-            log.exception(
-                "a sweep failed; the next one is in %s s", resources.settings.sweep_seconds
-            )
-        await asyncio.sleep(resources.settings.sweep_seconds)
+            log.exception("a sweep failed; the next one is in %s s", seconds)
+        await asyncio.sleep(seconds)
 
 
 async def sweep(resources: Resources) -> None:
-    """Recover what is lost and wake workers up for it."""
-    settings = resources.settings
-    deliveries = await resources.database.write(
-        recovery.recover,
-        lease_seconds=settings.lease_seconds,
-        most_crashes=settings.batch_crashes,
+    """Put back what is lost, end what is late, submit what is due."""
+    settings, write = resources.settings, resources.database.write
+    await write(
+        recovery.recover, lease_seconds=settings.lease_seconds, most_crashes=settings.batch_crashes
     )
-    for batch_id, lane, generation in deliveries:
-        await resources.queue.wake(JobName.RUN_BATCH, batch_id, lane, generation)
+    await write(schedules.start_due, jobs().values())

@@ -1,6 +1,6 @@
 """The door to zone 3: wakes a worker up for work that SQL already records.
 
-A wake-up may be lost at any time: the sweep in `worker.py` finds what nobody was told of.
+A wake-up may be lost at any time: each worker also looks by itself, every `sweep_seconds`.
 """
 
 import asyncio
@@ -16,13 +16,18 @@ from redis.exceptions import RedisError
 WAKE_TIMEOUT = 0.25
 """Longest that a caller waits for the hand-over of work that is already safe."""
 
+WAKE = "wake"
+"""Name of arq's one function here."""
+
 log = logging.getLogger(__name__)
 
 
-class JobName(StrEnum):
-    """Names of jobs, as they cross from one process to another."""
+class Kind(StrEnum):
+    """Kinds of work, as they cross from one process to another."""
 
-    RUN_BATCH = "run_batch"
+    BATCHES = "batches"
+    JOBS = "jobs"
+    WEBHOOKS = "webhooks"
 
 
 def serialize(job: dict[str, Any]) -> bytes:
@@ -37,7 +42,7 @@ def deserialize(data: bytes) -> dict[str, Any]:
 
 
 class Queue:
-    """Hands over ids, never data."""
+    """Hands over a call, never work: which piece is next, each worker asks SQL."""
 
     def __init__(self, redis: Redis, service_slug: str) -> None:
         self.name = f"{service_slug}:queue"
@@ -48,16 +53,15 @@ class Queue:
             default_queue_name=self.name,
         )
 
-    async def wake(self, job: JobName, *ids: str | int) -> bool:
-        """Tell a worker to run `job` for `ids`; return whether Redis took the message.
+    async def wake(self, kind: Kind) -> bool:
+        """Tell a worker that there is work of this kind; return whether Redis took the message.
 
-        The same job and ids are told once. Failure costs time, not work, so it is only logged.
+        Failure costs time, not work, so it is only logged.
         """
-        job_id = ":".join([self.name, job, *map(str, ids)])
         try:
             async with asyncio.timeout(WAKE_TIMEOUT):
-                await self.arq.enqueue_job(job, *ids, _job_id=job_id)
+                await self.arq.enqueue_job(WAKE, kind)
         except (RedisError, OSError, TimeoutError) as error:
-            log.warning("no worker could be woken for %s: %s", job_id, repr(error))
+            log.warning("no worker could be woken for %s: %r", kind, error)
             return False
         return True

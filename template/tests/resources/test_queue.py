@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from app.resources.queue import JobName, Queue, deserialize, serialize
+from app.resources.queue import Kind, Queue, deserialize, serialize
 
 pytestmark = pytest.mark.anyio
 
@@ -22,48 +22,41 @@ async def queued(redis: Redis, queue: Queue) -> int:
 
 async def test_a_wake_up_call_is_queued(redis: Redis, tmp_path: Path) -> None:
     queue = Queue(redis, tmp_path.name)
-    await queue.wake(JobName.RUN_BATCH, "batch-1", 0)
+    await queue.wake(Kind.BATCHES)
     assert await queued(redis, queue) == 1
 
 
 async def test_a_taken_wake_up_call_is_reported_as_taken(redis: Redis, tmp_path: Path) -> None:
-    assert await Queue(redis, tmp_path.name).wake(JobName.RUN_BATCH, "batch-1", 0)
+    assert await Queue(redis, tmp_path.name).wake(Kind.BATCHES)
 
 
-async def test_the_same_job_and_ids_are_told_once(redis: Redis, tmp_path: Path) -> None:
+async def test_each_call_wakes_somebody(redis: Redis, tmp_path: Path) -> None:
     queue = Queue(redis, tmp_path.name)
     for _ in range(3):
-        await queue.wake(JobName.RUN_BATCH, "batch-1", 0)
-    assert await queued(redis, queue) == 1
-
-
-async def test_other_ids_are_another_job(redis: Redis, tmp_path: Path) -> None:
-    queue = Queue(redis, tmp_path.name)
-    for lane in range(3):
-        await queue.wake(JobName.RUN_BATCH, "batch-1", lane)
+        await queue.wake(Kind.BATCHES)
     assert await queued(redis, queue) == 3
 
 
 async def test_services_on_one_redis_have_queues_of_their_own(redis: Redis, tmp_path: Path) -> None:
     mine, other = Queue(redis, f"{tmp_path.name}-mine"), Queue(redis, f"{tmp_path.name}-other")
-    await mine.wake(JobName.RUN_BATCH, "batch-1", 0)
+    await mine.wake(Kind.BATCHES)
     assert await queued(redis, other) == 0
 
 
 async def test_nobody_waits_for_a_silent_redis(silent_redis: Redis) -> None:
     async with asyncio.timeout(LONG):
-        assert not await Queue(silent_redis, "test").wake(JobName.RUN_BATCH, "batch-1", 0)
+        assert not await Queue(silent_redis, "test").wake(Kind.BATCHES)
 
 
 async def test_a_lost_wake_up_call_is_one_line_of_the_log(
     silent_redis: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
-    await Queue(silent_redis, "test").wake(JobName.RUN_BATCH, "batch-1", 0)
+    await Queue(silent_redis, "test").wake(Kind.BATCHES)
     warned = [each.getMessage() for each in caplog.records if each.levelno >= logging.WARNING]
     assert len(warned) == 1
-    assert "test:queue:run_batch:batch-1:0" in warned[0]
+    assert "batches" in warned[0]
 
 
-async def test_a_job_crosses_as_it_is() -> None:
-    job = {"t": 0, "f": "run_batch", "a": ("batch-1", 0), "k": {}, "et": 1}
-    assert deserialize(serialize(job)) == {**job, "a": ["batch-1", 0]}
+async def test_a_call_crosses_as_it_is() -> None:
+    call = {"t": 0, "f": "wake", "a": ("batches",), "k": {}, "et": 1}
+    assert deserialize(serialize(call)) == {**call, "a": ["batches"]}

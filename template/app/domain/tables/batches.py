@@ -100,9 +100,10 @@ class LeaseRow(Base):
 
 
 class DeliveryRow(Base):
-    """The duty to tell a worker of a batch, once per lane.
+    """A lane of a batch, on which one worker at a time may work.
 
-    `generation` makes each hand-over a job of its own in Redis, and fences off an older drain.
+    `heartbeat_at` is that worker's last sign of life, 0 while the lane is free; `generation`
+    counts claims and fences off an older drain.
     """
 
     __tablename__ = "deliveries"

@@ -25,6 +25,7 @@ from app.resources.models.interface import (
 from app.resources.models.refusals import Detail, refusal
 from app.resources.tokenizer import Tokenizer
 from app.settings import Settings
+from app.telemetry import traceparent
 
 END = b"\n\n"
 DONE = b"[DONE]"
@@ -125,6 +126,8 @@ class OpenAI:
     ) -> AsyncIterator[ClientResponse]:
         """Give the server's good response; leaving it early closes the connection."""
         headers = {"content-type": "application/json", **self._authorization}
+        if trace := traceparent.get():
+            headers["traceparent"] = trace
         try:
             async with self._http.request(
                 method, self._url + path, data=_payload(body), headers=headers

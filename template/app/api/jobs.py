@@ -1,0 +1,78 @@
+"""Jobs: hand over to zone 3, follow, cancel, retry. None ever runs here."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Response
+from pydantic import BaseModel, Field
+
+from app.dependencies.body import describe, json_body, parse
+from app.dependencies.caller import Flags
+from app.dependencies.database import CallersRows
+from app.dependencies.jobs import CallersJobs
+from app.dependencies.resources import Shared
+from app.domain import jobs
+from app.domain.jobs import JobObject, JobQuery, job_for_callers
+from app.domain.pages import Page
+from app.resources.queue import Kind
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+
+NOT_YET = 1.0
+"""Seconds after which to look again at a job that has not ended."""
+
+
+class NewJob(BaseModel):
+    """Body of `POST /v1/jobs`."""
+
+    name: str = Field(max_length=100)
+    subject: dict[str, Any] = {}
+
+
+NewJobBody = Annotated[NewJob, Depends(json_body(NewJob))]
+
+
+@router.post("", status_code=202, openapi_extra=describe(NewJob))
+async def submit_job(
+    new: NewJobBody, flags: Flags, callers_jobs: CallersJobs, response: Response
+) -> JobObject:
+    """Submit a job by its name. Its `Location` tells how far it is."""
+    job = job_for_callers(new.name, flags)
+    submitted = await callers_jobs.submit(job, parse(job.subject, new.subject, "subject"))
+    response.headers["location"] = f"/v1/jobs/{submitted.id}"
+    _look_again(response)
+    return submitted
+
+
+@router.get("")
+async def list_jobs(rows: CallersRows, query: Annotated[JobQuery, Query()]) -> Page[JobObject]:
+    """List the caller's jobs, of one name or status where asked for."""
+    return await rows.read(jobs.page, query)
+
+
+@router.get("/{job_id}", responses={202: {"model": JobObject}})
+async def get_job(job_id: str, rows: CallersRows, response: Response) -> JobObject:
+    """Tell how far a job is: 200 with its end, 202 with `Retry-After` before."""
+    job = await rows.read(jobs.get, job_id)
+    if job.status not in jobs.FINAL:
+        response.status_code = 202
+        _look_again(response)
+    return job
+
+
+@router.post("/{job_id}/cancel")
+async def cancel_job(job_id: str, rows: CallersRows) -> JobObject:
+    """End a job: at once where it waits, else as soon as its worker hears of it."""
+    return await rows.write(jobs.cancel, job_id)
+
+
+@router.post("/{job_id}/retry", status_code=202)
+async def retry_job(job_id: str, rows: CallersRows, shared: Shared) -> JobObject:
+    """Queue a job again that failed, expired or was cancelled."""
+    job = await rows.write(jobs.retry, job_id)
+    await shared.queue.wake(Kind.JOBS)
+    return job
+
+
+def _look_again(response: Response) -> None:
+    response.headers["retry-after"] = f"{NOT_YET:.0f}"
+    response.headers["retry-after-ms"] = f"{NOT_YET * 1000:.0f}"

@@ -1,0 +1,44 @@
+"""The door to zone 3 for this caller: submits jobs in the caller's name and trace."""
+
+from dataclasses import dataclass
+from typing import Annotated, TypeVar
+
+from fastapi import Depends
+from pydantic import BaseModel
+
+from app import telemetry
+from app.dependencies.database import CallerDatabase, CallersRows
+from app.dependencies.resources import Shared
+from app.domain import jobs
+from app.domain.jobs import Job, JobObject
+from app.resources.queue import Kind, Queue
+
+S = TypeVar("S", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """Submits jobs that belong to one caller."""
+
+    rows: CallerDatabase
+    queue: Queue
+
+    async def submit(self, job: Job[S], subject: S) -> JobObject:
+        """Record the job and wake a worker up; return the job, which cannot be lost any more."""
+        submitted = await self.rows.write(
+            jobs.submit,
+            job,
+            subject,
+            request_id=telemetry.request_id.get(),
+            traceparent=telemetry.traceparent.get(),
+        )
+        await self.queue.wake(Kind.JOBS)
+        return submitted
+
+
+async def submission(rows: CallersRows, shared: Shared) -> Submission:
+    """Return what submits this caller's jobs."""
+    return Submission(rows, shared.queue)
+
+
+CallersJobs = Annotated[Submission, Depends(submission)]

@@ -1,0 +1,97 @@
+"""Who works on which lane of a batch: a batch has several, so that several workers may share it."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, and_, exists, or_, select, update
+from sqlalchemy.orm import Session
+
+from app.domain import leases
+from app.domain.clock import now
+from app.domain.settlement import OPEN_ITEM
+from app.domain.tables import BatchRow, DeliveryRow, ItemRow
+from app.errors import Conflict
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """One drain's hold on a lane: `owner` is its lease; a later `generation` has taken it over."""
+
+    batch_id: str
+    lane: int
+    generation: int
+    owner: str
+
+
+class LostHoldError(Conflict):
+    """Another drain has taken the lane over; this one must write nothing any more."""
+
+
+def open_lanes(session: Session, batch_id: str, lanes: range) -> None:
+    """Let workers claim these lanes of a batch."""
+    for lane in lanes:
+        session.add(DeliveryRow(batch_id=batch_id, lane=lane, generation=0, heartbeat_at=0.0))
+
+
+def claim(session: Session, owner: str, lease_seconds: float) -> Hold | None:
+    """Take the next lane that has work and nobody's sign of life, or return None.
+
+    First lanes come first, then older batches: each batch gets one worker before any gets two.
+    """
+    free = (
+        select(DeliveryRow)
+        .join(BatchRow, BatchRow.id == DeliveryRow.batch_id)
+        .where(_has_work(), DeliveryRow.heartbeat_at < now() - lease_seconds)
+        .order_by(DeliveryRow.lane, DeliveryRow.batch_id)
+        .limit(1)
+        .with_for_update(skip_locked=True, of=DeliveryRow)
+    )
+    lane = session.scalar(free)
+    if lane is None:
+        return None
+    lane.generation += 1
+    lane.heartbeat_at = now()
+    leases.grant(session, owner, lease_seconds)
+    session.flush()
+    return Hold(lane.batch_id, lane.lane, lane.generation, owner)
+
+
+def renew(session: Session, hold: Hold, seconds: float) -> str | None:
+    """Prolong the lease; return the batch's status, or None where the lease is lost."""
+    if not leases.prolong(session, hold.owner, seconds):
+        return None
+    session.execute(update(DeliveryRow).where(*_held(hold)).values(heartbeat_at=now()))
+    return session.scalar(select(BatchRow.status).where(BatchRow.id == hold.batch_id))
+
+
+def release(session: Session, hold: Hold, *, at_once: bool) -> None:
+    """Give lease and lane back. What is left may be claimed at once, or after one lease."""
+    leases.end(session, hold.owner)
+    if at_once:
+        session.execute(update(DeliveryRow).where(*_held(hold)).values(heartbeat_at=0.0))
+
+
+def require(session: Session, hold: Hold) -> None:
+    """Raise `LostHoldError` unless the lane is still held."""
+    lane = select(DeliveryRow.lane).where(*_held(hold)).with_for_update()
+    if session.scalar(lane) is None:
+        raise LostHoldError(f"Lane {hold.lane} of {hold.batch_id} has been taken over.")
+
+
+def _held(hold: Hold) -> tuple[ColumnElement[bool], ...]:
+    return (
+        DeliveryRow.batch_id == hold.batch_id,
+        DeliveryRow.lane == hold.lane,
+        DeliveryRow.generation == hold.generation,
+    )
+
+
+def _has_work() -> ColumnElement[bool]:
+    of_batch = ItemRow.batch_id == BatchRow.id
+    due = exists().where(of_batch, ItemRow.status == "pending", ItemRow.not_before <= now())
+    unfinished = exists().where(of_batch, ItemRow.status.in_(OPEN_ITEM))
+    running = exists().where(of_batch, ItemRow.status == "running")
+    return or_(
+        BatchRow.status == "validating",
+        and_(BatchRow.status == "in_progress", or_(due, ~unfinished)),
+        and_(BatchRow.status.in_(("cancelling", "finalizing")), ~running),
+    )

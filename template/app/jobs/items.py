@@ -1,0 +1,43 @@
+"""One attempt at one item of a batch."""
+
+import asyncio
+
+from app.domain.items import Claimed, Outcome
+from app.domain.operations import operations
+from app.jobs.attempts import failure_of
+from app.resources.lifespan import Resources
+
+
+async def attempt(resources: Resources, endpoint: str, item: Claimed) -> Outcome:
+    """Run the item by the same function as a request; never raise but when cancelled.
+
+    An error that may pass is tried again, up to `batch_attempts` times; any other ends the item.
+    """
+    operation = operations()[endpoint]
+    try:
+        body = operation.body.model_validate_json(item.body)
+        async with asyncio.timeout(resources.settings.request_timeout):
+            answer = await operation.run(resources, body)
+    except Exception as error:  # noqa: BLE001 -- whatever it is, it is the item's outcome
+        return _failed(resources, item, error)
+    return Outcome(
+        item.id,
+        item.attempt,
+        "succeeded",
+        response=answer.body,
+        usage=answer.usage,
+        model=operation.model_of(body),
+    )
+
+
+def _failed(resources: Resources, item: Claimed, error: Exception) -> Outcome:
+    failure = failure_of(error)
+    delay = failure.delay(item.errors, resources.settings.batch_attempts)
+    return Outcome(
+        item.id,
+        item.attempt,
+        "failed" if delay is None else "pending",
+        error_code=failure.code,
+        error_message=failure.message,
+        delay=delay or 0.0,
+    )

@@ -1,0 +1,69 @@
+"""Work of one kind, as much at once as there is room for, claimed from SQL piece by piece."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from typing import Any, TypeAlias
+
+from app.resources.queue import Kind
+from app.resources.tasks import end_tasks
+
+log = logging.getLogger(__name__)
+
+Work: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
+"""What runs one claimed piece of work."""
+
+
+class Pool:
+    """Up to `slots` pieces at once; `claim` gives the next one, or None where none is due."""
+
+    def __init__(self, kind: Kind, claim: Callable[[], Awaitable[Work | None]], slots: int) -> None:
+        self.kind = kind
+        self._claim = claim
+        self._slots = slots
+        self._running: set[asyncio.Task[None]] = set()
+        self._look = asyncio.Event()
+
+    def wake(self) -> None:
+        """Look for work now."""
+        self._look.set()
+
+    async def work_for_ever(self, seconds: float) -> None:
+        """Look for work when woken, when a piece ends, and every `seconds`."""
+        while True:
+            self._look.clear()
+            try:
+                await self._fill()
+            except Exception:
+                log.exception("no %s could be claimed; the next try is in %s s", self.kind, seconds)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._look.wait(), seconds)
+
+    async def finish(self, grace: float, patience: float) -> None:
+        """Wait `grace` seconds for what runs to come to a good place, then end it.
+
+        What it held it gives back, for which it has `patience` seconds.
+        """
+        if self._running:
+            await asyncio.wait(self._running, timeout=grace)
+        await end_tasks(*self._running, patience=patience)
+
+    async def _fill(self) -> None:
+        while len(self._running) < self._slots:
+            work = await self._claim()
+            if work is None:
+                return
+            task = asyncio.create_task(self._run(work))
+            self._running.add(task)
+            task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        self._look.set()
+
+    async def _run(self, work: Work) -> None:
+        try:
+            await work()
+        except Exception:
+            log.exception("%s failed; the sweep finds what is left of it", self.kind)

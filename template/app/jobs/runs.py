@@ -1,0 +1,121 @@
+"""Runs one job: under a lease, until its deadline, as long as nobody cancels it."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from pydantic import BaseModel
+
+from app.domain import runs
+from app.domain.ids import new_id
+from app.domain.jobs import Job, jobs
+from app.domain.runs import Claimed, LostRunError, Outcome, Run
+from app.jobs.attempts import failure_of
+from app.resources.lifespan import Resources
+from app.resources.tasks import end_tasks
+from app.telemetry import request_id, traceparent
+
+log = logging.getLogger(__name__)
+
+LATE = "The job did not end before its deadline."
+
+
+async def claim(
+    resources: Resources, _stopping: asyncio.Event, *, scheduled: bool = False
+) -> Callable[[], Coroutine[Any, Any, None]] | None:
+    """Claim the next due job; return what runs it, or None where none is due."""
+    claimed = await resources.database.write(
+        runs.claim,
+        new_id("lease"),
+        resources.settings.lease_seconds,
+        sorted(jobs()),
+        scheduled=scheduled,
+    )
+    return None if claimed is None else partial(run_job, resources, claimed)
+
+
+async def run_job(resources: Resources, claimed: Claimed) -> None:
+    """Run the job and record what came of it; give it back where this process stops before."""
+    request_id.set(claimed.request_id)
+    traceparent.set(claimed.traceparent)
+    outcome = Outcome("queued")
+    try:
+        outcome = await Attempt(resources, claimed, jobs()[claimed.name]).outcome()
+    except LostRunError as error:
+        log.warning("%s", error)
+    finally:
+        await resources.database.write(runs.record, claimed, outcome)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt at a job."""
+
+    resources: Resources
+    claimed: Claimed
+    job: Job[Any]
+
+    async def outcome(self) -> Outcome:
+        """Return what came of it. Raise `LostRunError` where another worker has taken it over."""
+        running = asyncio.create_task(self._run())
+        holding = asyncio.create_task(self._keep_alive())
+        try:
+            await asyncio.wait({running, holding}, return_when=asyncio.FIRST_COMPLETED)
+            return running.result() if running.done() else holding.result()
+        finally:
+            await end_tasks(running, holding)
+
+    async def _run(self) -> Outcome:
+        claimed = self.claimed
+        run = Run(
+            resources=self.resources,
+            id=claimed.id,
+            caller_id=claimed.caller_id,
+            attempt=claimed.attempt,
+            progress=claimed.progress,
+            owner=claimed.owner,
+        )
+        deadline = asyncio.timeout(claimed.seconds)
+        try:
+            async with deadline:
+                subject = self.job.subject.model_validate(claimed.subject)
+                result: BaseModel | None = await self.job.run(run, subject)
+        except LostRunError:
+            raise
+        except Exception as error:  # noqa: BLE001 -- whatever it is, it is the job's outcome
+            if deadline.expired():
+                return Outcome("expired", error_code="deadline_exceeded", error_message=LATE)
+            return self._failed(error)
+        return Outcome("succeeded", result=result.model_dump(mode="json") if result else None)
+
+    def _failed(self, error: Exception) -> Outcome:
+        failure = failure_of(error)
+        delay = failure.delay(self.claimed.errors, self.job.attempts)
+        return Outcome(
+            "failed" if delay is None else "queued",
+            error_code=failure.code,
+            error_message=failure.message,
+            delay=delay or 0.0,
+        )
+
+    async def _keep_alive(self) -> Outcome:
+        """Renew the lease three times in its life, until the job is cancelled or lost.
+
+        An error is not the end of the lease: the next beat may come in time.
+        """
+        seconds, claimed = self.resources.settings.lease_seconds, self.claimed
+        status: str | None = "running"
+        while status == "running":
+            await asyncio.sleep(seconds / 3)
+            try:
+                status = await self.resources.database.write(
+                    runs.renew, claimed.id, claimed.owner, seconds
+                )
+            except Exception:
+                log.exception("the lease on %s was not renewed", claimed.id)
+        if status is None:
+            raise LostRunError(f"The job {claimed.id} has been taken over.")
+        return Outcome("cancelled")
