@@ -55,13 +55,15 @@ def answers(redis: Redis) -> bool:
 class Program:
     """One `app` command as a process, with its log in a file."""
 
-    def __init__(self, command: str, environment: Mapping[str, str], log: Path) -> None:
+    def __init__(
+        self, command: str, environment: Mapping[str, str], log: Path, project: Path = PROJECT
+    ) -> None:
         self.command = command
         self.log = log
         with log.open("ab") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "app.cli", command],
-                cwd=PROJECT,
+                cwd=project,
                 env={**os.environ, **environment},
                 stdout=output,
                 stderr=output,
@@ -90,8 +92,11 @@ class Program:
 class Service:
     """A rendered project at work: its address, its settings, its processes."""
 
-    def __init__(self, settings: Settings, environment: Mapping[str, str], folder: Path) -> None:
+    def __init__(
+        self, settings: Settings, environment: Mapping[str, str], folder: Path, project: Path
+    ) -> None:
         self.settings = settings
+        self.project = project
         self.environment = environment
         self.folder = folder
         self.url = f"http://127.0.0.1:{settings.port}"
@@ -134,7 +139,7 @@ class Service:
 
     def _start(self, command: str) -> Program:
         log = self.folder / f"{command}-{len(self.programs)}.log"
-        program = Program(command, self.environment, log)
+        program = Program(command, self.environment, log, self.project)
         self.programs.append(program)
         return program
 
@@ -156,7 +161,12 @@ def _as_text(value: object) -> str:
 
 @contextmanager
 def service(
-    folder: Path, redis_url: str, database_url: str | None = None, **settings: object
+    folder: Path,
+    redis_url: str,
+    database_url: str | None = None,
+    *,
+    project: Path = PROJECT,
+    **settings: object,
 ) -> Iterator[Service]:
     """Migrate a database and yield the service on it; all its processes end with it."""
     environment = {
@@ -172,7 +182,8 @@ def service(
     }
     assert Program("migrate", environment, folder / "migrate.log").process.wait(LIMIT) == 0
     values = {name.lower(): value for name, value in environment.items()} | settings
-    running = Service(Settings(**values), environment, folder)  # type: ignore[arg-type]
+    configured = Settings(**values)  # type: ignore[arg-type]
+    running = Service(configured, environment, folder, project)
     try:
         yield running
     finally:

@@ -1,0 +1,356 @@
+"""Jobs of any kind through the API and a worker: followed, repeated, cancelled, never lost."""
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from redis import Redis
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from app.domain.clock import now
+from app.domain.tables import JobRow, LeaseRow
+from tests.jobs.project import copy_with, documented_job
+from tests.service import Service, eventually, service
+
+STEPS = """
+import asyncio, os
+from pydantic import BaseModel
+from app.domain.jobs import Job
+from app.domain.runs import Run
+from app.errors import InvalidRequest, ModelUnavailable
+
+class Steps(BaseModel):
+    steps: int = 1
+    seconds: float = 0.0
+    failures: int = 0
+    hopeless: bool = False
+    deadly: bool = False
+    unforeseen: bool = False
+
+class Done(BaseModel):
+    steps: int
+    attempt: int
+    began_at: int
+
+async def work(run: Run, subject: Steps) -> Done:
+    if subject.deadly:
+        os._exit(1)
+    if subject.hopeless:
+        raise InvalidRequest("This never works.", code="hopeless")
+    if subject.unforeseen:
+        raise ZeroDivisionError
+    if run.attempt <= subject.failures:
+        raise ModelUnavailable("Not now.", retry_after=0.01)
+    began_at = (run.progress or {"step": 0})["step"]
+    for step in range(began_at, subject.steps):
+        await asyncio.sleep(subject.seconds)
+        await run.report(step=step + 1)
+    return Done(steps=subject.steps, attempt=run.attempt, began_at=began_at)
+
+JOB = Job("steps", Steps, work, attempts=2, seconds=60)
+"""
+IMPORTED = "from app.domain.jobs import Job\nfrom app.domain.steps import Steps, work\n"
+MODULES = {
+    "summary": documented_job(),
+    "steps": STEPS,
+    "hasty": IMPORTED + "JOB = Job('hasty', Steps, work, seconds=1)",
+    "hidden": IMPORTED + "JOB = Job('hidden', Steps, work, flag='hidden')",
+    "ticking": IMPORTED + "JOB = Job('ticking', Steps, work, cron='* * * * * *')",
+}
+ENDED = {"succeeded", "failed", "cancelled", "expired"}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return copy_with(tmp_path_factory.mktemp("with_jobs"), MODULES)
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def api(
+    request: pytest.FixtureRequest,
+    redis_url: str,
+    project: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Service]:
+    """A service with those jobs; no worker runs yet."""
+    on_postgres = request.param == "postgresql"
+    url = request.getfixturevalue("postgres_url") if on_postgres else None
+    with service(
+        tmp_path_factory.mktemp("jobs"),
+        redis_url,
+        url,
+        project=project,
+        lease_seconds=1.5,
+        sweep_seconds=0.2,
+        batch_crashes=2,
+        worker_jobs=3,
+        shutdown_grace=0.5,
+    ) as running:
+        running.start("api")
+        yield running
+
+
+@pytest.fixture
+def worked(api: Service) -> Iterator[Service]:
+    """The service, whose workers end with the test."""
+    yield api
+    for program in api.programs[1:]:
+        program.stop()
+
+
+@pytest.fixture
+def http(api: Service) -> Iterator[httpx2.Client]:
+    with api.http(api.new_key()) as opened:
+        yield opened
+
+
+def submit(http: httpx2.Client, name: str = "steps", **subject: object) -> dict[str, Any]:
+    answer = http.post("/v1/jobs", json={"name": name, "subject": subject})
+    assert answer.status_code == 202, answer.text
+    job: dict[str, Any] = answer.json()
+    assert answer.headers["location"] == f"/v1/jobs/{job['id']}"
+    return job
+
+
+def state_of(http: httpx2.Client, job: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = http.get(f"/v1/jobs/{job['id']}").json()
+    return found
+
+
+def end_of(http: httpx2.Client, job: dict[str, Any]) -> dict[str, Any]:
+    eventually(lambda: state_of(http, job)["status"] in ENDED)
+    return state_of(http, job)
+
+
+def step_reached(http: httpx2.Client, job: dict[str, Any], step: int) -> Callable[[], bool]:
+    return lambda: (state_of(http, job)["progress"] or {"step": 0})["step"] >= step
+
+
+def counts(session: Session, job_id: str) -> tuple[int, int, int]:
+    job = session.get_one(JobRow, job_id)
+    return job.attempt, job.errors, job.crashes
+
+
+def let_expire(session: Session, job_id: str) -> None:
+    session.get_one(JobRow, job_id).deadline_at = time.time() - 1
+
+
+def open_leases(session: Session) -> int:
+    living = select(func.count()).select_from(LeaseRow).where(LeaseRow.expires_at > now())
+    return int(session.scalar(living) or 0)
+
+
+def test_the_documented_job_sums_up_piece_by_piece(worked: Service, http: httpx2.Client) -> None:
+    worked.start("worker")
+    job = end_of(http, submit(http, "summary", text="A long story. " * 400))
+    assert job["status"] == "succeeded"
+    assert job["progress"]["pieces"] == len(job["progress"]["summaries"]) == 3
+    assert job["result"]["summary"] == " ".join(job["progress"]["summaries"])
+
+
+def test_the_documented_job_counts_its_tokens_for_its_caller(
+    worked: Service, http: httpx2.Client
+) -> None:
+    worked.start("worker")
+    with worked.http(worked.new_key("payer")) as payer:
+        end_of(payer, submit(payer, "summary", text="Short."))
+        assert [day["requests"] for day in payer.get("/v1/usage").json()["data"]] == [1]
+
+
+def test_a_job_that_has_not_ended_is_a_202_that_says_when_to_look_again(
+    worked: Service, http: httpx2.Client
+) -> None:
+    job = submit(http)
+    waiting = http.get(f"/v1/jobs/{job['id']}")
+    assert (waiting.status_code, waiting.headers["retry-after"]) == (202, "1")
+    worked.start("worker")
+    end_of(http, job)
+    ended = http.get(f"/v1/jobs/{job['id']}")
+    assert (ended.status_code, "retry-after" in ended.headers) == (200, False)
+
+
+def test_a_killed_workers_job_goes_on_from_its_last_report(
+    worked: Service, http: httpx2.Client
+) -> None:
+    worker = worked.start("worker")
+    job = submit(http, steps=8, seconds=0.2)
+    eventually(step_reached(http, job, 2))
+    worker.stop(signal.SIGKILL)
+    worked.start("worker")
+    ended = end_of(http, job)
+    assert ended["status"] == "succeeded"
+    assert ended["result"]["began_at"] >= 2
+    assert worked.in_database(counts, job["id"]) == (2, 0, 1)
+
+
+def test_deploys_cost_a_job_nothing(worked: Service, http: httpx2.Client) -> None:
+    job = submit(http, steps=6, seconds=0.3)
+    for deploy in range(3):
+        worker = worked.start("worker")
+        eventually(step_reached(http, job, deploy + 1))
+        assert worker.stop() == 0
+        assert worked.in_database(open_leases) == 0
+    worked.start("worker")
+    assert end_of(http, job)["status"] == "succeeded"
+    attempts, errors, crashes = worked.in_database(counts, job["id"])
+    assert (attempts > 1, errors, crashes) == (True, 0, 0)
+
+
+def test_an_error_that_may_pass_is_tried_again(worked: Service, http: httpx2.Client) -> None:
+    worked.start("worker")
+    job = end_of(http, submit(http, failures=1))
+    assert (job["status"], job["result"]["attempt"], job["error"]) == ("succeeded", 2, None)
+
+
+def test_a_job_fails_after_its_attempts(worked: Service, http: httpx2.Client) -> None:
+    worked.start("worker")
+    job = end_of(http, submit(http, failures=9))
+    assert (job["status"], job["attempt"]) == ("failed", 2)
+    assert job["error"] == {"code": "model_unavailable", "message": "Not now."}
+
+
+def test_an_error_that_stays_is_not_tried_again(worked: Service, http: httpx2.Client) -> None:
+    worked.start("worker")
+    job = end_of(http, submit(http, hopeless=True))
+    assert (job["status"], job["attempt"]) == ("failed", 1)
+    assert job["error"] == {"code": "hopeless", "message": "This never works."}
+
+
+def test_an_unforeseen_error_tells_the_caller_nothing_of_the_code(
+    worked: Service, http: httpx2.Client
+) -> None:
+    worked.start("worker")
+    job = end_of(http, submit(http, unforeseen=True))
+    assert job["error"] == {"code": "internal_error", "message": "The server failed."}
+
+
+def test_a_job_that_kills_its_workers_is_given_up(worked: Service, http: httpx2.Client) -> None:
+    job = submit(http, deadly=True)
+    for _ in range(2):
+        worker = worked.start("worker")
+        eventually(lambda: worker.ended)  # noqa: B023 -- asked at once
+    worked.start("worker")
+    ended = end_of(http, job)
+    assert (ended["status"], ended["error"]["code"]) == ("failed", "worker_crashed")
+    assert worked.in_database(counts, job["id"]) == (2, 0, 2)
+
+
+def test_a_waiting_job_is_cancelled_at_once(worked: Service, http: httpx2.Client) -> None:
+    job = submit(http)
+    assert http.post(f"/v1/jobs/{job['id']}/cancel").json()["status"] == "cancelled"
+    worked.start("worker")
+    assert state_of(http, job)["attempt"] == 0
+
+
+def test_a_running_job_is_cancelled_by_its_worker(worked: Service, http: httpx2.Client) -> None:
+    worked.start("worker")
+    job = submit(http, steps=1000, seconds=0.1)
+    eventually(step_reached(http, job, 1))
+    assert http.post(f"/v1/jobs/{job['id']}/cancel").json()["status"] == "cancelling"
+    assert end_of(http, job)["status"] == "cancelled"
+    assert state_of(http, job)["progress"]["step"] < 1000
+
+
+def test_a_job_that_has_ended_cannot_be_cancelled(worked: Service, http: httpx2.Client) -> None:
+    worked.start("worker")
+    job = end_of(http, submit(http))
+    assert http.post(f"/v1/jobs/{job['id']}/cancel").status_code == 409
+
+
+def test_a_job_is_stopped_at_its_deadline(worked: Service, http: httpx2.Client) -> None:
+    worked.start("worker")
+    job = end_of(http, submit(http, "hasty", steps=1000, seconds=0.1))
+    assert (job["status"], job["error"]["code"]) == ("expired", "deadline_exceeded")
+
+
+def test_a_job_that_waits_beyond_its_deadline_expires(worked: Service, http: httpx2.Client) -> None:
+    job = submit(http)
+    worked.in_database(let_expire, job["id"])
+    worked.start("worker")
+    ended = end_of(http, job)
+    assert (ended["status"], ended["attempt"]) == ("expired", 0)
+
+
+def test_a_failed_job_may_be_tried_again_from_the_start(
+    worked: Service, http: httpx2.Client
+) -> None:
+    worked.start("worker")
+    job = end_of(http, submit(http, failures=2))
+    assert job["status"] == "failed"
+    assert http.post(f"/v1/jobs/{job['id']}/retry").status_code == 202
+    assert end_of(http, job)["status"] == "succeeded"
+    assert http.post(f"/v1/jobs/{job['id']}/retry").status_code == 409
+
+
+def test_a_job_that_nobody_was_told_of_is_found(worked: Service, http: httpx2.Client) -> None:
+    job = submit(http)
+    with Redis.from_url(worked.settings.broker_url) as redis:
+        redis.flushall()
+    worked.start("worker")
+    assert end_of(http, job)["status"] == "succeeded"
+
+
+def test_jobs_are_listed_by_name_and_status_in_pages(worked: Service) -> None:
+    with worked.http(worked.new_key("lister")) as http:
+        made = [submit(http)["id"] for _ in range(3)]
+        submit(http, "summary", text="Else.")
+        http.post(f"/v1/jobs/{made[0]}/cancel")
+        page = http.get("/v1/jobs", params={"name": "steps", "limit": 2}).json()
+        assert ([job["id"] for job in page["data"]], page["has_more"]) == (made[:0:-1], True)
+        queued = http.get("/v1/jobs", params={"name": "steps", "status": "queued"}).json()
+        assert [job["id"] for job in queued["data"]] == made[:0:-1]
+
+
+def test_anothers_job_is_not_found(worked: Service, http: httpx2.Client) -> None:
+    job = submit(http)
+    with worked.http(worked.new_key("stranger")) as stranger:
+        for method, path in (("GET", ""), ("POST", "/cancel"), ("POST", "/retry")):
+            answer = stranger.request(method, f"/v1/jobs/{job['id']}{path}")
+            assert answer.status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "param"),
+    [
+        ({"name": "nothing"}, 400, "name"),
+        ({"name": "hidden"}, 403, None),
+        ({"name": "ticking"}, 400, "name"),
+        ({"name": "steps", "subject": {"steps": "many"}}, 400, "subject.steps"),
+        ({"name": "steps", "subject": []}, 400, "subject"),
+    ],
+)
+def test_a_job_that_cannot_be_is_refused(
+    http: httpx2.Client, body: object, status: int, param: str | None
+) -> None:
+    answer = http.post("/v1/jobs", json=body)
+    assert (answer.status_code, answer.json()["error"]["param"]) == (status, param)
+
+
+def test_a_scheduled_job_runs_once_a_tick_whatever_waits(
+    worked: Service, http: httpx2.Client
+) -> None:
+    """Two workers, all of whose places are taken by jobs that do not end."""
+    for _ in range(2 * 3 + 2):
+        submit(http, steps=1000, seconds=0.1)
+    worked.start("worker", "worker")
+
+    def ticks(session: Session) -> list[float]:
+        done = select(JobRow.created_at).where(
+            JobRow.name == "ticking", JobRow.status == "succeeded"
+        )
+        return list(session.scalars(done.order_by(JobRow.created_at)))
+
+    before = len(worked.in_database(ticks))
+    eventually(lambda: len(worked.in_database(ticks)) >= before + 3)
+    seconds = [int(moment) for moment in worked.in_database(ticks)]
+    assert len(seconds) == len(set(seconds))
+
+
+def test_a_job_keeps_its_callers_request_id(worked: Service, http: httpx2.Client) -> None:
+    job = http.post("/v1/jobs", json={"name": "steps"}, headers={"x-request-id": "mine-1"}).json()
+    assert job["request_id"] == "mine-1"
