@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel
-from sqlalchemy import ColumnElement, select, true
+from sqlalchemy import ColumnElement, true
 from sqlalchemy.orm import Session
 
 from app.domain import webhooks
@@ -131,7 +131,7 @@ def submit(
 
 def get(session: Session, caller_id: str, job_id: str) -> JobObject:
     """Return a job; raise `NotFound` where this caller has none of that id."""
-    return as_object(_row(session, job_id, JobRow.caller_id == caller_id))
+    return as_object(_row(session, caller_id, job_id))
 
 
 def page(session: Session, caller_id: str, query: JobQuery) -> Page[JobObject]:
@@ -152,7 +152,7 @@ def cancel(session: Session, caller_id: str, job_id: str) -> JobObject:
 
     Cancelling twice changes nothing. Raise `Conflict` for a job that has ended already.
     """
-    return cancel_row(session, _row(session, job_id, JobRow.caller_id == caller_id))
+    return cancel_row(session, _row(session, caller_id, job_id, for_update=True))
 
 
 def cancel_row(session: Session, row: JobRow) -> JobObject:
@@ -173,7 +173,7 @@ def retry(session: Session, caller_id: str, job_id: str) -> JobObject:
 
     Raise `Conflict` for one that has succeeded or not ended.
     """
-    return retry_row(session, _row(session, job_id, JobRow.caller_id == caller_id))
+    return retry_row(session, _row(session, caller_id, job_id, for_update=True))
 
 
 def retry_row(session: Session, row: JobRow) -> JobObject:
@@ -199,9 +199,8 @@ def as_object(row: JobRow) -> JobObject:
     return JobObject(**{**shown, **times, "error": error})
 
 
-def _row(session: Session, job_id: str, *conditions: ColumnElement[bool]) -> JobRow:
-    statement = select(JobRow).where(JobRow.id == job_id, *conditions).with_for_update()
-    row = session.scalar(statement)
-    if row is None:
+def _row(session: Session, caller_id: str, job_id: str, *, for_update: bool = False) -> JobRow:
+    row = session.get(JobRow, job_id, with_for_update=for_update)
+    if row is None or row.caller_id != caller_id:
         raise NotFound(f"There is no job {job_id}.", param="job_id")
     return row

@@ -80,6 +80,7 @@ def claim(
         .where(
             JobRow.status == "queued",
             JobRow.not_before <= now(),
+            JobRow.deadline_at > now(),
             JobRow.scheduled.is_(scheduled),
             JobRow.name.in_(names),
         )

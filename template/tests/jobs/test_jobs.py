@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from app.domain.clock import now
 from app.domain.tables import JobRow, LeaseRow
 from tests.jobs.project import copy_with, documented_job
-from tests.service import Service, eventually, service
+from tests.service import Program, Service, eventually, service
 
 STEPS = """
 import asyncio, os
@@ -62,6 +62,7 @@ MODULES = {
     "hidden": IMPORTED + "JOB = Job('hidden', Steps, work, flag='hidden')",
     "ticking": IMPORTED + "JOB = Job('ticking', Steps, work, cron='* * * * * *')",
 }
+WORKER_JOBS = 3
 ENDED = {"succeeded", "failed", "cancelled", "expired"}
 
 
@@ -88,7 +89,7 @@ def api(
         lease_seconds=1.5,
         sweep_seconds=0.2,
         batch_crashes=2,
-        worker_jobs=3,
+        worker_jobs=WORKER_JOBS,
         shutdown_grace=0.5,
     ) as running:
         running.start("api")
@@ -97,10 +98,16 @@ def api(
 
 @pytest.fixture
 def worked(api: Service) -> Iterator[Service]:
-    """The service, whose workers end with the test."""
+    """The service, whose workers end with the test. For the tests before those with `worker`."""
     yield api
     for program in api.programs[1:]:
         program.stop()
+
+
+@pytest.fixture(scope="module")
+def worker(api: Service) -> Program:
+    """A worker for all the tests that need no more than one."""
+    return api.start("worker")
 
 
 @pytest.fixture
@@ -140,38 +147,14 @@ def let_expire(session: Session, job_id: str) -> None:
     session.get_one(JobRow, job_id).deadline_at = time.time() - 1
 
 
+def ticks(session: Session) -> list[float]:
+    done = select(JobRow.created_at).where(JobRow.name == "ticking", JobRow.status == "succeeded")
+    return list(session.scalars(done.order_by(JobRow.created_at)))
+
+
 def open_leases(session: Session) -> int:
     living = select(func.count()).select_from(LeaseRow).where(LeaseRow.expires_at > now())
     return int(session.scalar(living) or 0)
-
-
-def test_the_documented_job_sums_up_piece_by_piece(worked: Service, http: httpx2.Client) -> None:
-    worked.start("worker")
-    job = end_of(http, submit(http, "summary", text="A long story. " * 400))
-    assert job["status"] == "succeeded"
-    assert job["progress"]["pieces"] == len(job["progress"]["summaries"]) == 3
-    assert job["result"]["summary"] == " ".join(job["progress"]["summaries"])
-
-
-def test_the_documented_job_counts_its_tokens_for_its_caller(
-    worked: Service, http: httpx2.Client
-) -> None:
-    worked.start("worker")
-    with worked.http(worked.new_key("payer")) as payer:
-        end_of(payer, submit(payer, "summary", text="Short."))
-        assert [day["requests"] for day in payer.get("/v1/usage").json()["data"]] == [1]
-
-
-def test_a_job_that_has_not_ended_is_a_202_that_says_when_to_look_again(
-    worked: Service, http: httpx2.Client
-) -> None:
-    job = submit(http)
-    waiting = http.get(f"/v1/jobs/{job['id']}")
-    assert (waiting.status_code, waiting.headers["retry-after"]) == (202, "1")
-    worked.start("worker")
-    end_of(http, job)
-    ended = http.get(f"/v1/jobs/{job['id']}")
-    assert (ended.status_code, "retry-after" in ended.headers) == (200, False)
 
 
 def test_a_killed_workers_job_goes_on_from_its_last_report(
@@ -190,7 +173,7 @@ def test_a_killed_workers_job_goes_on_from_its_last_report(
 
 def test_deploys_cost_a_job_nothing(worked: Service, http: httpx2.Client) -> None:
     job = submit(http, steps=6, seconds=0.3)
-    for deploy in range(3):
+    for deploy in range(2):
         worker = worked.start("worker")
         eventually(step_reached(http, job, deploy + 1))
         assert worker.stop() == 0
@@ -199,34 +182,6 @@ def test_deploys_cost_a_job_nothing(worked: Service, http: httpx2.Client) -> Non
     assert end_of(http, job)["status"] == "succeeded"
     attempts, errors, crashes = worked.in_database(counts, job["id"])
     assert (attempts > 1, errors, crashes) == (True, 0, 0)
-
-
-def test_an_error_that_may_pass_is_tried_again(worked: Service, http: httpx2.Client) -> None:
-    worked.start("worker")
-    job = end_of(http, submit(http, failures=1))
-    assert (job["status"], job["result"]["attempt"], job["error"]) == ("succeeded", 2, None)
-
-
-def test_a_job_fails_after_its_attempts(worked: Service, http: httpx2.Client) -> None:
-    worked.start("worker")
-    job = end_of(http, submit(http, failures=9))
-    assert (job["status"], job["attempt"]) == ("failed", 2)
-    assert job["error"] == {"code": "model_unavailable", "message": "Not now."}
-
-
-def test_an_error_that_stays_is_not_tried_again(worked: Service, http: httpx2.Client) -> None:
-    worked.start("worker")
-    job = end_of(http, submit(http, hopeless=True))
-    assert (job["status"], job["attempt"]) == ("failed", 1)
-    assert job["error"] == {"code": "hopeless", "message": "This never works."}
-
-
-def test_an_unforeseen_error_tells_the_caller_nothing_of_the_code(
-    worked: Service, http: httpx2.Client
-) -> None:
-    worked.start("worker")
-    job = end_of(http, submit(http, unforeseen=True))
-    assert job["error"] == {"code": "internal_error", "message": "The server failed."}
 
 
 def test_a_job_that_kills_its_workers_is_given_up(worked: Service, http: httpx2.Client) -> None:
@@ -240,32 +195,10 @@ def test_a_job_that_kills_its_workers_is_given_up(worked: Service, http: httpx2.
     assert worked.in_database(counts, job["id"]) == (2, 0, 2)
 
 
-def test_a_waiting_job_is_cancelled_at_once(worked: Service, http: httpx2.Client) -> None:
+def test_a_waiting_job_is_cancelled_at_once(http: httpx2.Client) -> None:
     job = submit(http)
     assert http.post(f"/v1/jobs/{job['id']}/cancel").json()["status"] == "cancelled"
-    worked.start("worker")
     assert state_of(http, job)["attempt"] == 0
-
-
-def test_a_running_job_is_cancelled_by_its_worker(worked: Service, http: httpx2.Client) -> None:
-    worked.start("worker")
-    job = submit(http, steps=1000, seconds=0.1)
-    eventually(step_reached(http, job, 1))
-    assert http.post(f"/v1/jobs/{job['id']}/cancel").json()["status"] == "cancelling"
-    assert end_of(http, job)["status"] == "cancelled"
-    assert state_of(http, job)["progress"]["step"] < 1000
-
-
-def test_a_job_that_has_ended_cannot_be_cancelled(worked: Service, http: httpx2.Client) -> None:
-    worked.start("worker")
-    job = end_of(http, submit(http))
-    assert http.post(f"/v1/jobs/{job['id']}/cancel").status_code == 409
-
-
-def test_a_job_is_stopped_at_its_deadline(worked: Service, http: httpx2.Client) -> None:
-    worked.start("worker")
-    job = end_of(http, submit(http, "hasty", steps=1000, seconds=0.1))
-    assert (job["status"], job["error"]["code"]) == ("expired", "deadline_exceeded")
 
 
 def test_a_job_that_waits_beyond_its_deadline_expires(worked: Service, http: httpx2.Client) -> None:
@@ -276,17 +209,6 @@ def test_a_job_that_waits_beyond_its_deadline_expires(worked: Service, http: htt
     assert (ended["status"], ended["attempt"]) == ("expired", 0)
 
 
-def test_a_failed_job_may_be_tried_again_from_the_start(
-    worked: Service, http: httpx2.Client
-) -> None:
-    worked.start("worker")
-    job = end_of(http, submit(http, failures=2))
-    assert job["status"] == "failed"
-    assert http.post(f"/v1/jobs/{job['id']}/retry").status_code == 202
-    assert end_of(http, job)["status"] == "succeeded"
-    assert http.post(f"/v1/jobs/{job['id']}/retry").status_code == 409
-
-
 def test_a_job_that_nobody_was_told_of_is_found(worked: Service, http: httpx2.Client) -> None:
     job = submit(http)
     with Redis.from_url(worked.settings.broker_url) as redis:
@@ -295,8 +217,8 @@ def test_a_job_that_nobody_was_told_of_is_found(worked: Service, http: httpx2.Cl
     assert end_of(http, job)["status"] == "succeeded"
 
 
-def test_jobs_are_listed_by_name_and_status_in_pages(worked: Service) -> None:
-    with worked.http(worked.new_key("lister")) as http:
+def test_jobs_are_listed_by_name_and_status_in_pages(api: Service) -> None:
+    with api.http(api.new_key("lister")) as http:
         made = [submit(http)["id"] for _ in range(3)]
         submit(http, "summary", text="Else.")
         http.post(f"/v1/jobs/{made[0]}/cancel")
@@ -306,9 +228,9 @@ def test_jobs_are_listed_by_name_and_status_in_pages(worked: Service) -> None:
         assert [job["id"] for job in queued["data"]] == made[:0:-1]
 
 
-def test_anothers_job_is_not_found(worked: Service, http: httpx2.Client) -> None:
+def test_anothers_job_is_not_found(api: Service, http: httpx2.Client) -> None:
     job = submit(http)
-    with worked.http(worked.new_key("stranger")) as stranger:
+    with api.http(api.new_key("stranger")) as stranger:
         for method, path in (("GET", ""), ("POST", "/cancel"), ("POST", "/retry")):
             answer = stranger.request(method, f"/v1/jobs/{job['id']}{path}")
             assert answer.status_code == 404
@@ -331,26 +253,101 @@ def test_a_job_that_cannot_be_is_refused(
     assert (answer.status_code, answer.json()["error"]["param"]) == (status, param)
 
 
-def test_a_scheduled_job_runs_once_a_tick_whatever_waits(
-    worked: Service, http: httpx2.Client
-) -> None:
-    """Two workers, all of whose places are taken by jobs that do not end."""
-    for _ in range(2 * 3 + 2):
-        submit(http, steps=1000, seconds=0.1)
-    worked.start("worker", "worker")
-
-    def ticks(session: Session) -> list[float]:
-        done = select(JobRow.created_at).where(
-            JobRow.name == "ticking", JobRow.status == "succeeded"
-        )
-        return list(session.scalars(done.order_by(JobRow.created_at)))
-
-    before = len(worked.in_database(ticks))
-    eventually(lambda: len(worked.in_database(ticks)) >= before + 3)
-    seconds = [int(moment) for moment in worked.in_database(ticks)]
-    assert len(seconds) == len(set(seconds))
-
-
-def test_a_job_keeps_its_callers_request_id(worked: Service, http: httpx2.Client) -> None:
+def test_a_job_keeps_its_callers_request_id(http: httpx2.Client) -> None:
     job = http.post("/v1/jobs", json={"name": "steps"}, headers={"x-request-id": "mine-1"}).json()
     assert job["request_id"] == "mine-1"
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_job_that_has_not_ended_is_a_202_that_says_when_to_look_again(
+    http: httpx2.Client,
+) -> None:
+    job = submit(http, steps=1, seconds=1)
+    waiting = http.get(f"/v1/jobs/{job['id']}")
+    assert (waiting.status_code, waiting.headers["retry-after"]) == (202, "1")
+    end_of(http, job)
+    ended = http.get(f"/v1/jobs/{job['id']}")
+    assert (ended.status_code, "retry-after" in ended.headers) == (200, False)
+
+
+@pytest.mark.usefixtures("worker")
+def test_the_documented_job_sums_up_piece_by_piece(http: httpx2.Client) -> None:
+    job = end_of(http, submit(http, "summary", text="A long story. " * 400))
+    assert job["status"] == "succeeded"
+    assert job["progress"]["pieces"] == len(job["progress"]["summaries"]) == 3
+    assert job["result"]["summary"] == " ".join(job["progress"]["summaries"])
+
+
+@pytest.mark.usefixtures("worker")
+def test_the_documented_job_counts_its_tokens_for_its_caller(api: Service) -> None:
+    with api.http(api.new_key("payer")) as payer:
+        end_of(payer, submit(payer, "summary", text="Short."))
+        assert [day["requests"] for day in payer.get("/v1/usage").json()["data"]] == [1]
+
+
+@pytest.mark.usefixtures("worker")
+def test_an_error_that_may_pass_is_tried_again(http: httpx2.Client) -> None:
+    job = end_of(http, submit(http, failures=1))
+    assert (job["status"], job["result"]["attempt"], job["error"]) == ("succeeded", 2, None)
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_job_fails_after_its_attempts(http: httpx2.Client) -> None:
+    job = end_of(http, submit(http, failures=9))
+    assert (job["status"], job["attempt"]) == ("failed", 2)
+    assert job["error"] == {"code": "model_unavailable", "message": "Not now."}
+
+
+@pytest.mark.usefixtures("worker")
+def test_an_error_that_stays_is_not_tried_again(http: httpx2.Client) -> None:
+    job = end_of(http, submit(http, hopeless=True))
+    assert (job["status"], job["attempt"]) == ("failed", 1)
+    assert job["error"] == {"code": "hopeless", "message": "This never works."}
+
+
+@pytest.mark.usefixtures("worker")
+def test_an_unforeseen_error_tells_the_caller_nothing_of_the_code(http: httpx2.Client) -> None:
+    job = end_of(http, submit(http, unforeseen=True))
+    assert job["error"] == {"code": "internal_error", "message": "The server failed."}
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_running_job_is_cancelled_by_its_worker(http: httpx2.Client) -> None:
+    job = submit(http, steps=1000, seconds=0.1)
+    eventually(step_reached(http, job, 1))
+    assert http.post(f"/v1/jobs/{job['id']}/cancel").json()["status"] == "cancelling"
+    assert end_of(http, job)["status"] == "cancelled"
+    assert state_of(http, job)["progress"]["step"] < 1000
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_job_that_has_ended_cannot_be_cancelled(http: httpx2.Client) -> None:
+    job = end_of(http, submit(http))
+    assert http.post(f"/v1/jobs/{job['id']}/cancel").status_code == 409
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_job_is_stopped_at_its_deadline(http: httpx2.Client) -> None:
+    job = end_of(http, submit(http, "hasty", steps=1000, seconds=0.1))
+    assert (job["status"], job["error"]["code"]) == ("expired", "deadline_exceeded")
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_failed_job_may_be_tried_again_from_the_start(http: httpx2.Client) -> None:
+    job = end_of(http, submit(http, failures=2))
+    assert job["status"] == "failed"
+    assert http.post(f"/v1/jobs/{job['id']}/retry").status_code == 202
+    assert end_of(http, job)["status"] == "succeeded"
+    assert http.post(f"/v1/jobs/{job['id']}/retry").status_code == 409
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_scheduled_job_runs_once_a_tick_whatever_waits(api: Service, http: httpx2.Client) -> None:
+    """Two workers, all of whose places are taken by jobs that do not end."""
+    api.start("worker")
+    blocking = [submit(http, steps=1000, seconds=0.1) for _ in range(2 * WORKER_JOBS)]
+    eventually(lambda: all(step_reached(http, job, 1)() for job in blocking))
+    before = len(api.in_database(ticks))
+    eventually(lambda: len(api.in_database(ticks)) >= before + 3)
+    seconds = [int(moment) for moment in api.in_database(ticks)]
+    assert len(seconds) == len(set(seconds))
