@@ -93,6 +93,8 @@ class Settings(BaseSettings):
     """Time to the first token of the `simulated` provider."""
     simulated_tokens_per_second: float = 200.0
     """Speed of the `simulated` provider after its first token."""
+    simulated_parallel: int = 1000
+    """Calls that the `simulated` provider of one process answers at once; more wait."""
     simulated_error_rate: float = 0.0
     """Share of simulated calls, 0 to 1, that fail with a server error."""
     simulated_rate_limit_rate: float = 0.0
@@ -146,8 +148,9 @@ class Settings(BaseSettings):
     """How often each worker looks for work by itself, and for what dead workers left behind."""
     batch_lanes: int = 2
     """Workers that may work on one batch at once."""
-    batch_chunk: int = 25
-    """Items that one lane has in flight: what a killed worker repeats at most."""
+    batch_chunk: int = 32
+    """Items that one lane has in flight: what a killed worker repeats at most. More than half of 50
+    model slots, since a few are always being recorded while the others are at the model."""
     batch_attempts: int = 3
     """Tries of an item that fails by itself."""
     batch_crashes: int = 5

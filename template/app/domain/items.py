@@ -5,17 +5,16 @@ another order made PostgreSQL find deadlocks.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from sqlalchemy import Select, select, update
+from sqlalchemy import Boolean, Select, bindparam, case, select, update
 from sqlalchemy.orm import Session
 
 from app.domain import usage
 from app.domain.clock import now
 from app.domain.lanes import Hold
-from app.domain.leases import changed
 from app.domain.tables import BatchRow, ItemRow
 from app.resources.models.interface import Usage
 
@@ -44,6 +43,24 @@ class Outcome:
     error_message: str | None = None
     delay: float = 0.0
     """Seconds before the next attempt, where `status` is `pending`."""
+
+
+AGAIN = bindparam("again", type_=Boolean)
+RECORD = (
+    update(ItemRow.__table__)  # type: ignore[arg-type]  # typed as what may also be a join
+    .where(ItemRow.id == bindparam("item_id"))
+    .values(
+        status=bindparam("new_status"),
+        owner=None,
+        response=bindparam("new_response"),
+        error_code=bindparam("new_code"),
+        error_message=bindparam("new_message"),
+        errors=ItemRow.errors + bindparam("failures"),
+        not_before=case((AGAIN, now() + bindparam("delay")), else_=ItemRow.not_before),
+        finished_at=case((~AGAIN, now())),
+    )
+)
+"""Made once: to build it for each item cost half of a fast item's processor time."""
 
 
 def claim(session: Session, hold: Hold, limit: int) -> list[Claimed]:
@@ -77,11 +94,11 @@ def record(session: Session, hold: Hold, caller_id: str, outcomes: Sequence[Outc
 
     One is refused where the item has ended, or was handed to another attempt meanwhile.
     """
-    accepted = [
-        outcome
-        for outcome in sorted(outcomes, key=lambda outcome: outcome.item_id)
-        if _write(session, hold, outcome)
-    ]
+    held = _held(session, hold, [outcome.item_id for outcome in outcomes])
+    accepted = [outcome for outcome in outcomes if held.get(outcome.item_id) == outcome.attempt]
+    if not accepted:
+        return 0
+    session.connection().execute(RECORD, [_values(outcome) for outcome in accepted])
     ended = Counter(outcome.status for outcome in accepted)
     _count(session, hold.batch_id, ended["succeeded"], ended["failed"])
     _add_usage(session, caller_id, accepted)
@@ -103,28 +120,24 @@ def _running() -> Select[int]:
     return select(ItemRow.id).where(ItemRow.status == "running").order_by(ItemRow.id)
 
 
-def _write(session: Session, hold: Hold, outcome: Outcome) -> bool:
-    again = outcome.status == "pending"
-    statement = (
-        update(ItemRow)
-        .where(
-            ItemRow.id == outcome.item_id,
-            ItemRow.attempt == outcome.attempt,
-            ItemRow.owner == hold.owner,
-            ItemRow.status == "running",
-        )
-        .values(
-            status=outcome.status,
-            owner=None,
-            response=outcome.response,
-            error_code=outcome.error_code,
-            error_message=outcome.error_message,
-            errors=ItemRow.errors + int(outcome.status != "succeeded"),
-            not_before=now() + outcome.delay if again else ItemRow.not_before,
-            finished_at=None if again else now(),
-        )
-    )
-    return changed(session, statement) == 1
+def _held(session: Session, hold: Hold, item_ids: Collection[int]) -> dict[int, int]:
+    """Return the attempts of those of the items that this drain still holds, and lock them."""
+    mine = _running().where(ItemRow.id.in_(item_ids), ItemRow.owner == hold.owner)
+    rows = session.execute(mine.add_columns(ItemRow.attempt).with_for_update())
+    return {row.id: row.attempt for row in rows}
+
+
+def _values(outcome: Outcome) -> dict[str, object]:
+    return {
+        "item_id": outcome.item_id,
+        "new_status": outcome.status,
+        "new_response": outcome.response,
+        "new_code": outcome.error_code,
+        "new_message": outcome.error_message,
+        "failures": int(outcome.status != "succeeded"),
+        "again": outcome.status == "pending",
+        "delay": outcome.delay,
+    }
 
 
 def _count(session: Session, batch_id: str, completed: int, failed: int) -> None:

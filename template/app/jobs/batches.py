@@ -130,8 +130,8 @@ class Drain:
         running: set[asyncio.Task[None]] = set()
         try:
             while True:
-                # Claimed in quarters of the window, since each claim is a transaction.
-                if len(running) <= chunk * 3 // 4:
+                # Claimed in eighths of the window, since each claim is a transaction.
+                if len(running) <= chunk * 7 // 8:
                     running |= await self._start_items(recorder, chunk - len(running))
                 if not running:
                     return

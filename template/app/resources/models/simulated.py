@@ -9,7 +9,7 @@ import hashlib
 import random
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import numpy as np
@@ -45,14 +45,15 @@ class Simulated:
         self._tokenizer = tokenizer
         self._chance = random.Random(settings.simulated_seed)  # noqa: S311 -- no secret
         self._embedding = CapacityLimiter(1)
+        self._slots = asyncio.Semaphore(settings.simulated_parallel)
 
     async def complete(self, request: ChatRequest) -> Answer:
         """Answer as a whole, as slowly as the stream."""
-        return await wire.whole(self._chunks(request))
+        return await wire.whole(self._limited(request))
 
     def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
         """Answer token by token."""
-        return wire.streamed(self._chunks(request), request)
+        return wire.streamed(self._limited(request), request)
 
     async def embed(self, request: EmbeddingsRequest) -> Answer:
         """Return unit vectors drawn from each text's hash."""
@@ -61,7 +62,8 @@ class Simulated:
         if size > MOST_DIMENSIONS:
             message = f"{EMBEDDINGS} has {MOST_DIMENSIONS} dimensions at most."
             raise Unsupported(message, param="dimensions")
-        await self._begin()
+        async with self._slots:
+            await self._begin()
         texts = await wire.texts(request, self._tokenizer)
         tokens = sum([await self._tokenizer.count(text) for text in texts])
         vectors = await in_thread(self._embedding, _vectors, texts, size)
@@ -70,6 +72,11 @@ class Simulated:
     async def models(self) -> list[ModelCard]:
         """List the two simulated models."""
         return [ModelCard(id=CHAT), ModelCard(id=EMBEDDINGS)]
+
+    async def _limited(self, request: ChatRequest) -> AsyncGenerator[Json, None]:
+        async with self._slots, aclosing(self._chunks(request)) as chunks:
+            async for chunk in chunks:
+                yield chunk
 
     async def _chunks(self, request: ChatRequest) -> AsyncGenerator[Json, None]:
         wire.require_model(request.model, [CHAT])
