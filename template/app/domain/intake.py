@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from sqlalchemy import delete, insert
 from sqlalchemy.orm import Session
 
-from app.domain import leases
+from app.domain import leases, webhooks
 from app.domain.batches import LineError
 from app.domain.clock import now
 from app.domain.leases import Hold
@@ -161,3 +161,4 @@ def reject(session: Session, hold: Hold, errors: list[LineError]) -> None:
     batch.status = "failed"
     batch.errors = [error.model_dump() for error in errors]
     batch.failed_at = now()
+    webhooks.announce(session, batch.caller_id, "batch.failed", batch.id)

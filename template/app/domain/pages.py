@@ -6,10 +6,10 @@ from pydantic import BaseModel, Field
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
-from app.domain.tables import BatchRow, FileRow
+from app.domain.tables import BatchRow, FileRow, WebhookRow
 
 T = TypeVar("T")
-R = TypeVar("R", FileRow, BatchRow)
+R = TypeVar("R", FileRow, BatchRow, WebhookRow)
 
 
 class PageQuery(BaseModel):
