@@ -17,6 +17,7 @@ from redis import Redis
 from app.development import valkey
 from app.resources.database import Database, open_database
 from app.settings import Settings
+from tests.receiver import Receiver, receiving
 from tests.service import Service, answers, eventually, free_port, service
 from tests.tables import empty, make_tables, new_database
 
@@ -143,6 +144,13 @@ async def database(database_url: str) -> AsyncIterator[Database]:
     """That database, opened."""
     async with open_database(Settings(_env_file=None, database_url=database_url)) as opened:
         yield opened
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """A receiver of webhooks that remembers what it got."""
+    with receiving() as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -142,7 +142,7 @@ def page(session: Session, caller_id: str, query: PageQuery) -> Page[WebhookObje
 
 def remove(session: Session, caller_id: str, webhook_id: str) -> WebhookDeleted:
     """Delete a webhook and all that it had still to be told."""
-    session.delete(_row(session, caller_id, webhook_id))
+    session.delete(_row(session, caller_id, webhook_id, for_update=True))
     return WebhookDeleted(id=webhook_id)
 
 

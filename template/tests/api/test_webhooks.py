@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from app.domain.tables import WebhookDeliveryRow
 from tests.lines import chats
-from tests.receiver import Receiver, receiving
+from tests.receiver import Receiver
 from tests.service import Service, eventually
 
 EVENTS = ["batch.cancelled", "batch.completed", "batch.expired", "batch.failed"]
@@ -27,12 +27,6 @@ def key(live: Service) -> str:
 def http(live: Service, key: str) -> Iterator[httpx2.Client]:
     with live.http(key) as client:
         yield client
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with receiving() as running:
-        yield running
 
 
 @pytest.fixture

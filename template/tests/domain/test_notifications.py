@@ -3,6 +3,8 @@
 import asyncio
 
 import pytest
+from sqlalchemy.orm import Session
+from sqlalchemy.util import await_only
 
 from app.domain import notifications, webhooks
 from app.domain.notifications import Notification, Outcome
@@ -57,6 +59,19 @@ async def test_claims_at_once_get_different_messages(database: Database, caller:
     got = await asyncio.gather(*(claim(database) for _ in range(8)))
     ids = [each.id for each in got if each]
     assert len(ids) == len(set(ids)) == 5
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_a_claim_does_not_wait_for_another(database: Database, caller: str) -> None:
+    def claim_inside(session: Session) -> tuple[Notification | None, Notification | None]:
+        first = notifications.claim(session, seconds=60, most_in_flight=100)
+        return first, await_only(asyncio.wait_for(claim(database), 5))
+
+    await announce(database, caller, 2)
+    first, second = await database.write(claim_inside)
+    assert first
+    assert second
+    assert first.id != second.id
 
 
 async def test_what_a_dead_worker_had_is_due_again_under_the_same_id(

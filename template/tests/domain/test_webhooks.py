@@ -154,6 +154,13 @@ async def test_a_deleted_webhook_is_owed_nothing_more(database: Database, caller
     assert await database.read(owed) == []
 
 
+async def test_of_several_that_delete_it_at_once_one_does(database: Database, caller: str) -> None:
+    made = [await database.write(register, caller) for _ in range(10)]
+    removals = [database.write(webhooks.remove, caller, each.id) for each in made for _ in range(4)]
+    results = await asyncio.gather(*removals, return_exceptions=True)
+    assert sum(isinstance(each, NotFound) for each in results) == 30
+
+
 async def test_webhooks_that_go_while_things_end_break_nothing(
     database: Database, caller: str
 ) -> None:

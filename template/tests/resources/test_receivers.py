@@ -2,7 +2,7 @@
 
 import socket
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from email.utils import formatdate
 
 import pytest
@@ -11,7 +11,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from app.resources.receivers import Receivers, Resolver, open_receivers, public_socket
 from app.settings import Settings
-from tests.receiver import Receiver, receiving
+from tests.receiver import Receiver
 
 pytestmark = pytest.mark.anyio
 
@@ -34,12 +34,6 @@ class Answers(AbstractResolver):
 
     async def close(self) -> None:
         pass
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with receiving() as running:
-        yield running
 
 
 @pytest.fixture
