@@ -167,6 +167,15 @@ class Settings(BaseSettings):
     """Longest wait for the receiver of a webhook."""
     webhook_private_addresses: bool = False
     """Whether webhooks may go into this network, where callers could reach what they must not."""
+    webhook_waits: tuple[float, ...] = (5.0, 300.0, 1800.0, 7200.0, 18000.0, 36000.0, 36000.0)
+    """Waits between the tries of a webhook, as a JSON list; after the last it is dead. These are
+    Svix's: eight tries in 28 hours, so that a receiver may be down for a day."""
+    webhook_rotation: float = 86_400.0
+    """How long a webhook's old secret signs beside the new one."""
+    webhooks_per_caller: int = 10
+    """Webhooks that one caller may have."""
+    webhooks_in_flight: int = 4
+    """Tries at once for one caller, so that a receiver that hangs holds only its owner up."""
 
     @classmethod
     def settings_customise_sources(

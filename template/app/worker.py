@@ -14,7 +14,7 @@ from typing import Any, cast
 from arq.typing import WorkerCoroutine
 from arq.worker import Worker, func
 
-from app.jobs import batches, runs
+from app.jobs import batches, runs, webhooks
 from app.jobs.pool import Pool
 from app.jobs.sweep import sweep_for_ever
 from app.resources.lifespan import Resources, open_resources
@@ -63,6 +63,7 @@ def pools(resources: Resources, stopping: asyncio.Event) -> list[Pool]:
         Pool(Kind.BATCHES, partial(batches.claim, resources, stopping), settings.worker_batches),
         Pool(Kind.JOBS, partial(runs.claim, resources, stopping), settings.worker_jobs),
         Pool(Kind.JOBS, partial(scheduled, resources, stopping), settings.scheduled_jobs),
+        Pool(Kind.WEBHOOKS, partial(webhooks.claim, resources, stopping), settings.worker_jobs),
     ]
 
 

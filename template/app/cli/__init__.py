@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from app.cli import keys, migrations, settings
+from app.cli import keys, migrations, settings, webhooks
 from app.development import CannotStart
 from app.errors import AppError, OpenError
 
@@ -28,6 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(keys.app, name="keys")
+app.add_typer(webhooks.app, name="webhooks")
 app.command(name="migrate")(migrations.migrate)
 app.command(name="settings")(settings.show)
 

@@ -68,6 +68,8 @@ def text(value: object) -> str:
             return ""
         case bool() | int() | float():
             return json.dumps(value)
+        case tuple():
+            return json.dumps(value)
         case list() | set() | frozenset():
             return json.dumps(sorted(value))
         case _:

@@ -7,10 +7,10 @@ from pydantic import BaseModel, Field
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
-from app.domain.tables import BatchRow, FileRow, JobRow
+from app.domain.tables import BatchRow, FileRow, JobRow, WebhookRow
 
 T = TypeVar("T")
-R = TypeVar("R", FileRow, BatchRow, JobRow)
+R = TypeVar("R", FileRow, BatchRow, JobRow, WebhookRow)
 
 
 class PageQuery(BaseModel):

@@ -108,6 +108,7 @@ class Drain:
         checked.end()
         if checked.errors:
             await write(intake.reject, self.hold, checked.errors)
+            await self.resources.queue.wake(Kind.WEBHOOKS)
             return
         await write(intake.accept, self.hold, checked.lines, settings.batch_lanes)
         for _ in range(1, settings.batch_lanes):
@@ -159,6 +160,7 @@ async def settle(resources: Resources, batch_id: str) -> None:
         output = await _size(resources, batch_id, results.OUTPUT)
         failures = await _size(resources, batch_id, results.ERRORS)
         await resources.database.write(settlement.finish, batch_id, output, failures)
+        await resources.queue.wake(Kind.WEBHOOKS)
 
 
 async def _size(resources: Resources, batch_id: str, purpose: str) -> int:

@@ -15,6 +15,7 @@ from app.domain.jobs import Job, jobs
 from app.domain.runs import Claimed, LostRunError, Outcome, Run
 from app.jobs.attempts import failure_of
 from app.resources.lifespan import Resources
+from app.resources.queue import Kind
 from app.resources.tasks import end_tasks
 from app.telemetry import request_id, traceparent
 
@@ -48,6 +49,7 @@ async def run_job(resources: Resources, claimed: Claimed) -> None:
         log.warning("%s", error)
     finally:
         await resources.database.write(runs.record, claimed, outcome)
+        await resources.queue.wake(Kind.WEBHOOKS)
 
 
 @dataclass(frozen=True, slots=True)

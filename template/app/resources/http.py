@@ -1,4 +1,4 @@
-"""The one HTTP client: connections kept and shared by all calls to model servers.
+"""The HTTP client for model servers: connections kept and shared by all calls.
 
 aiohttp, because the pool of httpx 0.28 gets slower with each open connection: at 64 connections a
 passed-through chat cost 3.8 ms of processor time with it and 0.1 ms with aiohttp.

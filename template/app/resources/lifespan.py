@@ -20,6 +20,7 @@ from app.resources.models.providers import open_model
 from app.resources.offload import Offload
 from app.resources.queue import Queue
 from app.resources.rates import Rates
+from app.resources.receivers import Receivers, open_receivers
 from app.resources.redis import open_redis
 from app.resources.tokenizer import Tokenizer, open_tokenizer
 from app.settings import Settings
@@ -40,6 +41,7 @@ class Resources:
     queue: Queue
     rates: Rates
     http: ClientSession
+    receivers: Receivers
     tokenizer: Tokenizer
     model: Model
     background: Background
@@ -61,6 +63,7 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
         database = await opening.enter("database", open_database(settings))
         redis = await opening.enter("redis", open_redis(settings))
         http = await opening.enter("http", open_http(settings))
+        receivers = await opening.enter("receivers", open_receivers(settings))
         tokenizer = await opening.enter("tokenizer", open_tokenizer(offload))
         model = await opening.enter("model", open_model(settings, http, tokenizer))
         background = await opening.enter(
@@ -75,6 +78,7 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
             queue=Queue(redis, settings.service_slug),
             rates=Rates(redis, settings.service_slug),
             http=http,
+            receivers=receivers,
             tokenizer=tokenizer,
             model=model,
             background=background,

@@ -45,11 +45,20 @@ def test_without_a_live_key_every_endpoint_is_closed(
 
 @pytest.fixture(scope="module")
 def things_of_a(live: Service) -> dict[str, str]:
-    """The ids of a finished batch and its files, by the names that paths have for them."""
-    with live.client(live.new_key("caller A")) as a:
+    """The ids of what caller A has, by the names that paths have for them."""
+    key = live.new_key("caller A")
+    with live.client(key) as a:
         batch = _finished_batch(a)
     assert batch.output_file_id
-    return {"batch_id": batch.id, "file_id": batch.output_file_id, "input": batch.input_file_id}
+    new = {"url": "https://receiver.invalid/", "events": ["job.failed"]}
+    with live.http(key) as http:
+        webhook = http.post("/v1/webhooks", json=new).json()
+    return {
+        "batch_id": batch.id,
+        "file_id": batch.output_file_id,
+        "input": batch.input_file_id,
+        "webhook_id": webhook["id"],
+    }
 
 
 @pytest.mark.parametrize(("method", "path"), [each for each in endpoints() if "_id}" in each[1]])
@@ -61,7 +70,7 @@ def test_another_callers_things_do_not_exist(
     assert answer.status_code == 404
 
 
-@pytest.mark.parametrize("path", ["/v1/files", "/v1/batches", "/v1/usage"])
+@pytest.mark.parametrize("path", ["/v1/files", "/v1/batches", "/v1/usage", "/v1/webhooks"])
 def test_another_callers_things_are_not_listed(
     live: Service, things_of_a: dict[str, str], path: str
 ) -> None:

@@ -24,7 +24,11 @@ class WebhookRow(Base):
 
 
 class WebhookDeliveryRow(Base):
-    """The duty to tell one address of one event: made in the transaction that made it happen."""
+    """The duty to tell one address of one event: made in the transaction that made it happen.
+
+    It is `pending`, `delivered` or `dead`. `attempt` counts tries and fences off late writers.
+    While a try is in flight, `last_error` is None and `next_at` is when it counts as lost.
+    """
 
     __tablename__ = "webhook_deliveries"
     __table_args__ = (

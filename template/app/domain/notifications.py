@@ -1,0 +1,214 @@
+"""What webhooks have still to be told: claimed, tried, recorded, sent again by an operator."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from sqlalchemy import ColumnElement, Select, func, select, update
+from sqlalchemy.orm import Session
+
+from app.domain.clock import now
+from app.domain.tables import WebhookDeliveryRow, WebhookRow
+from app.errors import Conflict, NotFound
+
+GONE = "The receiver answered 410, so its webhook is disabled."
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """A message that is due, and the secrets that sign it, newest first. `attempt` starts at 1."""
+
+    id: str
+    webhook_id: str
+    url: str
+    secrets: list[str] = field(repr=False)
+    payload: bytes
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of one try. `delay` is in seconds, until the next one where it is `pending`."""
+
+    status: Literal["delivered", "pending", "dead"]
+    http_status: int | None
+    error: str | None = None
+    delay: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A message that was given up."""
+
+    id: str
+    event: str
+    subject_id: str
+    url: str
+    attempt: int
+    error: str
+    finished_at: float
+
+
+def claim(session: Session, *, seconds: float, most_in_flight: int) -> Notification | None:
+    """Take the message that is due for longest and leave it alone for `seconds`, or return None.
+
+    After these it is due again: whoever had it is dead. Callers with `most_in_flight` tries under
+    way must wait; two claims at once may exceed this by one.
+    """
+    busy = (
+        select(WebhookRow.caller_id)
+        .join(WebhookDeliveryRow, WebhookDeliveryRow.webhook_id == WebhookRow.id)
+        .where(*_in_flight())
+        .group_by(WebhookRow.caller_id)
+        .having(func.count() >= most_in_flight)
+    )
+    due = (
+        select(WebhookDeliveryRow.id)
+        .join(WebhookRow, WebhookRow.id == WebhookDeliveryRow.webhook_id)
+        .where(
+            WebhookDeliveryRow.status == "pending",
+            WebhookDeliveryRow.next_at <= now(),
+            WebhookRow.caller_id.not_in(busy),
+        )
+        .order_by(WebhookDeliveryRow.next_at)
+        .limit(1)
+        .with_for_update(skip_locked=True, of=WebhookDeliveryRow)
+    )
+    claimed = session.scalar(
+        update(WebhookDeliveryRow)
+        .where(WebhookDeliveryRow.id == due.scalar_subquery())
+        .values(
+            attempt=WebhookDeliveryRow.attempt + 1,
+            next_at=now() + seconds,
+            last_status=None,
+            last_error=None,
+        )
+        .returning(WebhookDeliveryRow)
+        .execution_options(synchronize_session=False)
+    )
+    return _notification(session, claimed) if claimed else None
+
+
+def record(session: Session, notification: Notification, outcome: Outcome) -> bool:
+    """Write what came of a try; return False where it is another's by now, or has ended."""
+    again = outcome.status == "pending"
+    written = session.execute(
+        update(WebhookDeliveryRow)
+        .where(
+            WebhookDeliveryRow.id == notification.id,
+            WebhookDeliveryRow.attempt == notification.attempt,
+            WebhookDeliveryRow.status == "pending",
+        )
+        .values(
+            status=outcome.status,
+            last_status=outcome.http_status,
+            last_error=outcome.error,
+            next_at=now() + outcome.delay if again else WebhookDeliveryRow.next_at,
+            finished_at=None if again else now(),
+        )
+        .execution_options(synchronize_session=False)
+    )
+    return written.rowcount == 1  # type: ignore[attr-defined,no-any-return]  # of an UPDATE
+
+
+def disable(session: Session, webhook_id: str) -> None:
+    """End a webhook whose receiver is gone, and give up all that it had still to be told."""
+    webhook = session.get(WebhookRow, webhook_id, with_for_update=True)
+    if webhook is None:
+        return
+    webhook.disabled_at = now()
+    pending = select(WebhookDeliveryRow.id).where(
+        WebhookDeliveryRow.webhook_id == webhook_id, WebhookDeliveryRow.status == "pending"
+    )
+    session.execute(
+        update(WebhookDeliveryRow)
+        .where(_one_after_the_other(pending))
+        .values(status="dead", last_status=410, last_error=GONE, finished_at=now())
+        .execution_options(synchronize_session=False)
+    )
+
+
+def list_dead(session: Session, limit: int) -> list[DeadLetter]:
+    """Return the messages that were given up, at most `limit`, latest first."""
+    rows = session.execute(
+        select(WebhookDeliveryRow, WebhookRow.url)
+        .join(WebhookRow, WebhookRow.id == WebhookDeliveryRow.webhook_id)
+        .where(WebhookDeliveryRow.status == "dead")
+        .order_by(WebhookDeliveryRow.finished_at.desc())
+        .limit(limit)
+    )
+    return [
+        DeadLetter(
+            id=row.id,
+            event=row.event,
+            subject_id=row.subject_id,
+            url=url,
+            attempt=row.attempt,
+            error=row.last_error or "",
+            finished_at=row.finished_at or 0.0,
+        )
+        for row, url in rows
+    ]
+
+
+def resend(session: Session, notification_id: str) -> None:
+    """Begin the tries of a dead message anew, at once, under its old id.
+
+    Raise `NotFound` where there is none of that id, `Conflict` where it is not dead.
+    """
+    row = session.get(WebhookDeliveryRow, notification_id, with_for_update=True)
+    if row is None:
+        raise NotFound(f"There is no message {notification_id}: `app webhooks dead` shows them.")
+    if row.status != "dead":
+        raise Conflict(f"The message {notification_id} is {row.status}; only a dead one is resent.")
+    _revive(session, select(WebhookDeliveryRow.id).where(WebhookDeliveryRow.id == notification_id))
+
+
+def resend_all(session: Session) -> int:
+    """Begin the tries of all dead messages anew, at once, and return how many they are."""
+    return _revive(
+        session, select(WebhookDeliveryRow.id).where(WebhookDeliveryRow.status == "dead")
+    )
+
+
+def _in_flight() -> tuple[ColumnElement[bool], ...]:
+    return (
+        WebhookDeliveryRow.status == "pending",
+        WebhookDeliveryRow.attempt > 0,
+        WebhookDeliveryRow.last_error.is_(None),
+        WebhookDeliveryRow.next_at > now(),
+    )
+
+
+def _notification(session: Session, row: WebhookDeliveryRow) -> Notification:
+    url, secret, previous, kept = session.execute(
+        select(
+            WebhookRow.url,
+            WebhookRow.secret,
+            WebhookRow.previous_secret,
+            WebhookRow.previous_until > now(),
+        ).where(WebhookRow.id == row.webhook_id)
+    ).one()
+    secrets = [secret, previous] if previous and kept else [secret]
+    return Notification(row.id, row.webhook_id, url, secrets, row.payload, row.attempt)
+
+
+def _one_after_the_other(ids: Select[str]) -> ColumnElement[bool]:
+    """Return the condition that selects these rows and locks them in the order of their ids."""
+    return WebhookDeliveryRow.id.in_(ids.order_by(WebhookDeliveryRow.id).with_for_update())
+
+
+def _revive(session: Session, ids: Select[str]) -> int:
+    revived = session.execute(
+        update(WebhookDeliveryRow)
+        .where(_one_after_the_other(ids))
+        .values(
+            status="pending",
+            attempt=0,
+            next_at=now(),
+            last_status=None,
+            last_error=None,
+            finished_at=None,
+        )
+        .execution_options(synchronize_session=False)
+    )
+    return int(revived.rowcount)  # type: ignore[attr-defined]  # an UPDATE gives a CursorResult
