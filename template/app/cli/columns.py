@@ -1,6 +1,7 @@
 """Tables that also a pipe can read: nothing is cut to the width of a terminal."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 import typer
 
@@ -12,3 +13,8 @@ def show_columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         line = "  ".join(cells).rstrip()
         typer.secho(line, bold=row is header)
+
+
+def minute(time: float | None) -> str:
+    """Return a moment to the minute, in UTC, and "-" for none."""
+    return "-" if time is None else datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%d %H:%M")

@@ -1,20 +1,11 @@
 """`app keys`: who may call the API."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import Annotated
 
 import typer
 
-from app.cli.columns import show_columns
-from app.cli.settings import read_settings
-from app.errors import AppError
-
-if TYPE_CHECKING:
-    from app.resources.database import Database
-
-T = TypeVar("T")
+from app.cli.columns import minute, show_columns
+from app.cli.database import with_database
 
 app = typer.Typer(help="Make, list and revoke API keys.", no_args_is_help=True)
 
@@ -32,7 +23,7 @@ def create(
     """Make a key and print it, once: only its hash is kept."""
     from app.domain.keys import create_key
 
-    key = _with_database(
+    key = with_database(
         lambda database: database.write(
             create_key, name, requests_per_minute=requests_per_minute, flags=flag or ()
         )
@@ -46,15 +37,15 @@ def show() -> None:
     """List all keys, oldest first."""
     from app.domain.keys import list_keys
 
-    keys = _with_database(lambda database: database.read(list_keys))
+    keys = with_database(lambda database: database.read(list_keys))
     show_columns(
         ("ID", "CALLER", "CREATED", "REVOKED", "A MINUTE", "FLAGS"),
         [
             (
                 key.id,
                 key.caller,
-                _day(key.created_at),
-                _day(key.revoked_at) if key.revoked_at is not None else "-",
+                minute(key.created_at),
+                minute(key.revoked_at),
                 str(key.requests_per_minute or "-"),
                 ", ".join(key.flags) or "-",
             )
@@ -70,29 +61,5 @@ def revoke(
     """End a key for good."""
     from app.domain.keys import revoke_key
 
-    _with_database(lambda database: database.write(revoke_key, key_id))
+    with_database(lambda database: database.write(revoke_key, key_id))
     typer.echo(f"{key_id} is revoked.")
-
-
-def _with_database(use: Callable[["Database"], Awaitable[T]]) -> T:
-    from sqlalchemy.exc import DBAPIError
-
-    from app.resources.database import open_database
-
-    settings = read_settings()
-
-    async def run() -> T:
-        async with open_database(settings) as database:
-            return await use(database)
-
-    try:
-        return asyncio.run(run())
-    except (DBAPIError, OSError) as error:
-        reason = error.orig if isinstance(error, DBAPIError) else error
-        raise AppError(
-            f"The database cannot be used: {reason}. Is it running, and has `app migrate` been run?"
-        ) from error
-
-
-def _day(time: float) -> str:
-    return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%d %H:%M")
