@@ -1,0 +1,34 @@
+"""The database for commands that need nothing else."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from app.cli.settings import read_settings
+from app.errors import AppError
+
+if TYPE_CHECKING:
+    from app.resources.database import Database
+
+T = TypeVar("T")
+
+
+def with_database(use: Callable[["Database"], Awaitable[T]]) -> T:
+    """Return `use(database)`; raise `AppError` that says what to do where there is no database."""
+    from sqlalchemy.exc import DBAPIError
+
+    from app.resources.database import open_database
+
+    settings = read_settings()
+
+    async def run() -> T:
+        async with open_database(settings) as database:
+            return await use(database)
+
+    try:
+        return asyncio.run(run())
+    except (DBAPIError, OSError) as error:
+        reason = error.orig if isinstance(error, DBAPIError) else error
+        raise AppError(
+            f"The database cannot be used: {reason}. Is it running, and has `app migrate` been run?"
+        ) from error
