@@ -1,11 +1,12 @@
 """Servers for the tests: started here, on sockets and free ports of their own, once a session."""
 
+import asyncio
 import os
 import pwd
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,10 @@ from openai import OpenAI
 from redis import Redis
 
 from app.development import valkey
+from app.resources.database import Database, open_database
+from app.settings import Settings
 from tests.service import Service, answers, eventually, free_port, service
+from tests.tables import empty, make_tables, new_database
 
 LIVE: dict[str, Any] = {"lease_seconds": 3, "sweep_seconds": 0.2, "key_cache_seconds": 0.5}
 POSTGRES_FOLDERS = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
@@ -107,6 +111,33 @@ def _postgres(binaries: Path, folder: Path) -> Iterator[str]:
     finally:
         server.terminate()
         server.wait(30)
+
+
+@pytest.fixture(scope="session")
+def postgres_tables_url(postgres_url: str) -> str:
+    """A PostgreSQL database of its own with all tables."""
+    url = asyncio.run(new_database(postgres_url))
+    asyncio.run(make_tables(Settings(_env_file=None, database_url=url)))
+    return url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database of each kind with all tables, all of them empty."""
+    if request.param == "postgresql":
+        url: str = request.getfixturevalue("postgres_tables_url")
+        asyncio.run(empty(Settings(_env_file=None, database_url=url)))
+        return url
+    url = f"sqlite:///{tmp_path / 'test.db'}"
+    asyncio.run(make_tables(Settings(_env_file=None, database_url=url)))
+    return url
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """That database, opened."""
+    async with open_database(Settings(_env_file=None, database_url=database_url)) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="session")

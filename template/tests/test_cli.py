@@ -5,15 +5,14 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from uuid import uuid4
 
-import asyncpg
 import pytest
 from typer.testing import CliRunner
 
 from app.cli import PROJECT, app
 from app.cli.settings import MASK, example, masked
 from app.settings import Settings
+from tests.tables import new_database
 
 
 def bare_environment() -> dict[str, str]:
@@ -193,14 +192,6 @@ class TestMigrate:
             check, cwd=PROJECT, env=environment, capture_output=True, text=True, check=False
         )
         assert result.returncode == 0, result.stdout
-
-
-async def new_database(server: str) -> str:
-    name = f"migrated_{uuid4().hex}"
-    connection = await asyncpg.connect(server)
-    await connection.execute(f"CREATE DATABASE {name}")
-    await connection.close()
-    return server.rpartition("/")[0] + f"/{name}"
 
 
 @pytest.fixture(scope="module")

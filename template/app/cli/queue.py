@@ -60,8 +60,8 @@ def _show(found: "Backlog", calls: int | None) -> None:
     typer.echo()
     typer.echo(f"Lanes of batches: {found.lanes.held} held, {found.lanes.free} free.")
     typer.echo(f"Webhooks given up: {found.dead_webhooks}.")
-    redis = "Redis is away: workers look by themselves." if calls is None else f"{calls}."
-    typer.echo(f"Wake-up calls not heard yet: {redis}")
+    unheard = "unknown, Redis is away" if calls is None else calls
+    typer.echo(f"Wake-up calls not heard yet: {unheard}.")
     typer.echo()
     show_columns(
         ("LEASE", "WORK", "SUBJECT", "LEFT"),

@@ -33,10 +33,10 @@ from app.domain.tables import (
     WebhookDeliveryRow,
 )
 
-ROWS = 500
+ROWS = 200
 """Rows of one piece."""
 
-CHUNKS = 8
+CHUNKS = 2
 """Chunks of a file in one piece, each of 1 MiB."""
 
 Piece: TypeAlias = Callable[[Session, float], Counter[str]]
