@@ -24,7 +24,7 @@ async def sign_of_life(database: Database, *, after: float = 0.0) -> float:
         return session.scalar(select(WorkerRow.seen_at))
 
     async with asyncio.timeout(30):
-        while (seen := await database.read(seen_at) or 0.0) <= after:
+        while (seen := await database.read(seen_at) or 0.0) <= after:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     return seen
 
