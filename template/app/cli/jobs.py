@@ -1,5 +1,6 @@
 """`app jobs`: batches and other jobs of all callers."""
 
+import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -129,7 +130,7 @@ def _show_batch(detail: "BatchDetail") -> None:
 
 
 def _show_job(detail: "JobDetail") -> None:
-    facts = detail.model_dump(exclude={"job"}) | detail.job.model_dump(exclude={"object", "error"})
+    facts = detail.job.model_dump(exclude={"object", "error"}) | detail.model_dump(exclude={"job"})
     if detail.job.error:
         facts["error"] = f"{detail.job.error.code}: {detail.job.error.message}"
     _show_facts(facts)
@@ -163,7 +164,8 @@ def _progress(progress: dict[str, Any] | None) -> str:
 
 def _line(value: object) -> str:
     """Return a value as one line; what callers wrote may have several."""
-    return "-" if value is None else " ".join(str(value).split())
+    text = json.dumps(value) if isinstance(value, dict) else str(value)
+    return "-" if value is None else " ".join(text.split())
 
 
 def _print_json(value: "BaseModel | list[Entry]") -> None:
