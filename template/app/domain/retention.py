@@ -34,10 +34,11 @@ from app.domain.tables import (
 )
 
 ROWS = 200
-"""Rows of one piece."""
+"""Rows of one piece. With items of 4 KB the 99th percentile of another writer on SQLite was 30 ms (2
+busy cores); with 500 rows 42 ms, with 1,000 rows 56 ms, with nothing beside it 6 ms."""
 
 CHUNKS = 2
-"""Chunks of a file in one piece, each of 1 MiB."""
+"""Chunks of a file in one piece, each of 1 MiB: 23 ms; 8 of them 80 ms."""
 
 Piece: TypeAlias = Callable[[Session, float], Counter[str]]
 """Deletes one piece of what is older than so many seconds; returns what, empty at the end."""

@@ -84,6 +84,7 @@ async def test_an_old_batch_goes_with_all_that_belongs_to_it(database: Database)
 async def test_an_open_batch_stays_however_old(database: Database) -> None:
     for status in OPEN_BATCH:
         await database.write(past.add_batch, OLD, status)
+    await database.write(past.add_batch, OLD, "finalizing", expired_at=past.ago(OLD - 1))
     assert await clean(database) == Deleted()
 
 
@@ -177,6 +178,13 @@ async def test_an_input_stays_as_long_as_a_batch_of_it(
     await clean(database)
     assert file_id in await database.read(ids, FileRow.id)
     assert await database.read(count, FileChunkRow) == 1
+
+
+async def test_an_input_that_stays_does_not_keep_others(database: Database) -> None:
+    needed = await database.write(past.add_file, OLD + 1)
+    await database.write(past.add_batch, YOUNG, items=0, input_file_id=needed)
+    await database.write(past.add_file, OLD)
+    assert await clean(database) == Deleted(files=1)
 
 
 async def test_a_young_input_stays(database: Database) -> None:
