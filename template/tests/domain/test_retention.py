@@ -46,20 +46,20 @@ def submit(session: Session) -> Claimed:
     return claimed
 
 
+def run_of(
+    database: Database, job_id: str, owner: str, keep_days: float, progress: dict[str, Any] | None
+) -> Run:
+    settings = SimpleNamespace(keep_days=keep_days)
+    resources = cast("Any", SimpleNamespace(database=database, settings=settings))
+    return Run(resources, job_id, caller_id=None, attempt=1, progress=progress, owner=owner)
+
+
 async def clean(
     database: Database, *, keep_days: float = KEEP, progress: dict[str, Any] | None = None
 ) -> Deleted:
     """Run the job as a worker does."""
     claimed = await database.write(submit)
-    settings = SimpleNamespace(keep_days=keep_days)
-    run = Run(
-        resources=cast("Any", SimpleNamespace(database=database, settings=settings)),
-        id=claimed.id,
-        caller_id=None,
-        attempt=1,
-        progress=progress,
-        owner=claimed.owner,
-    )
+    run = run_of(database, claimed.id, claimed.owner, keep_days, progress)
     deleted = await retention.delete_old(run, Everything())
     await database.write(runs.record, claimed, runs.Outcome("succeeded"))
     return deleted
@@ -243,14 +243,7 @@ async def test_what_an_earlier_attempt_has_deleted_is_counted(database: Database
 async def test_who_has_lost_the_job_stops(database: Database) -> None:
     await database.write(past.add_job, OLD, "failed")
     claimed = await database.write(submit)
-    settings = SimpleNamespace(keep_days=KEEP)
-    lost = Run(
-        resources=cast("Any", SimpleNamespace(database=database, settings=settings)),
-        id=claimed.id,
-        caller_id=None,
-        attempt=1,
-        progress=None,
-        owner="lease_2",
-    )
     with pytest.raises(runs.LostRunError):
-        await retention.delete_old(lost, Everything())
+        await retention.delete_old(
+            run_of(database, claimed.id, "another lease", KEEP, None), Everything()
+        )
