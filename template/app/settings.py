@@ -21,6 +21,7 @@ from pydantic_settings import (
 
 MIB = 1024 * 1024
 OPENAI_URL = "https://api.openai.com/v1"
+NO_REDIS = "none"
 
 
 class Misconfigured(Exception):
@@ -69,7 +70,8 @@ class Settings(BaseSettings):
     database_connections: int = 5
     """Connections per process to PostgreSQL, or reading threads on SQLite."""
     redis_url: str | None = None
-    """`redis://…`, `rediss://…` or `unix://…`. Unset: `app dev` starts its own server."""
+    """`redis://…`, `rediss://…` or `unix://…`. Unset: `app dev` starts its own server.
+    `none`: do without one, in development only. Nothing is lost, but work starts later."""
 
     # Model
     model_provider: str = "local"
@@ -162,7 +164,8 @@ class Settings(BaseSettings):
     scheduled_jobs: int = 2
     """Scheduled jobs beside all those, so that a full queue does not hold them up."""
     keep_days: float = 30.0
-    """Age at which ended batches and jobs, their files and webhooks are deleted."""
+    """Age at which ended batches and jobs, their files and webhooks are deleted, and input files
+    that no batch needs. 0: never. 30 days is OpenAI's limit for batch files."""
     webhook_timeout: float = 15.0
     """Longest wait for the receiver of a webhook."""
     webhook_private_addresses: bool = False
@@ -211,8 +214,9 @@ class Settings(BaseSettings):
             return
         if self.database_url is None:
             yield "DATABASE_URL is not set: production needs a lasting database."
-        if self.redis_url is None:
-            yield "REDIS_URL is not set: production needs a Redis that all processes share."
+        if self.redis_url in (None, NO_REDIS):
+            state = "none" if self.redis_url else "not set"
+            yield f"REDIS_URL is {state}: production needs a Redis that all processes share."
         if self.model_provider == "simulated":
             yield "MODEL_PROVIDER is simulated: its answers are made up; use openai or local."
         if self._lacks_key:

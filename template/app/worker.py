@@ -18,7 +18,7 @@ from app.jobs import batches, runs, webhooks
 from app.jobs.pool import Pool
 from app.jobs.sweep import sweep_for_ever
 from app.resources.lifespan import Resources, open_resources
-from app.resources.queue import WAKE, Kind, deserialize, serialize
+from app.resources.queue import WAKE, Kind, RedisQueue, deserialize, serialize
 from app.resources.tasks import end_tasks
 from app.settings import Settings
 from app.telemetry import configure_logging
@@ -45,9 +45,10 @@ async def work(resources: Resources, stopping: asyncio.Event) -> None:
     all_pools = pools(resources, stopping)
     helpers = [
         asyncio.create_task(sweep_for_ever(resources)),
-        asyncio.create_task(listen_for_ever(resources, all_pools)),
         *(asyncio.create_task(pool.work_for_ever(settings.sweep_seconds)) for pool in all_pools),
     ]
+    if isinstance(resources.queue, RedisQueue):
+        helpers.append(asyncio.create_task(listen_for_ever(resources.queue, all_pools)))
     log.info("worker ready")
     await stopping.wait()
     await end_tasks(*helpers)
@@ -67,11 +68,11 @@ def pools(resources: Resources, stopping: asyncio.Event) -> list[Pool]:
     ]
 
 
-async def listen_for_ever(resources: Resources, all_pools: list[Pool]) -> None:
+async def listen_for_ever(queue: RedisQueue, all_pools: list[Pool]) -> None:
     """Run arq's worker, again after growing pauses when it breaks: arq ends when Redis does."""
     failures = 0
     while True:
-        listening = arq_worker(resources, all_pools)
+        listening = arq_worker(queue, all_pools)
         started = asyncio.get_running_loop().time()
         try:
             await listening.async_run()
@@ -85,7 +86,7 @@ async def listen_for_ever(resources: Resources, all_pools: list[Pool]) -> None:
         await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
 
 
-def arq_worker(resources: Resources, all_pools: list[Pool]) -> Worker:
+def arq_worker(queue: RedisQueue, all_pools: list[Pool]) -> Worker:
     """Return arq set to wake these pools up and to decide nothing."""
 
     async def wake(_context: dict[Any, Any], kind: str) -> None:
@@ -95,8 +96,8 @@ def arq_worker(resources: Resources, all_pools: list[Pool]) -> Worker:
 
     return Worker(
         [func(cast("WorkerCoroutine", wake), name=WAKE, max_tries=1, keep_result=0, timeout=10)],
-        redis_pool=resources.queue.arq,
-        queue_name=resources.queue.name,
+        redis_pool=queue.arq,
+        queue_name=queue.name,
         poll_delay=0.1,  # worst pick-up 100 ms, 0.5 % of a core while idle
         health_check_interval=5,
         handle_signals=False,

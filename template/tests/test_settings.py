@@ -65,6 +65,10 @@ class TestProduction:
         named = [problem.split()[0] for problem in problems()]
         assert named == ["DATABASE_URL", "REDIS_URL", "OPENAI_API_KEY"]
 
+    def test_to_do_without_redis_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("REDIS_URL", "none")
+        assert any(each.startswith("REDIS_URL is none") for each in problems())
+
     def test_each_gap_is_one_sentence(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("MODEL_PROVIDER", "openai")
         assert all(each.endswith(".") and ". " not in each for each in problems())

@@ -16,6 +16,8 @@ router = APIRouter(tags=["health"])
 CHECK_SECONDS = 2.0
 """Longest wait for one resource: less than the usual time limit of a probe."""
 
+OK, UNUSED = "ok", "not used"
+
 NEEDED = {"database"}
 """What nothing works without. While Redis is away jobs wait but requests are served, and no other
 process would reach an external model better: taking this one out of rotation would help nobody."""
@@ -37,28 +39,30 @@ async def live() -> dict[str, str]:
 @router.get("/ready", responses={503: {"model": Readiness}})
 async def ready(shared: Shared, response: Response) -> Readiness:
     """Answer 200 when requests can be served, 503 when not, and say which resource fails."""
-    checks: dict[str, Awaitable[object]] = {
+    checks: dict[str, Awaitable[object] | None] = {
         "database": shared.database.read(_ask),
-        "redis": shared.redis.ping(),
+        "redis": None if shared.redis is None else shared.redis.ping(),
         "model": shared.model.models(),
     }
     states = await asyncio.gather(*map(_state, checks.values()))
     resources = dict(zip(checks, states, strict=True))
-    failing = {name for name, state in resources.items() if state != "ok"}
+    failing = {name for name, state in resources.items() if state not in (OK, UNUSED)}
     if failing & NEEDED:
         response.status_code = 503
         return Readiness(status="unavailable", resources=resources)
     return Readiness(status="degraded" if failing else "ready", resources=resources)
 
 
-async def _state(check: Awaitable[object]) -> str:
+async def _state(check: Awaitable[object] | None) -> str:
+    if check is None:
+        return UNUSED
     try:
         await asyncio.wait_for(check, CHECK_SECONDS)
     except TimeoutError:
         return f"no answer within {CHECK_SECONDS:g} s"
     except Exception as error:  # noqa: BLE001 -- whatever it is, it is the answer
         return f"failing: {type(error).__name__}"
-    return "ok"
+    return OK
 
 
 def _ask(session: Session) -> None:

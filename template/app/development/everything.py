@@ -4,7 +4,7 @@ import asyncio
 import signal
 import socket
 import sys
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
@@ -15,12 +15,18 @@ from app.development import CannotStart, valkey
 from app.development.child import Child, running
 from app.development.greeting import greet
 from app.development.key import development_key
-from app.settings import Settings
+from app.settings import NO_REDIS, Settings
 
 REDIS_LIMIT = 10.0  # seconds for Valkey, which takes 0.1 with little data
+SWEEP_WITHOUT_REDIS = 0.2  # seconds until a new batch starts, at most; 6 % of a core while idle
 RELOAD_GRACE = 3.0  # seconds: changed code should show soon, also beside an open stream
 CODE = Path(__file__).parents[1]
 APP = (sys.executable, "-m", "app.cli")
+WITHOUT_REDIS = """
+WARNING: this runs WITHOUT REDIS. {reason}
+Until then calls are counted in the API process alone, and the worker looks for work by itself.
+Nothing is lost by it, but production refuses to run so.
+"""
 
 
 def run_everything(settings: Settings) -> None:
@@ -38,15 +44,10 @@ async def _run(settings: Settings, listener: socket.socket) -> None:
             children.append(child)
             await stack.enter_async_context(running(child))
 
-        redis_url = settings.redis_url
-        if redis_url is None:
-            path = valkey.socket_path(settings.data_dir)
-            await valkey.remove_leftover(path, REDIS_LIMIT)
-            await keep(_redis(settings, path))
-            await valkey.wait_until_up(path, REDIS_LIMIT)
-            redis_url = valkey.url(path)
+        redis_url = settings.redis_url or await _start_redis(settings, keep)
         key = await development_key(settings)
-        ours = _api(settings, redis_url, listener), _worker(settings, redis_url)
+        environment = _environment(settings, redis_url)
+        ours = _api(settings, environment, listener), _worker(settings, environment)
         for child in ours:
             await keep(child)
         async with asyncio.TaskGroup() as tasks:
@@ -54,27 +55,45 @@ async def _run(settings: Settings, listener: socket.socket) -> None:
             tasks.create_task(_restart_on_change(ours))
 
 
-def _redis(settings: Settings, path: Path) -> Child:
-    command = valkey.command(valkey.find_server(), settings.data_dir, path)
-    return Child("redis", command, colour=typer.colors.RED)
+async def _start_redis(settings: Settings, keep: Callable[[Child], Awaitable[None]]) -> str:
+    """Return the address of a new server, or `none` with a warning where none can run here."""
+    path = valkey.socket_path(settings.data_dir)
+    await valkey.remove_leftover(path, REDIS_LIMIT)
+    try:
+        server = valkey.find_server()
+    except CannotStart as reason:
+        typer.secho(WITHOUT_REDIS.format(reason=reason), fg=typer.colors.YELLOW, err=True)
+        return NO_REDIS
+    command = valkey.command(server, settings.data_dir, path)
+    await keep(Child("redis", command, colour=typer.colors.RED))
+    await valkey.wait_until_up(path, REDIS_LIMIT)
+    return valkey.url(path)
 
 
-def _api(settings: Settings, redis_url: str, listener: socket.socket) -> Child:
+def _environment(settings: Settings, redis_url: str) -> dict[str, str]:
+    """Return what API and worker are told. Without Redis a worker must look for work itself."""
+    if redis_url != NO_REDIS:
+        return {"REDIS_URL": redis_url}
+    often = min(settings.sweep_seconds, SWEEP_WITHOUT_REDIS)
+    return {"REDIS_URL": redis_url, "SWEEP_SECONDS": str(often)}
+
+
+def _api(settings: Settings, environment: Mapping[str, str], listener: socket.socket) -> Child:
     return Child(
         "api",
         [*APP, "api", "--fd", str(listener.fileno())],
-        environment={"REDIS_URL": redis_url},
+        environment=environment,
         pass_fds=[listener.fileno()],
         grace=settings.shutdown_grace + settings.close_timeout,
         colour=typer.colors.BLUE,
     )
 
 
-def _worker(settings: Settings, redis_url: str) -> Child:
+def _worker(settings: Settings, environment: Mapping[str, str]) -> Child:
     return Child(
         "worker",
         [*APP, "worker"],
-        environment={"REDIS_URL": redis_url},
+        environment=environment,
         grace=settings.shutdown_grace + settings.close_timeout,
         colour=typer.colors.GREEN,
     )

@@ -17,8 +17,7 @@ def hold(folder: Path) -> Iterator[None]:
     """
     if sys.platform == "win32":
         raise CannotStart(
-            "`app dev` needs Linux, macOS or WSL. On Windows set REDIS_URL to a server of yours,"
-            " then run `app migrate`, `app api` and `app worker`."
+            "`app dev` needs Linux, macOS or WSL: on Windows install WSL and run it there."
         )
     import fcntl  # noqa: PLC0415  not on Windows
 

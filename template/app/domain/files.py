@@ -80,6 +80,12 @@ def get(session: Session, caller_id: str, file_id: str) -> FileObject:
     return _object(_complete_row(session, caller_id, file_id))
 
 
+def hold(session: Session, caller_id: str, file_id: str) -> FileObject:
+    """Return a file as `get` does; nobody deletes it before this transaction ends."""
+    session.get(FileRow, file_id, with_for_update={"read": True})
+    return get(session, caller_id, file_id)
+
+
 def page(
     session: Session, caller_id: str, query: PageQuery, *, purpose: str | None = None
 ) -> Page[FileObject]:
@@ -91,6 +97,7 @@ def page(
 
 def remove(session: Session, caller_id: str, file_id: str) -> FileDeleted:
     """Delete a file. Raise `Conflict` while a batch still reads it."""
+    session.get(FileRow, file_id, with_for_update=True)  # first, so that no batch comes between
     file = _complete_row(session, caller_id, file_id)
     reader = select(BatchRow.id).where(
         BatchRow.input_file_id == file_id, BatchRow.status.in_(OPEN_BATCH)

@@ -121,6 +121,7 @@ def submit(
         request_id=request_id,
         traceparent=traceparent,
         attempt=0,
+        not_before=now(),
         created_at=now(),
         deadline_at=now() + job.seconds,
     )
@@ -182,7 +183,7 @@ def retry_row(session: Session, row: JobRow) -> JobObject:
         raise Conflict(f"The job {row.id} is {row.status}: only one that has failed is retried.")
     if row.name not in jobs():
         raise Conflict(f"There is no job {row.name} any more.")
-    row.status, row.errors, row.crashes, row.not_before = "queued", 0, 0, 0.0
+    row.status, row.errors, row.crashes, row.not_before = "queued", 0, 0, now()
     row.error_code = row.error_message = row.finished_at = None
     row.deadline_at = now() + jobs()[row.name].seconds
     session.flush()

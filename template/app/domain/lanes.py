@@ -40,7 +40,7 @@ def claim(session: Session, owner: str, lease_seconds: float) -> Hold | None:
     free = (
         select(DeliveryRow)
         .join(BatchRow, BatchRow.id == DeliveryRow.batch_id)
-        .where(_has_work(), DeliveryRow.heartbeat_at < now() - lease_seconds)
+        .where(has_work(), DeliveryRow.heartbeat_at < now() - lease_seconds)
         .order_by(DeliveryRow.lane, DeliveryRow.batch_id)
         .limit(1)
         .with_for_update(skip_locked=True, of=DeliveryRow)
@@ -77,15 +77,8 @@ def require(session: Session, hold: Hold) -> None:
         raise LostHoldError(f"Lane {hold.lane} of {hold.batch_id} has been taken over.")
 
 
-def _held(hold: Hold) -> tuple[ColumnElement[bool], ...]:
-    return (
-        DeliveryRow.batch_id == hold.batch_id,
-        DeliveryRow.lane == hold.lane,
-        DeliveryRow.generation == hold.generation,
-    )
-
-
-def _has_work() -> ColumnElement[bool]:
+def has_work() -> ColumnElement[bool]:
+    """Return the condition that a worker could do something for a batch now."""
     of_batch = ItemRow.batch_id == BatchRow.id
     due = exists().where(of_batch, ItemRow.status == "pending", ItemRow.not_before <= now())
     unfinished = exists().where(of_batch, ItemRow.status.in_(OPEN_ITEM))
@@ -94,4 +87,12 @@ def _has_work() -> ColumnElement[bool]:
         BatchRow.status == "validating",
         and_(BatchRow.status == "in_progress", or_(due, ~unfinished)),
         and_(BatchRow.status.in_(("cancelling", "finalizing")), ~running),
+    )
+
+
+def _held(hold: Hold) -> tuple[ColumnElement[bool], ...]:
+    return (
+        DeliveryRow.batch_id == hold.batch_id,
+        DeliveryRow.lane == hold.lane,
+        DeliveryRow.generation == hold.generation,
     )

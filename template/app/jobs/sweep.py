@@ -3,8 +3,9 @@
 import asyncio
 import logging
 
-from app.domain import recovery, schedules
+from app.domain import recovery, schedules, workers
 from app.domain.jobs import jobs
+from app.domain.workers import Worker
 from app.resources.lifespan import Resources
 
 log = logging.getLogger(__name__)
@@ -12,13 +13,18 @@ log = logging.getLogger(__name__)
 
 async def sweep_for_ever(resources: Resources) -> None:
     """Sweep every `sweep_seconds`. Every worker does: a sweep is idempotent and needs no leader."""
-    seconds = resources.settings.sweep_seconds
-    while True:
-        try:
-            await sweep(resources)
-        except Exception:
-            log.exception("a sweep failed; the next one is in %s s", seconds)
-        await asyncio.sleep(seconds)
+    seconds, write = resources.settings.sweep_seconds, resources.database.write
+    worker = Worker()
+    try:
+        while True:
+            try:
+                await write(workers.sign_in, worker)
+                await sweep(resources)
+            except Exception:
+                log.exception("a sweep failed; the next one is in %s s", seconds)
+            await asyncio.sleep(seconds)
+    finally:
+        await write(workers.sign_off, worker)
 
 
 async def sweep(resources: Resources) -> None:

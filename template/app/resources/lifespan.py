@@ -18,12 +18,12 @@ from app.resources.http import open_http
 from app.resources.models.interface import Model
 from app.resources.models.providers import open_model
 from app.resources.offload import Offload
-from app.resources.queue import Queue
-from app.resources.rates import Rates
+from app.resources.queue import Queue, queue_of
+from app.resources.rates import Rates, rates_of
 from app.resources.receivers import Receivers, open_receivers
 from app.resources.redis import open_redis
 from app.resources.tokenizer import Tokenizer, open_tokenizer
-from app.settings import Settings
+from app.settings import NO_REDIS, Settings
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -37,7 +37,8 @@ class Resources:
     offload: Offload
     cache: Cache[str, object]
     database: Database
-    redis: Redis
+    redis: Redis | None
+    """None where `redis_url` is `none`."""
     queue: Queue
     rates: Rates
     http: ClientSession
@@ -61,7 +62,9 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
         offload = Offload(settings.offload_threads, settings.offload_processes)
         opening = Opening(stack, settings)
         database = await opening.enter("database", open_database(settings))
-        redis = await opening.enter("redis", open_redis(settings))
+        redis = None
+        if settings.redis_url != NO_REDIS:
+            redis = await opening.enter("redis", open_redis(settings))
         http = await opening.enter("http", open_http(settings))
         receivers = await opening.enter("receivers", open_receivers(settings))
         tokenizer = await opening.enter("tokenizer", open_tokenizer(offload))
@@ -75,8 +78,8 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
             cache=Cache(settings.cache_entries, settings.key_cache_seconds),
             database=database,
             redis=redis,
-            queue=Queue(redis, settings.service_slug),
-            rates=Rates(redis, settings.service_slug),
+            queue=queue_of(redis, settings.service_slug),
+            rates=rates_of(redis, settings.service_slug),
             http=http,
             receivers=receivers,
             tokenizer=tokenizer,

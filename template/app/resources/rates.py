@@ -1,11 +1,14 @@
-"""How often each caller may ask, counted in Redis for all processes together."""
+"""How often each caller may ask, counted in Redis for all processes together.
+
+Without Redis each process counts for itself, which is right where there is only one.
+"""
 
 import asyncio
 import logging
 from dataclasses import dataclass
 
 from limits import RateLimitItemPerMinute
-from limits.aio.storage import RedisStorage
+from limits.aio.storage import MemoryStorage, RedisStorage, Storage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -29,13 +32,7 @@ class Rate:
 class Rates:
     """Counts calls in a sliding minute."""
 
-    def __init__(self, redis: Redis, service_slug: str) -> None:
-        storage = RedisStorage(
-            "async+redis://",
-            implementation="redispy",
-            key_prefix=f"{service_slug}:rate",
-            connection_pool=redis.connection_pool,  # type: ignore[arg-type]  # typed for scalars only
-        )
+    def __init__(self, storage: Storage) -> None:
         self._limiter = SlidingWindowCounterRateLimiter(storage)
 
     async def hit(self, caller_id: str, limit: int) -> Rate | None:
@@ -52,3 +49,16 @@ class Rates:
             log.warning("calls are not counted: %r", error)
             return None
         return Rate(allowed, limit, window.remaining, window.reset_time)
+
+
+def rates_of(redis: Redis | None, service_slug: str) -> Rates:
+    """Return the counts of a service with this Redis, or with none."""
+    if redis is None:
+        return Rates(MemoryStorage())
+    storage = RedisStorage(
+        "async+redis://",
+        implementation="redispy",
+        key_prefix=f"{service_slug}:rate",
+        connection_pool=redis.connection_pool,  # type: ignore[arg-type]  # typed for scalars only
+    )
+    return Rates(storage)

