@@ -1,5 +1,6 @@
 """What can go wrong, in the caller's words. `api/errors.py` maps each class to an HTTP status.
 
+Misconfigured                 the settings do not allow a start
 OpenError                     the process cannot start
 AppError
 ├── InvalidRequest            the request cannot be served as it is
@@ -17,6 +18,14 @@ AppError
     ├── ModelRateLimited      ... it is asked too often
     └── ModelUnavailable      ... it cannot be reached or is failing
 """
+
+
+class Misconfigured(Exception):
+    """The settings do not allow a start; `problems` has one sentence for each reason."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
 
 
 class OpenError(Exception):

@@ -13,8 +13,9 @@ from app.api.body_limit import BodyLimit
 from app.api.errors import add_error_handlers
 from app.api.requests import Requests
 from app.api.startup import Startup
+from app.configuration import load_settings
 from app.resources.lifespan import Resources, open_resources
-from app.settings import Settings, load_settings
+from app.settings import Settings
 from app.telemetry import configure_logging
 
 MULTIPART_BYTES = 64 * 1024

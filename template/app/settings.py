@@ -4,32 +4,22 @@ Values come, strongest first, from the environment, `.env`, `settings.toml` and 
 `app settings` shows each value and where it came from; `.env.example` is made from this class.
 """
 
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
 
-from pydantic import SecretStr, ValidationError
+from pydantic import SecretStr
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    SettingsError,
     TomlConfigSettingsSource,
 )
 
 MIB = 1024 * 1024
 OPENAI_URL = "https://api.openai.com/v1"
 NO_REDIS = "none"
-
-
-class Misconfigured(Exception):
-    """The settings do not allow a start; `problems` has one sentence for each reason."""
-
-    def __init__(self, problems: list[str]) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = problems
 
 
 class Settings(BaseSettings):
@@ -226,22 +216,3 @@ class Settings(BaseSettings):
     def _lacks_key(self) -> bool:
         asks_openai = self.model_provider == "openai" and self.openai_base_url == OPENAI_URL
         return asks_openai and self.openai_api_key is None
-
-
-def load_settings() -> Settings:
-    """Read the settings; raise `Misconfigured` with every problem at once."""
-    try:
-        settings = Settings()
-    except ValidationError as error:
-        problems = [f"{str(e['loc'][0]).upper()}: {e['msg']}." for e in error.errors()]
-        raise Misconfigured(problems) from error
-    except tomllib.TOMLDecodeError as error:
-        raise Misconfigured([f"settings.toml cannot be read: {error}."]) from error
-    except UnicodeDecodeError as error:
-        raise Misconfigured([f"settings.toml or .env is not UTF-8 text: {error}."]) from error
-    except SettingsError as error:
-        reason = f": {error.__cause__}" if error.__cause__ else ""
-        raise Misconfigured([f"The settings cannot be read: {error}{reason}."]) from error
-    if problems := list(settings.dangers()):
-        raise Misconfigured(problems)
-    return settings

@@ -43,15 +43,17 @@ async def work(resources: Resources, stopping: asyncio.Event) -> None:
     """Claim and do work of every kind until `stopping` is set, then come to an end."""
     settings = resources.settings
     all_pools = pools(resources, stopping)
-    helpers = [
-        asyncio.create_task(sweep_for_ever(resources)),
-        *(asyncio.create_task(pool.work_for_ever(settings.sweep_seconds)) for pool in all_pools),
-    ]
+    helpers = [asyncio.create_task(sweep_for_ever(resources))]
     if isinstance(resources.queue, RedisQueue):
         helpers.append(asyncio.create_task(listen_for_ever(resources.queue, all_pools)))
+    working = [asyncio.create_task(p.work(stopping, settings.sweep_seconds)) for p in all_pools]
     log.info("worker ready")
     await stopping.wait()
     await end_tasks(*helpers)
+    for pool in all_pools:
+        pool.wake()
+    await asyncio.wait(working, timeout=settings.close_timeout)
+    await end_tasks(*working)
     finishing = (p.finish(settings.shutdown_grace, settings.close_timeout) for p in all_pools)
     await asyncio.gather(*finishing)
 

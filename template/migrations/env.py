@@ -12,8 +12,8 @@ from sqlalchemy import URL, Connection, create_engine, event, make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
+from app.configuration import load_settings
 from app.domain.tables import Base
-from app.settings import load_settings
 
 LOCK = 7_295_140_631  # any number: that of this app's migrations among PostgreSQL's advisory locks
 SQLITE_WAIT = 60.0  # seconds for another migration to end

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from app.settings import Misconfigured, Settings, load_settings
+from app.configuration import load_settings
+from app.errors import Misconfigured
+from app.settings import Settings
 
 KEY = "sk-very-secret"
 

@@ -18,7 +18,8 @@ MASK = "********"
 
 def read_settings() -> "Settings":
     """Return the settings; print why and exit with code 2 where they do not allow a start."""
-    from app.settings import Misconfigured, load_settings
+    from app.configuration import load_settings
+    from app.errors import Misconfigured
 
     try:
         return load_settings()

@@ -29,12 +29,15 @@ class Pool:
         """Look for work now."""
         self._look.set()
 
-    async def work_for_ever(self, seconds: float) -> None:
-        """Look for work when woken, when a piece ends, and every `seconds`."""
-        while True:
+    async def work(self, stopping: asyncio.Event, seconds: float) -> None:
+        """Look for work when woken, when a piece ends, and every `seconds`, until `stopping`.
+
+        Not to be cancelled: what is being claimed in that moment would be nobody's for a lease.
+        """
+        while not stopping.is_set():
             self._look.clear()
             try:
-                await self._fill()
+                await self._fill(stopping)
             except Exception:
                 log.exception("no %s could be claimed; the next try is in %s s", self.kind, seconds)
             with suppress(TimeoutError):
@@ -49,8 +52,8 @@ class Pool:
             await asyncio.wait(self._running, timeout=grace)
         await end_tasks(*self._running, patience=patience)
 
-    async def _fill(self) -> None:
-        while len(self._running) < self._slots:
+    async def _fill(self, stopping: asyncio.Event) -> None:
+        while len(self._running) < self._slots and not stopping.is_set():
             work = await self._claim()
             if work is None:
                 return

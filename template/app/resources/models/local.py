@@ -18,7 +18,7 @@ from anyio import CapacityLimiter
 from numpy.typing import NDArray
 from wordllama.inference import WordLlamaInference
 
-from app.errors import InvalidRequest, ModelError, Unsupported
+from app.errors import InvalidRequest, Misconfigured, ModelError, Unsupported
 from app.resources.models import wire
 from app.resources.models.interface import (
     Answer,
@@ -31,7 +31,7 @@ from app.resources.models.interface import (
 from app.resources.models.wire import Json
 from app.resources.offload import in_thread
 from app.resources.tokenizer import Tokenizer
-from app.settings import Misconfigured, Settings
+from app.settings import Settings
 
 CHAT, EMBEDDINGS = "smollm2-135m-instruct", "wordllama-256"
 DIMENSIONS = (64, 128, 256)

@@ -7,10 +7,11 @@ from importlib import import_module
 
 from aiohttp import ClientSession
 
+from app.errors import Misconfigured
 from app.resources import models
 from app.resources.models.interface import Model
 from app.resources.tokenizer import Tokenizer
-from app.settings import Misconfigured, Settings
+from app.settings import Settings
 
 NOT_PROVIDERS = {"interface", "providers", "refusals", "schema", "wire", "words"}
 

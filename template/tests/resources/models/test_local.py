@@ -11,11 +11,10 @@ import numpy as np
 import pytest
 from aiohttp import ClientSession
 
-from app.errors import InvalidRequest, Unsupported
+from app.errors import InvalidRequest, Misconfigured, Unsupported
 from app.resources.models.interface import ChatRequest, EmbeddingsRequest
 from app.resources.models.local import CHAT, EMBEDDINGS, Local, open_provider
 from app.resources.tokenizer import Tokenizer
-from app.settings import Misconfigured
 from tests.resources.models.asking import (
     Json,
     body,

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession
 
+from app.errors import Misconfigured
 from app.resources import models
 from app.resources.models.providers import open_model, provider_names
 from app.resources.tokenizer import Tokenizer
-from app.settings import Misconfigured
 from tests.resources.models.asking import settings
 from tests.service import PROJECT
 

@@ -1,0 +1,28 @@
+"""Reads the settings and refuses those that do not allow a start."""
+
+import tomllib
+
+from pydantic import ValidationError
+from pydantic_settings import SettingsError
+
+from app.errors import Misconfigured
+from app.settings import Settings
+
+
+def load_settings() -> Settings:
+    """Read the settings; raise `Misconfigured` with every problem at once."""
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        problems = [f"{str(e['loc'][0]).upper()}: {e['msg']}." for e in error.errors()]
+        raise Misconfigured(problems) from error
+    except tomllib.TOMLDecodeError as error:
+        raise Misconfigured([f"settings.toml cannot be read: {error}."]) from error
+    except UnicodeDecodeError as error:
+        raise Misconfigured([f"settings.toml or .env is not UTF-8 text: {error}."]) from error
+    except SettingsError as error:
+        reason = f": {error.__cause__}" if error.__cause__ else ""
+        raise Misconfigured([f"The settings cannot be read: {error}{reason}."]) from error
+    if problems := list(settings.dangers()):
+        raise Misconfigured(problems)
+    return settings
