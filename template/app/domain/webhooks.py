@@ -3,7 +3,7 @@
 import json
 import time
 
-from sqlalchemy import select
+from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
 from app.domain.ids import new_id
@@ -14,10 +14,15 @@ def announce(session: Session, caller_id: str | None, event: str, subject_id: st
     """Record the duty to tell the caller of an event, in the transaction that makes it happen.
 
     `event` is such as `batch.completed` and `subject_id` the id of what ended, as in OpenAI's
-    events.
+    events. A second time for the same subject, as after a retry, changes nothing.
     """
+    told = exists().where(
+        WebhookDeliveryRow.webhook_id == WebhookRow.id,
+        WebhookDeliveryRow.event == event,
+        WebhookDeliveryRow.subject_id == subject_id,
+    )
     mine = select(WebhookRow).where(
-        WebhookRow.caller_id == caller_id, WebhookRow.disabled_at.is_(None)
+        WebhookRow.caller_id == caller_id, WebhookRow.disabled_at.is_(None), ~told
     )
     for webhook in session.scalars(mine):
         if event in webhook.events:
