@@ -154,9 +154,11 @@ def accept(session: Session, hold: Hold, total: int, most_lanes: int) -> None:
 
 
 def reject(session: Session, hold: Hold, errors: list[LineError]) -> None:
-    """End the batch as failed: nothing of it runs."""
+    """End the batch as failed, unless it was cancelled meanwhile: nothing of it runs."""
     restart(session, hold)
     batch = session.get_one(BatchRow, hold.batch_id, with_for_update=True)
+    if batch.status != "validating":
+        return
     batch.status = "failed"
     batch.errors = [error.model_dump() for error in errors]
     batch.failed_at = now()

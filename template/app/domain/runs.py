@@ -133,12 +133,12 @@ def record(session: Session, job: Claimed, outcome: Outcome) -> bool:
     leases.end(session, job.owner)
     again = outcome.status == "queued"
     cancelled = JobRow.status == "cancelling"
-    status = case((cancelled, "cancelled"), else_="queued") if again else outcome.status
+    otherwise = case((cancelled, "cancelled"), else_=outcome.status)
     statement = (
         update(JobRow)
         .where(*_held(job.id, job.owner))
         .values(
-            status=status,
+            status="succeeded" if outcome.status == "succeeded" else otherwise,
             owner=None,
             result=outcome.result,
             error_code=outcome.error_code,
