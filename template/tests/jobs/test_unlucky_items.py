@@ -31,6 +31,8 @@ class Thinking:
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Answer at once, or not until `done`."""
+        if request.method == "GET":  # the list of models, which tells that the server is there
+            return web.json_response({"object": "list", "data": []})
         question = (await request.json())["messages"][0]["content"]
         if question == HELD:
             self.askers.append(request.headers["authorization"].removeprefix("Bearer "))
