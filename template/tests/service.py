@@ -5,11 +5,12 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import ParamSpec, TypeVar
@@ -18,6 +19,7 @@ import httpx2
 from openai import AsyncOpenAI, OpenAI
 from redis import Redis
 from redis.exceptions import RedisError
+from sqlalchemy import make_url
 
 from app.domain import keys
 from app.resources.database import Transaction, open_database
@@ -59,6 +61,7 @@ class Program:
         self, command: str, environment: Mapping[str, str], log: Path, project: Path = PROJECT
     ) -> None:
         self.command = command
+        self.name = log.stem
         self.log = log
         with log.open("ab") as output:
             self.process = subprocess.Popen(
@@ -75,9 +78,10 @@ class Program:
         return self.process.poll() is not None
 
     def stop(self, number: int = signal.SIGTERM) -> int:
-        """Send a signal and return the exit code."""
+        """Send a signal, also to a frozen process, and return the exit code."""
         if not self.ended:
             self.process.send_signal(number)
+            self.process.send_signal(signal.SIGCONT)
         try:
             return self.process.wait(LIMIT)
         except subprocess.TimeoutExpired:
@@ -102,13 +106,24 @@ class Service:
         self.url = f"http://127.0.0.1:{settings.port}"
         self.programs: list[Program] = []
 
-    def start(self, *commands: str) -> Program:
-        """Start `app api` or `app worker`, several at once; return the last, once all are ready."""
-        started = [self._start(command) for command in commands]
+    def start(self, *commands: str, **environment: str) -> Program:
+        """Start `app api` or `app worker`, several at once; return the last, once all are ready.
+
+        `environment` is theirs alone; `{name}` in it becomes the program's name.
+        """
+        started = [self._start(command, environment) for command in commands]
         for program in started:
             eventually(partial(self._settled, program))
             assert not program.ended, program.text()
         return started[-1]
+
+    def workers(self) -> list[Program]:
+        """Return the workers that run."""
+        return [each for each in self.programs if each.command == "worker" and not each.ended]
+
+    def freeze(self, program: Program) -> None:
+        """Freeze a process between two transactions: inside one it would keep SQLite's lock."""
+        eventually(partial(self._frozen_outside, program))
 
     def new_key(self, name: str = "tester", requests_per_minute: int | None = None) -> str:
         """Return a key of the caller `name`."""
@@ -137,11 +152,21 @@ class Service:
         headers = {"authorization": f"Bearer {key}"} if key else {}
         return httpx2.Client(base_url=self.url, headers=headers, timeout=LIMIT)
 
-    def _start(self, command: str) -> Program:
-        log = self.folder / f"{command}-{len(self.programs)}.log"
-        program = Program(command, self.environment, log, self.project)
+    def _start(self, command: str, environment: Mapping[str, str]) -> Program:
+        name = f"{command}-{len(self.programs)}"
+        own = {key: value.format(name=name) for key, value in environment.items()}
+        log = self.folder / f"{name}.log"
+        program = Program(command, {**self.environment, **own}, log, self.project)
         self.programs.append(program)
         return program
+
+    def _frozen_outside(self, program: Program) -> bool:
+        program.process.send_signal(signal.SIGSTOP)
+        url = make_url(self.settings.sql_url)
+        if url.get_backend_name() != "sqlite" or _can_write(str(url.database)):
+            return True
+        program.process.send_signal(signal.SIGCONT)
+        return False
 
     def _settled(self, program: Program) -> bool:
         return program.ended or self._ready(program)
@@ -153,6 +178,15 @@ class Service:
             return httpx2.get(f"{self.url}/ready").status_code == 200
         except httpx2.TransportError:
             return False
+
+
+def _can_write(database: str) -> bool:
+    with closing(sqlite3.connect(database, timeout=0.5)) as connection:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return False
+        return True
 
 
 def _as_text(value: object) -> str:

@@ -2,25 +2,21 @@
 
 import json
 import signal
-import sqlite3
-import subprocess
+import time
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 from openai import OpenAI
-from openai.types import Batch
 from redis import Redis
-from sqlalchemy import func, make_url, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.development import valkey
 from app.domain.clock import now
 from app.domain.tables import ItemRow, LeaseRow
-from tests.lines import chats
-from tests.service import Program, Service, answers, eventually, service
+from tests.jobs.batches import check_whole, completed, submit, total
+from tests.servers import EmbeddedRedis, running
+from tests.service import Service, eventually, service
 
 LANES, CHUNK = 2, 5
 ITEMS = 60
@@ -62,92 +58,66 @@ def client(slow: Service) -> Iterator[OpenAI]:
         yield official
 
 
-def submit(client: OpenAI, items: int = ITEMS) -> Batch:
-    file = client.files.create(file=("in.jsonl", chats(items)), purpose="batch")
-    return client.batches.create(
-        input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h"
-    )
-
-
-def completed(client: OpenAI, batch: Batch) -> int:
-    counts = client.batches.retrieve(batch.id).request_counts
-    return counts.completed if counts else 0
-
-
-def attempts(session: Session, batch_id: str) -> int:
-    total = select(func.sum(ItemRow.attempt)).where(ItemRow.batch_id == batch_id)
-    return int(session.scalar(total) or 0)
-
-
-def crashes(session: Session, batch_id: str) -> int:
-    total = select(func.sum(ItemRow.crashes)).where(ItemRow.batch_id == batch_id)
-    return int(session.scalar(total) or 0)
-
-
 def open_leases(session: Session) -> int:
     living = select(func.count()).select_from(LeaseRow).where(LeaseRow.expires_at > now())
     return int(session.scalar(living) or 0)
 
 
-def freeze(service: Service, program: Program) -> None:
-    """Stop a process between two of its transactions: inside one it would keep SQLite's lock."""
-    url = make_url(service.settings.sql_url)
-
-    def frozen_outside() -> bool:
-        program.process.send_signal(signal.SIGSTOP)
-        if url.get_backend_name() != "sqlite" or can_write(str(url.database)):
-            return True
-        program.process.send_signal(signal.SIGCONT)
-        return False
-
-    eventually(frozen_outside)
+def last_recovery(session: Session, batch_id: str) -> float:
+    """Return when the last item ended that had lost its worker."""
+    lost = ItemRow.batch_id == batch_id, ItemRow.crashes > 0
+    return session.scalar(select(func.max(ItemRow.finished_at)).where(*lost)) or 0.0
 
 
-def can_write(database: str) -> bool:
-    with closing(sqlite3.connect(database, timeout=0.5)) as connection:
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-        except sqlite3.OperationalError:
-            return False
-        return True
-
-
-def check_whole(client: OpenAI, batch: Batch, items: int = ITEMS) -> None:
-    """Wait for the end; each item must have its one answer."""
-    eventually(lambda: client.batches.retrieve(batch.id).status == "completed")
-    end = client.batches.retrieve(batch.id)
-    assert end.request_counts
-    assert (end.request_counts.completed, end.request_counts.failed) == (items, 0)
-    assert end.output_file_id
-    answers: list[dict[str, Any]] = [
-        json.loads(each) for each in client.files.content(end.output_file_id).text.splitlines()
-    ]
-    expected = sorted(f"item-{number}" for number in range(items))
-    assert sorted(answer["custom_id"] for answer in answers) == expected
+def shifted(folder: Path, seconds: int) -> str:
+    """Return a folder of modules in which Python's clock is wrong."""
+    folder.mkdir()
+    folder.joinpath("sitecustomize.py").write_text(
+        f"import time\n_right = time.time\ntime.time = lambda: _right() + {seconds}\n"
+    )
+    return str(folder)
 
 
 def test_a_killed_worker_repeats_only_what_was_in_flight(slow: Service, client: OpenAI) -> None:
     worker = slow.start("worker")
-    batch = submit(client)
+    batch = submit(client, ITEMS)
     eventually(lambda: completed(client, batch) >= ITEMS // 3)
     worker.stop(signal.SIGKILL)
     slow.start("worker")
-    check_whole(client, batch)
-    repeated = slow.in_database(attempts, batch.id) - ITEMS
+    check_whole(client, batch, ITEMS)
+    repeated = slow.in_database(total, ItemRow.attempt, batch.id) - ITEMS
     assert 0 < repeated <= LANES * CHUNK
-    assert slow.in_database(crashes, batch.id) == repeated
+    assert slow.in_database(total, ItemRow.crashes, batch.id) == repeated
+
+
+def test_all_workers_may_be_killed_and_what_they_held_runs_again_soon(
+    slow: Service, client: OpenAI
+) -> None:
+    slow.start("worker", "worker")
+    batch = submit(client, ITEMS)
+    eventually(lambda: completed(client, batch) >= ITEMS // 3)
+    for worker in slow.workers():
+        worker.stop(signal.SIGKILL)
+    slow.start("worker")
+    restarted = time.time()
+    check_whole(client, batch, ITEMS)
+    repeated = slow.in_database(total, ItemRow.attempt, batch.id) - ITEMS
+    assert 0 < repeated <= LANES * CHUNK
+    assert slow.in_database(total, ItemRow.crashes, batch.id) == repeated
+    waited = slow.in_database(last_recovery, batch.id) - restarted
+    assert waited < 3 * slow.settings.lease_seconds
 
 
 def test_a_stopped_worker_repeats_nothing(slow: Service, client: OpenAI) -> None:
     worker = slow.start("worker")
-    batch = submit(client)
+    batch = submit(client, ITEMS)
     eventually(lambda: completed(client, batch) >= ITEMS // 3)
     assert worker.stop() == 0
     assert slow.in_database(open_leases) == 0
     slow.start("worker")
-    check_whole(client, batch)
-    assert slow.in_database(attempts, batch.id) == ITEMS
-    assert slow.in_database(crashes, batch.id) == 0
+    check_whole(client, batch, ITEMS)
+    assert slow.in_database(total, ItemRow.attempt, batch.id) == ITEMS
+    assert slow.in_database(total, ItemRow.crashes, batch.id) == 0
 
 
 def test_a_batch_that_nobody_was_told_of_is_found(slow: Service, client: OpenAI) -> None:
@@ -160,12 +130,12 @@ def test_a_batch_that_nobody_was_told_of_is_found(slow: Service, client: OpenAI)
 
 def test_redis_may_be_wiped_in_mid_batch(slow: Service, client: OpenAI) -> None:
     slow.start("worker")
-    batch = submit(client)
+    batch = submit(client, ITEMS)
     eventually(lambda: completed(client, batch) >= ITEMS // 3)
     with Redis.from_url(slow.settings.broker_url) as redis:
         redis.flushall()
-    check_whole(client, batch)
-    assert slow.in_database(attempts, batch.id) == ITEMS
+    check_whole(client, batch, ITEMS)
+    assert slow.in_database(total, ItemRow.attempt, batch.id) == ITEMS
 
 
 def test_a_cancelled_batch_keeps_what_is_done_and_cuts_off_the_rest(
@@ -189,46 +159,47 @@ def test_a_cancelled_batch_keeps_what_is_done_and_cuts_off_the_rest(
 
 def test_a_frozen_workers_late_results_are_refused(slow: Service, client: OpenAI) -> None:
     frozen = slow.start("worker")
-    batch = submit(client)
+    batch = submit(client, ITEMS)
     eventually(lambda: completed(client, batch) >= 5)
-    freeze(slow, frozen)
+    slow.freeze(frozen)
     try:
         slow.start("worker")
-        eventually(lambda: slow.in_database(crashes, batch.id) > 0)
+        eventually(lambda: slow.in_database(total, ItemRow.crashes, batch.id) > 0)
     finally:
         frozen.process.send_signal(signal.SIGCONT)
-    check_whole(client, batch)
-    assert slow.in_database(attempts, batch.id) <= ITEMS + 2 * LANES * CHUNK
+    check_whole(client, batch, ITEMS)
+    assert slow.in_database(total, ItemRow.attempt, batch.id) <= ITEMS + 2 * LANES * CHUNK
+
+
+def test_workers_whose_clocks_differ_by_hours_take_nothing_from_each_other(
+    slow: Service, client: OpenAI, tmp_path: Path
+) -> None:
+    ahead = slow.start("worker", PYTHONPATH=shifted(tmp_path / "ahead", 3600))
+    slow.start("worker", PYTHONPATH=shifted(tmp_path / "behind", -3600))
+    batch = submit(client, ITEMS)
+    eventually(lambda: completed(client, batch) >= ITEMS // 3)
+    assert slow.in_database(total, ItemRow.crashes, batch.id) == 0
+    ahead.stop(signal.SIGKILL)
+    check_whole(client, batch, ITEMS)
+    repeated = slow.in_database(total, ItemRow.attempt, batch.id) - ITEMS
+    assert repeated == slow.in_database(total, ItemRow.crashes, batch.id) <= LANES * CHUNK
 
 
 def test_a_worker_outlives_redis(tmp_path: Path) -> None:
     """Without Redis nobody is woken up, but what runs goes on, and Redis may come back empty."""
-    path = tmp_path / "redis.sock"
-    command = valkey.command(valkey.find_server(), tmp_path, path)
-    command = ["no" if part == "yes" else part for part in command]  # so that it forgets
-
-    def start() -> subprocess.Popen[bytes]:
-        server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        with Redis(unix_socket_path=str(path)) as redis:
-            eventually(lambda: path.exists() and answers(redis))
-        return server
-
-    server = start()
-    try:
-        with service(
-            tmp_path, f"unix://{path}", lease_seconds=2, sweep_seconds=0.2, simulated_latency=0.2
-        ) as running:
-            running.start("api", "worker")
-            with running.client(running.new_key()) as client:
-                batch = submit(client)
-                eventually(lambda: completed(client, batch) >= 5)
-                server.kill()
-                server.wait()
-                seen = completed(client, batch)
-                eventually(lambda: completed(client, batch) > seen)
-                server = start()
-                check_whole(client, batch)
-                check_whole(client, submit(client, 3), 3)
-    finally:
-        server.terminate()
-        server.wait()
+    with (
+        running(EmbeddedRedis(tmp_path)) as redis,
+        service(
+            tmp_path, redis.url, lease_seconds=2, sweep_seconds=0.2, simulated_latency=0.2
+        ) as ready,
+    ):
+        ready.start("api", "worker")
+        with ready.client(ready.new_key()) as client:
+            batch = submit(client, ITEMS)
+            eventually(lambda: completed(client, batch) >= 5)
+            redis.stop(signal.SIGKILL)
+            seen = completed(client, batch)
+            eventually(lambda: completed(client, batch) > seen)
+            redis.start()
+            check_whole(client, batch, ITEMS)
+            check_whole(client, submit(client, 3), 3)

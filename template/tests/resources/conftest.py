@@ -1,8 +1,5 @@
 """A Redis server of one test's own, so that the test may freeze it."""
 
-import os
-import signal
-import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -10,27 +7,17 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from app.development import valkey
 from app.resources.redis import open_redis
 from app.settings import Settings
-from tests.service import eventually
+from tests.servers import EmbeddedRedis, running
 
 
 @pytest.fixture
 def frozen_redis_url() -> Iterator[str]:
     """A Redis that accepts connections and never answers."""
-    with tempfile.TemporaryDirectory() as name:
-        path = Path(name, "redis.sock")
-        server = subprocess.Popen(
-            valkey.command(valkey.find_server(), Path(name), path), stdout=subprocess.DEVNULL
-        )
-        try:
-            eventually(path.exists)
-            os.kill(server.pid, signal.SIGSTOP)
-            yield f"unix://{path}"
-        finally:
-            server.kill()
-            server.wait(10)
+    with tempfile.TemporaryDirectory() as name, running(EmbeddedRedis(Path(name))) as server:
+        server.freeze()
+        yield server.url
 
 
 @pytest.fixture

@@ -2,10 +2,11 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager
 
 from aiohttp import web
+from anyio.from_thread import start_blocking_portal
 
 from app.api.errors import envelope, status_code
 from app.errors import AppError
@@ -57,6 +58,16 @@ async def serving(handler: Handler) -> AsyncIterator[Upstream]:
         yield upstream
     finally:
         await runner.cleanup()
+
+
+@contextmanager
+def serving_in_thread(handler: Handler) -> Iterator[str]:
+    """Yield the address of such a server beside a test that is no coroutine."""
+    with (
+        start_blocking_portal() as portal,
+        portal.wrap_async_context_manager(serving(handler)) as upstream,
+    ):
+        yield upstream.url
 
 
 def answering(status: int, content: object, headers: dict[str, str] | None = None) -> Handler:
