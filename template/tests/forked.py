@@ -18,8 +18,9 @@ _context.set_forkserver_preload(["tests.preloaded"])
 class Forked:
     """An `app` command as a process, with the methods of `subprocess.Popen` that tests use."""
 
-    def __init__(self, arguments: list[str], environment: Mapping[str, str], log: Path) -> None:
-        self._process = _context.Process(target=_run, args=(arguments, dict(environment), log))
+    def __init__(self, command: str, environment: Mapping[str, str], log: Path) -> None:
+        log.touch()  # others look for it at once
+        self._process = _context.Process(target=_run, args=(command, dict(environment), log))
         self._process.start()
         assert self._process.pid
         self.pid = self._process.pid
@@ -45,7 +46,7 @@ class Forked:
         self.send_signal(signal.SIGKILL)
 
 
-def _run(arguments: list[str], environment: dict[str, str], log: Path) -> None:
+def _run(command: str, environment: dict[str, str], log: Path) -> None:
     from app.cli import main  # noqa: PLC0415 -- imported already, and only there
 
     with log.open("ab") as output:
@@ -53,5 +54,5 @@ def _run(arguments: list[str], environment: dict[str, str], log: Path) -> None:
         os.dup2(output.fileno(), sys.stderr.fileno())
     os.environ.clear()
     os.environ.update(environment)
-    sys.argv = ["app", *arguments]
+    sys.argv = ["app", command]
     main()

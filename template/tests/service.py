@@ -24,6 +24,7 @@ from sqlalchemy import make_url
 from app.domain import keys
 from app.resources.database import Transaction, open_database
 from app.settings import Settings
+from tests.forked import Forked
 
 LIMIT = 60.0
 P = ParamSpec("P")
@@ -63,14 +64,12 @@ class Program:
         self.command = command
         self.name = log.stem
         self.log = log
-        with log.open("ab") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "app.cli", command],
-                cwd=project,
-                env={**os.environ, **environment},
-                stdout=output,
-                stderr=output,
-            )
+        everything = {**os.environ, **environment}
+        self.process = (
+            Forked(command, everything, log)
+            if project == PROJECT
+            else spawned(command, everything, log, project)
+        )
 
     @property
     def ended(self) -> bool:
@@ -91,6 +90,20 @@ class Program:
     def text(self) -> str:
         """Return what it has logged."""
         return self.log.read_text(errors="replace")
+
+
+def spawned(
+    command: str, environment: Mapping[str, str], log: Path, project: Path
+) -> subprocess.Popen[bytes]:
+    """Start an `app` command that imports everything by itself."""
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            [sys.executable, "-m", "app.cli", command],
+            cwd=project,
+            env=environment,
+            stdout=output,
+            stderr=output,
+        )
 
 
 class Service:
