@@ -11,6 +11,9 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+MORE_MODULES = "MORE_MODULES"
+"""Names the folder whose modules such a process shall have in `app.domain`."""
+
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["tests.preloaded"])
 
@@ -47,11 +50,14 @@ class Forked:
 
 
 def _run(command: str, environment: dict[str, str], log: Path) -> None:
-    from app.cli import main  # noqa: PLC0415 -- imported already, and only there
+    from app import domain  # noqa: PLC0415 -- imported already, and only there
+    from app.cli import main  # noqa: PLC0415
 
     with log.open("ab") as output:
         os.dup2(output.fileno(), sys.stdout.fileno())
         os.dup2(output.fileno(), sys.stderr.fileno())
+    if folder := environment[MORE_MODULES]:
+        domain.__path__.append(folder)
     os.environ.clear()
     os.environ.update(environment)
     sys.argv = ["app", command]

@@ -7,7 +7,6 @@ import signal
 import socket
 import sqlite3
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -24,7 +23,7 @@ from sqlalchemy import make_url
 from app.domain import keys
 from app.resources.database import Transaction, open_database
 from app.settings import Settings
-from tests.forked import Forked
+from tests.forked import MORE_MODULES, Forked
 
 LIMIT = 60.0
 P = ParamSpec("P")
@@ -58,18 +57,11 @@ def answers(redis: Redis) -> bool:
 class Program:
     """One `app` command as a process, with its log in a file."""
 
-    def __init__(
-        self, command: str, environment: Mapping[str, str], log: Path, project: Path = PROJECT
-    ) -> None:
+    def __init__(self, command: str, environment: Mapping[str, str], log: Path) -> None:
         self.command = command
         self.name = log.stem
         self.log = log
-        everything = {**os.environ, **environment}
-        self.process = (
-            Forked(command, everything, log)
-            if project == PROJECT
-            else spawned(command, everything, log, project)
-        )
+        self.process = Forked(command, {**os.environ, **environment}, log)
 
     @property
     def ended(self) -> bool:
@@ -92,28 +84,11 @@ class Program:
         return self.log.read_text(errors="replace")
 
 
-def spawned(
-    command: str, environment: Mapping[str, str], log: Path, project: Path
-) -> subprocess.Popen[bytes]:
-    """Start an `app` command that imports everything by itself."""
-    with log.open("ab") as output:
-        return subprocess.Popen(
-            [sys.executable, "-m", "app.cli", command],
-            cwd=project,
-            env=environment,
-            stdout=output,
-            stderr=output,
-        )
-
-
 class Service:
     """A rendered project at work: its address, its settings, its processes."""
 
-    def __init__(
-        self, settings: Settings, environment: Mapping[str, str], folder: Path, project: Path
-    ) -> None:
+    def __init__(self, settings: Settings, environment: Mapping[str, str], folder: Path) -> None:
         self.settings = settings
-        self.project = project
         self.environment = environment
         self.folder = folder
         self.url = f"http://127.0.0.1:{settings.port}"
@@ -169,7 +144,7 @@ class Service:
         name = f"{command}-{len(self.programs)}"
         own = {key: value.format(name=name) for key, value in environment.items()}
         log = self.folder / f"{name}.log"
-        program = Program(command, {**self.environment, **own}, log, self.project)
+        program = Program(command, {**self.environment, **own}, log)
         self.programs.append(program)
         return program
 
@@ -212,10 +187,13 @@ def service(
     redis_url: str,
     database_url: str | None = None,
     *,
-    project: Path = PROJECT,
+    modules: Path | None = None,
     **settings: object,
 ) -> Iterator[Service]:
-    """Migrate a database and yield the service on it; all its processes end with it."""
+    """Migrate a database and yield the service on it; all its processes end with it.
+
+    The modules of the folder `modules` are in its `app.domain`.
+    """
     environment = {
         "DATA_DIR": str(folder),
         "DATABASE_URL": database_url or f"sqlite:///{folder / 'app.db'}",
@@ -225,12 +203,13 @@ def service(
         "MODEL_PROVIDER": "simulated",
         "SIMULATED_LATENCY": "0",
         "SIMULATED_TOKENS_PER_SECOND": "100000",
+        MORE_MODULES: str(modules or ""),
         **{name.upper(): _as_text(value) for name, value in settings.items()},
     }
     assert Program("migrate", environment, folder / "migrate.log").process.wait(LIMIT) == 0
     values = {name.lower(): value for name, value in environment.items()} | settings
     configured = Settings(**values)  # type: ignore[arg-type]
-    running = Service(configured, environment, folder, project)
+    running = Service(configured, environment, folder)
     try:
         yield running
     finally:

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from app.domain.clock import now
 from app.domain.tables import JobRow, LeaseRow
-from tests.jobs.project import copy_with, documented_job
+from tests.jobs.modules import documented_job
 from tests.service import Program, Service, eventually, service
 
 STEPS = """
@@ -67,15 +67,18 @@ ENDED = {"succeeded", "failed", "cancelled", "expired"}
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return copy_with(tmp_path_factory.mktemp("with_jobs"), MODULES)
+def modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("modules")
+    for name, source in MODULES.items():
+        (folder / f"{name}.py").write_text(source)
+    return folder
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def api(
     request: pytest.FixtureRequest,
     redis_url: str,
-    project: Path,
+    modules: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Service]:
     """A service with those jobs; no worker runs yet."""
@@ -85,7 +88,7 @@ def api(
         tmp_path_factory.mktemp("jobs"),
         redis_url,
         url,
-        project=project,
+        modules=modules,
         lease_seconds=1.5,
         sweep_seconds=0.2,
         batch_crashes=2,

@@ -1,0 +1,14 @@
+"""Modules with jobs, for a service of a test to have in its `app.domain`."""
+
+import re
+
+from tests.service import PROJECT
+
+GUIDE = PROJECT / "docs" / "adding-a-job.md"
+
+
+def documented_job() -> str:
+    """Return the module that the guide shows."""
+    found = re.search(r"^```python\n(.*?)^```", GUIDE.read_text(), re.DOTALL | re.MULTILINE)
+    assert found
+    return found[1]
