@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sqlalchemy import delete, text
+from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -57,12 +57,6 @@ def once(
     if row.fingerprint != keyed.fingerprint:
         raise KeyReused("This Idempotency-Key came with another request: use a new one for each.")
     return row.answer or b""
-
-
-def forget(session: Session, seconds: float) -> None:
-    """Delete the keys that are older than `seconds`: they count no more."""
-    old = IdempotencyRow.created_at < time.time() - seconds
-    session.execute(delete(IdempotencyRow).where(old))
 
 
 def _claim(session: Session, caller_id: str, keyed: Keyed) -> bool:

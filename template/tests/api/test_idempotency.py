@@ -139,24 +139,9 @@ def test_a_forgotten_key_creates_anew(
     assert create(client, file_id, once) != first
 
 
-def test_old_keys_are_deleted_and_young_ones_kept(
-    live: Service, client: OpenAI, file_id: str
-) -> None:
-    for name in ("old", "young"):
-        create(client, file_id, {"Idempotency-Key": f"{file_id} {name}"})
-    live.in_database(_age, f"{file_id} old", 3600)
-    live.in_database(idempotency.forget, 1800)
-    assert live.in_database(_known, file_id) == [f"{file_id} young"]
-
-
 def _age(session: Session, key: str, seconds: float) -> None:
     older = IdempotencyRow.created_at - seconds
     session.execute(update(IdempotencyRow).filter_by(key=key).values(created_at=older))
-
-
-def _known(session: Session, prefix: str) -> list[str]:
-    found = session.query(IdempotencyRow).filter(IdempotencyRow.key.startswith(prefix))
-    return [row.key for row in found]
 
 
 CREATE_NOTHING = {
