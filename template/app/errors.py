@@ -5,7 +5,8 @@ OpenError                     the process cannot start
 AppError
 ├── InvalidRequest            the request cannot be served as it is
 │   ├── Unsupported           ... because this provider lacks the asked-for feature
-│   └── TooLarge              ... because it is larger than a limit
+│   ├── TooLarge              ... because it is larger than a limit
+│   └── KeyReused             ... because its `Idempotency-Key` was another request's
 ├── Unauthenticated           no valid API key
 ├── PermissionDenied          a valid key that may not do this
 ├── NotFound                  no such thing, or not this caller's
@@ -70,6 +71,12 @@ class TooLarge(InvalidRequest):
     """The request is larger than a limit."""
 
     code = "request_too_large"
+
+
+class KeyReused(InvalidRequest):
+    """The `Idempotency-Key` has been sent with another request before."""
+
+    code = "idempotency_key_reused"
 
 
 class Unauthenticated(AppError):

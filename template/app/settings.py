@@ -105,6 +105,11 @@ class Settings(BaseSettings):
     """Most lines of one batch. 50,000 is OpenAI's limit."""
     requests_per_minute: int = 600
     """Model calls a minute of one caller, unless its key says otherwise."""
+    progress_streams: int = 100
+    """Callers of one API process that may watch a batch live; more get a 503. Each one costs a
+    read of the database a second."""
+    idempotency_seconds: float = 86_400.0
+    """How long the answer to a request with an `Idempotency-Key` is remembered."""
     feature_flags: frozenset[str] = frozenset({"triage"})
     """Features that are on for every caller, as a JSON list; a key can have more of its own."""
     key_cache_seconds: float = 5.0

@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
-CHAT_URL = "/v1/chat/completions"
+CHAT_URL: Final = "/v1/chat/completions"
 
 
 def chat_body(text: str, **options: object) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """How an endpoint waits for a model: in its caller's limits, in time, while the client is there."""
 
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
@@ -21,6 +21,9 @@ from app.resources.models.interface import ChatRequest, Chunk, Usage
 
 B = TypeVar("B", bound=BaseModel)
 T = TypeVar("T")
+
+DONE = b"data: [DONE]\n\n"
+"""OpenAI's last event of a whole answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,7 @@ class Answering:
         def count(used: Usage) -> None:
             self._count(chat.model, used)
 
-        return EventStream(_chain(first, chunks), self.deadline, count, self.headers)
+        return EventStream(_events(first, chunks, count), self.deadline, self.headers)
 
     async def _wait(self, call: Coroutine[Any, Any, T]) -> T:
         async with self.deadline.limit():
@@ -80,10 +83,17 @@ async def _first(chunks: AsyncGenerator[Chunk, None]) -> Chunk:
     raise ModelUnavailable("The model ended its answer before it began.")
 
 
-async def _chain(first: Chunk, chunks: AsyncGenerator[Chunk, None]) -> AsyncGenerator[Chunk, None]:
+async def _events(
+    first: Chunk, chunks: AsyncGenerator[Chunk, None], count: Callable[[Usage], None]
+) -> AsyncGenerator[bytes, None]:
+    chunk: Chunk | None = first
     try:
-        yield first
-        async for chunk in chunks:
-            yield chunk
+        while chunk is not None:
+            if chunk.usage:
+                count(chunk.usage)
+            if chunk.events:
+                yield chunk.events
+            chunk = await anext(chunks, None)
+        yield DONE
     finally:
         await chunks.aclose()

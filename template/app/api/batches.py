@@ -1,6 +1,6 @@
 """Batches: hand over to zone 3, follow, cancel. No item ever runs here."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, Field
@@ -8,11 +8,13 @@ from pydantic import BaseModel, Field
 from app.dependencies.body import describe, json_body
 from app.dependencies.caller import Flags
 from app.dependencies.database import CallersRows
+from app.dependencies.idempotency import Once
 from app.dependencies.request_id import RequestId
 from app.dependencies.resources import Shared
-from app.domain import batches
+from app.domain import batches, retries
 from app.domain.batches import BatchObject
 from app.domain.pages import Page, PageQuery
+from app.errors import Unsupported
 from app.resources.queue import Kind
 
 router = APIRouter(prefix="/v1/batches", tags=["batches"])
@@ -27,6 +29,8 @@ class NewBatch(BaseModel):
     metadata: (
         dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=512)]] | None
     ) = Field(default=None, max_length=16)
+    output_expires_after: dict[str, Any] | None = None
+    """OpenAI's, but refused: outputs are kept as long as the service keeps batches."""
 
 
 NewBatchBody = Annotated[NewBatch, Depends(json_body(NewBatch))]
@@ -34,13 +38,16 @@ NewBatchBody = Annotated[NewBatch, Depends(json_body(NewBatch))]
 
 @router.post("", openapi_extra=describe(NewBatch))
 async def create_batch(
-    new: NewBatchBody, rows: CallersRows, flags: Flags, request_id: RequestId, shared: Shared
+    new: NewBatchBody, once: Once, flags: Flags, request_id: RequestId, shared: Shared
 ) -> BatchObject:
     """Record a batch, then wake a worker up. In this order: only what is committed is handed over.
 
     A wake-up that gets lost costs time, not the batch: the workers also look by themselves.
     """
-    batch = await rows.write(
+    if new.output_expires_after:
+        message = "Outputs are kept as long as batches: leave output_expires_after out."
+        raise Unsupported(message, param="output_expires_after")
+    batch = await once.write(
         batches.create,
         endpoint=new.endpoint,
         input_file_id=new.input_file_id,
@@ -71,3 +78,19 @@ async def get_batch(batch_id: str, rows: CallersRows) -> BatchObject:
 async def cancel_batch(batch_id: str, rows: CallersRows) -> BatchObject:
     """Stop a batch: what is done stays, what is in flight is dropped, the rest is cut off."""
     return await rows.write(batches.cancel, batch_id)
+
+
+@router.post("/{batch_id}/retry")
+async def retry_batch(
+    batch_id: str, once: Once, flags: Flags, request_id: RequestId, shared: Shared
+) -> BatchObject:
+    """Make a new batch of the items of an ended one that failed, expired or were cancelled."""
+    batch = await once.write(
+        retries.retry,
+        batch_id,
+        most_lanes=shared.settings.batch_lanes,
+        flags=flags,
+        request_id=request_id,
+    )
+    await shared.queue.wake(Kind.BATCHES)
+    return batch

@@ -9,6 +9,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from app import errors
 from app.dependencies.body import invalid
@@ -22,6 +23,7 @@ CLIENT_GONE = 499
 
 STATUS: dict[type[errors.AppError], tuple[int, str]] = {
     errors.TooLarge: (413, "invalid_request_error"),
+    errors.KeyReused: (422, "invalid_request_error"),
     errors.InvalidRequest: (400, "invalid_request_error"),
     errors.Unauthenticated: (401, "authentication_error"),
     errors.PermissionDenied: (403, "permission_error"),
@@ -44,6 +46,7 @@ def add_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(ClientGoneError, _client_gone)
+    app.add_exception_handler(ClientDisconnect, _client_gone)  # in the middle of its own request
 
 
 def envelope(error: errors.AppError) -> dict[str, Any]:
@@ -54,6 +57,14 @@ def envelope(error: errors.AppError) -> dict[str, Any]:
 def status_code(error: errors.AppError) -> int:
     """Return the HTTP status of `error`."""
     return _status(error)[0]
+
+
+def come_back(seconds: float) -> dict[str, str]:
+    """Return the headers that tell a client when to ask again; OpenAI's reads the second first."""
+    return {
+        "retry-after": str(math.ceil(seconds)),
+        "retry-after-ms": str(math.ceil(seconds * 1000)),
+    }
 
 
 def bad_url() -> JSONResponse:
@@ -100,8 +111,7 @@ def _headers(error: errors.AppError) -> dict[str, str]:
     if isinstance(error, errors.Unauthenticated):
         headers["www-authenticate"] = "Bearer"
     if error.retry_after is not None:
-        headers["retry-after"] = str(math.ceil(error.retry_after))
-        headers["retry-after-ms"] = str(math.ceil(error.retry_after * 1000))
+        headers |= come_back(error.retry_after)
     elif status_code(error) >= 409:
         headers["x-should-retry"] = "false"  # the official client would try twice more
     return headers

@@ -1,6 +1,6 @@
 """Files: upload, list, read, delete. In pieces, so that no file is ever whole in memory."""
 
-import logging
+import hashlib
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
@@ -10,13 +10,13 @@ from starlette.datastructures import FormData, UploadFile
 
 from app.dependencies.caller import CurrentCaller
 from app.dependencies.database import CallerDatabase, CallersRows
+from app.dependencies.idempotency import Once, OnceDatabase
 from app.dependencies.resources import Shared
 from app.domain import files
 from app.domain.files import PART_BYTES, FileDeleted, FileObject
 from app.domain.pages import Page, PageQuery
-from app.errors import InvalidRequest, TooLarge
+from app.errors import InvalidRequest, TooLarge, Unsupported
 
-log = logging.getLogger(__name__)
 router = APIRouter(prefix="/v1/files", tags=["files"])
 
 FORM: dict[str, Any] = {
@@ -52,7 +52,7 @@ async def form(request: Request, _caller: CurrentCaller) -> AsyncIterator[FormDa
 
 @router.post("", openapi_extra=FORM)
 async def upload(
-    form: Annotated[FormData, Depends(form)], rows: CallersRows, shared: Shared
+    form: Annotated[FormData, Depends(form)], rows: CallersRows, once: Once, shared: Shared
 ) -> FileObject:
     """Store a file for a batch."""
     file, purpose = form.get("file"), form.get("purpose")
@@ -60,9 +60,12 @@ async def upload(
         raise InvalidRequest("Send the file as the form field `file`.", param="file")
     if purpose != "batch":
         raise InvalidRequest("The purpose must be `batch`.", param="purpose")
+    if any(name.startswith("expires_after") for name in form):
+        message = "Files are kept as long as the service keeps batches: leave expires_after out."
+        raise Unsupported(message, param="expires_after")
     if (file.size or 0) > shared.settings.max_file_bytes:
         raise TooLarge(f"A file may have {shared.settings.max_file_bytes} bytes.", param="file")
-    return await _store(rows, file)
+    return await _store(rows, once, file)
 
 
 @router.get("")
@@ -93,17 +96,18 @@ async def delete_file(file_id: str, rows: CallersRows) -> FileDeleted:
     return await rows.write(files.remove, file_id)
 
 
-async def _store(rows: CallerDatabase, file: UploadFile) -> FileObject:
+async def _store(rows: CallerDatabase, once: OnceDatabase, file: UploadFile) -> FileObject:
+    """Store a file piece by piece; nobody sees it, and nothing stays of it, unless all is there."""
     file_id = await rows.write(files.begin, filename=_name(file), purpose="batch")
     try:
-        seq = 0
+        seq, digest = 0, hashlib.sha256(f"{_name(file)}\0".encode())
         while data := await file.read(PART_BYTES):
+            digest.update(data)
             await rows.write(files.append, file_id, seq, data)
             seq += 1
-        return await rows.write(files.finish, file_id)
-    except BaseException:
+        return await once.write_for(digest.digest(), files.finish, file_id)
+    finally:
         await rows.write(files.abandon, file_id)
-        raise
 
 
 def _name(file: UploadFile) -> str:

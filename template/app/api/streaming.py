@@ -3,7 +3,7 @@
 import asyncio
 import json
 import logging
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 
 from anyio import create_task_group
@@ -13,38 +13,33 @@ from starlette.types import Receive, Scope, Send
 from app.api.errors import envelope
 from app.dependencies.deadline import Deadline
 from app.errors import AppError, ModelError
-from app.resources.models.interface import Chunk, Usage
 
 log = logging.getLogger(__name__)
 
 PING_SECONDS = 15.0
 """Silence after which a comment keeps proxies from closing the connection."""
 
-DONE = b"data: [DONE]\n\n"
-
 
 class EventStream(Response):
-    """Streams chunks, pings in silence, stops the model when the client goes.
+    """Streams events, pings in silence, stops their source when the client goes.
 
-    One task pings and one watches the client for the whole stream, so a token costs no task.
-    An error after the first byte becomes one `data: {"error": …}` without `[DONE]`.
+    One task pings and one watches the client for the whole stream, so an event costs no task.
+    An error after the first byte becomes the last event, `data: {"error": …}`.
     """
 
     media_type = "text/event-stream"
 
     def __init__(
         self,
-        chunks: AsyncGenerator[Chunk, None],
+        events: AsyncGenerator[bytes, None],
         deadline: Deadline,
-        count: Callable[[Usage], None],
         headers: Mapping[str, str],
     ) -> None:
         self.status_code = 200
         self.background = None
         self.init_headers({"cache-control": "no-store", "x-accel-buffering": "no", **headers})
-        self._chunks = chunks
+        self._events = events
         self._deadline = deadline
-        self._count = count
         self._last_sent = 0.0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -64,19 +59,16 @@ class EventStream(Response):
             tasks.cancel_scope.cancel()
 
     async def _relay(self, send: Send) -> None:
+        last = b""
         try:
-            async with self._deadline.limit(), aclosing(self._chunks):
-                async for chunk in self._chunks:
-                    if chunk.events:
-                        await self._write(send, chunk.events)
-                    if chunk.usage:
-                        self._count(chunk.usage)
-            last = DONE
+            async with self._deadline.limit(), aclosing(self._events):
+                async for events in self._events:
+                    await self._write(send, events)
         except AppError as error:
-            last = _event(error)
+            last = _failure(error)
         except Exception:
             log.exception("a stream failed")
-            last = _event(ModelError("The answer broke off."))
+            last = _failure(ModelError("The answer broke off."))
         await send({"type": "http.response.body", "body": last})
 
     async def _ping(self, send: Send) -> None:
@@ -93,5 +85,10 @@ class EventStream(Response):
         await send({"type": "http.response.body", "body": events, "more_body": True})
 
 
-def _event(error: AppError) -> bytes:
-    return b"data: " + json.dumps(envelope(error)).encode() + b"\n\n"
+def event(data: bytes) -> bytes:
+    """Return JSON, which has no line breaks, as an event."""
+    return b"data: " + data + b"\n\n"
+
+
+def _failure(error: AppError) -> bytes:
+    return event(json.dumps(envelope(error)).encode())

@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field, HttpUrl
 
 from app.dependencies.body import describe, json_body
 from app.dependencies.database import CallersRows
+from app.dependencies.idempotency import Once
 from app.dependencies.resources import Shared
 from app.domain import webhooks
 from app.domain.pages import Page, PageQuery
@@ -26,14 +27,12 @@ NewWebhookBody = Annotated[NewWebhook, Depends(json_body(NewWebhook))]
 
 
 @router.post("", openapi_extra=describe(NewWebhook))
-async def create_webhook(
-    new: NewWebhookBody, rows: CallersRows, shared: Shared
-) -> WebhookWithSecret:
+async def create_webhook(new: NewWebhookBody, once: Once, shared: Shared) -> WebhookWithSecret:
     """Register an address. The answer has the secret of its signatures, which is not shown again.
 
     It is `whsec_` and base64, as the libraries of Standard Webhooks take it.
     """
-    return await rows.write(
+    return await once.write(
         webhooks.register,
         url=new.url,
         events=new.events,
@@ -63,8 +62,8 @@ async def delete_webhook(webhook_id: str, rows: CallersRows) -> WebhookDeleted:
 
 
 @router.post("/{webhook_id}/rotate")
-async def rotate_secret(webhook_id: str, rows: CallersRows, shared: Shared) -> WebhookWithSecret:
+async def rotate_secret(webhook_id: str, once: Once, shared: Shared) -> WebhookWithSecret:
     """Make a new secret. For a day, or what is set, messages are signed by both."""
-    return await rows.write(
+    return await once.write(
         webhooks.rotate, webhook_id, keep_seconds=shared.settings.webhook_rotation
     )

@@ -14,9 +14,9 @@ from app.errors import DeadlineExceeded
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """The moment, on the loop's clock, when a request's time runs out."""
+    """The moment, on the loop's clock, when a request's time runs out; None: it never does."""
 
-    at: float
+    at: float | None
 
     @asynccontextmanager
     async def limit(self) -> AsyncIterator[None]:

@@ -7,7 +7,7 @@ from fastapi import Depends
 from pydantic import BaseModel
 
 from app import telemetry
-from app.dependencies.database import CallerDatabase, CallersRows
+from app.dependencies.idempotency import Once, OnceDatabase
 from app.dependencies.resources import Shared
 from app.domain import jobs
 from app.domain.jobs import Job, JobObject
@@ -20,7 +20,7 @@ S = TypeVar("S", bound=BaseModel)
 class Submission:
     """Submits jobs that belong to one caller."""
 
-    rows: CallerDatabase
+    rows: OnceDatabase
     queue: Queue
 
     async def submit(self, job: Job[S], subject: S) -> JobObject:
@@ -36,7 +36,7 @@ class Submission:
         return submitted
 
 
-async def submission(rows: CallersRows, shared: Shared) -> Submission:
+async def submission(rows: Once, shared: Shared) -> Submission:
     """Return what submits this caller's jobs."""
     return Submission(rows, shared.queue)
 

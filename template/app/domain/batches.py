@@ -66,6 +66,8 @@ class BatchObject(BaseModel):
     cancelled_at: int | None
     request_counts: RequestCounts
     metadata: dict[str, Any] | None
+    retry_of: str | None = None
+    """The batch whose failed items this one tries again; not OpenAI's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,9 @@ def create(
     `PermissionDenied` for an endpoint whose flag the caller lacks, `NotFound` for a file that is
     not the caller's.
     """
-    _check(session, caller_id, endpoint, input_file_id, flags)
+    check_endpoint(endpoint, flags)
+    if files.hold(session, caller_id, input_file_id).purpose != "batch":
+        raise InvalidRequest("Upload the input with the purpose `batch`.", param="input_file_id")
     created = time.time()
     batch = BatchRow(
         id=new_id("batch"),
@@ -124,17 +128,17 @@ def create(
     session.add(batch)
     session.flush()
     lanes.open_lanes(session, batch.id, range(1))
-    return _object(batch)
+    return shown(batch)
 
 
 def get(session: Session, caller_id: str, batch_id: str) -> BatchObject:
     """Return a batch; raise `NotFound` where this caller has none of that id."""
-    return _object(_row(session, caller_id, batch_id))
+    return shown(find(session, caller_id, batch_id))
 
 
 def page(session: Session, caller_id: str, query: PageQuery) -> Page[BatchObject]:
     """Return one page of the caller's batches."""
-    return page_of(session, BatchRow, query, _object, BatchRow.caller_id == caller_id)
+    return page_of(session, BatchRow, query, shown, BatchRow.caller_id == caller_id)
 
 
 def cancel(session: Session, caller_id: str, batch_id: str) -> BatchObject:
@@ -142,34 +146,33 @@ def cancel(session: Session, caller_id: str, batch_id: str) -> BatchObject:
 
     Cancelling twice changes nothing. Raise `Conflict` for a batch that has ended already.
     """
-    batch = _row(session, caller_id, batch_id, for_update=True)
+    batch = find(session, caller_id, batch_id, for_update=True)
     if batch.status in FINAL and batch.status != "cancelled":
         raise Conflict(f"The batch is {batch.status} already.")
     if batch.status in ("validating", "in_progress"):
         batch.status = "cancelling"
         batch.cancelling_at = time.time()
-    return _object(batch)
+    return shown(batch)
 
 
-def _check(
-    session: Session, caller_id: str, endpoint: str, input_file_id: str, flags: Collection[str]
-) -> None:
+def check_endpoint(endpoint: str, flags: Collection[str]) -> None:
+    """Raise `InvalidRequest` or `PermissionDenied` where it is no endpoint for this caller."""
     if endpoint not in operations():
         known = ", ".join(sorted(operations()))
         raise InvalidRequest(f"Batches are for one of {known}.", param="endpoint")
     operations()[endpoint].permit(flags)
-    if files.hold(session, caller_id, input_file_id).purpose != "batch":
-        raise InvalidRequest("Upload the input with the purpose `batch`.", param="input_file_id")
 
 
-def _row(session: Session, caller_id: str, batch_id: str, *, for_update: bool = False) -> BatchRow:
+def find(session: Session, caller_id: str, batch_id: str, *, for_update: bool = False) -> BatchRow:
+    """Return a batch's row; raise `NotFound` where this caller has none of that id."""
     batch = session.get(BatchRow, batch_id, with_for_update=for_update)
     if batch is None or batch.caller_id != caller_id:
         raise NotFound(f"There is no batch {batch_id}.", param="batch_id")
     return batch
 
 
-def _object(batch: BatchRow) -> BatchObject:
+def shown(batch: BatchRow) -> BatchObject:
+    """Return a batch as its caller sees it."""
     errors = [LineError(**error) for error in batch.errors or []]
     counts = RequestCounts(total=batch.total, completed=batch.completed, failed=batch.failed)
     times = {
@@ -188,5 +191,6 @@ def _object(batch: BatchRow) -> BatchObject:
         error_file_id=batch.error_file_id,
         request_counts=counts,
         metadata=batch.batch_metadata,
+        retry_of=batch.retry_of,
         **times,
     )

@@ -90,7 +90,7 @@ def page(
     session: Session, caller_id: str, query: PageQuery, *, purpose: str | None = None
 ) -> Page[FileObject]:
     """Return one page of the caller's files."""
-    wanted = true() if purpose is None else FileRow.purpose == purpose
+    wanted = true() if purpose is None else FileRow.purpose.in_(_stored(purpose))
     mine = FileRow.caller_id == caller_id
     return page_of(session, FileRow, query, _object, mine, FileRow.complete.is_(True), wanted)
 
@@ -110,9 +110,9 @@ def remove(session: Session, caller_id: str, file_id: str) -> FileDeleted:
 
 
 def abandon(session: Session, caller_id: str, file_id: str) -> None:
-    """Drop an upload that broke off."""
-    session.execute(delete(FileChunkRow).where(FileChunkRow.file_id == file_id))
-    session.delete(_row(session, caller_id, file_id))
+    """Drop an upload that was not finished."""
+    mine = FileRow.caller_id == caller_id, FileRow.id == file_id, FileRow.complete.is_(False)
+    session.execute(delete(FileRow).where(*mine))  # and with it its pieces
 
 
 def part(session: Session, caller_id: str, file_id: str, position: int) -> Part:
@@ -142,7 +142,7 @@ def _complete_row(session: Session, caller_id: str, file_id: str) -> FileRow:
 
 
 def _object(file: FileRow) -> FileObject:
-    purpose = "batch_output" if file.purpose == "batch_errors" else file.purpose
+    purpose = results.OUTPUT if file.purpose == results.ERRORS else file.purpose
     return FileObject(
         id=file.id,
         bytes=file.bytes,
@@ -150,3 +150,8 @@ def _object(file: FileRow) -> FileObject:
         filename=file.filename,
         purpose=purpose,
     )
+
+
+def _stored(purpose: str) -> tuple[str, ...]:
+    """Return the purposes in SQL of files that are shown with this one."""
+    return (results.OUTPUT, results.ERRORS) if purpose == results.OUTPUT else (purpose,)

@@ -1,48 +1,115 @@
 """What a batch puts out: one line for each item, made from its row when it is read."""
 
 import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.orm import Session
 
 from app.domain.tables import ItemRow
 
-PAGE = 500
+PAGE_ITEMS = 500
+PAGE_BYTES = 1024 * 1024
+"""Size at which a page ends, so that large answers are never in memory together."""
+
 OUTPUT = "batch_output"
 ERRORS = "batch_errors"
-SUCCEEDED = ("succeeded",)
-UNSUCCESSFUL = ("failed", "cancelled", "expired")
-
+WANTED: dict[str, ColumnElement[bool]] = {
+    OUTPUT: ItemRow.status == "succeeded",
+    ERRORS: ItemRow.status.in_(("failed", "cancelled", "expired")),
+}
 CUT_OFF = {
     "cancelled": ("batch_cancelled", "The batch was cancelled before this item ran."),
     "expired": ("batch_expired", "The batch expired before this item ran."),
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """An item that has ended, with what its line is made of. `size` are the response's bytes."""
+
+    id: int
+    batch_id: str
+    seq: int
+    custom_id: str
+    status: str
+    error_code: str | None
+    error_message: str | None
+    size: int
+    response: bytes = b""
+
+
+HEAD = (
+    ItemRow.id,
+    ItemRow.batch_id,
+    ItemRow.seq,
+    ItemRow.custom_id,
+    ItemRow.status,
+    ItemRow.error_code,
+    ItemRow.error_message,
+    func.coalesce(func.length(ItemRow.response), 0),
+)
+
+
 def lines(session: Session, batch_id: str, purpose: str, position: int) -> tuple[bytes, int | None]:
-    """Return the lines of items from `position` on, and where the next page starts, if any."""
-    wanted = SUCCEEDED if purpose == OUTPUT else UNSUCCESSFUL
-    items = session.scalars(
-        select(ItemRow)
-        .where(ItemRow.batch_id == batch_id, ItemRow.seq >= position, ItemRow.status.in_(wanted))
-        .order_by(ItemRow.seq)
-        .limit(PAGE)
-    ).all()
-    following = items[-1].seq + 1 if len(items) == PAGE else None
-    return b"".join(line(item) for item in items), following
+    """Return lines of a file from `position` on, and where the next ones start, if any."""
+    found = list(whole(session, within_a_page(_heads(session, batch_id, purpose, position))))
+    following = found[-1].seq + 1 if found else None
+    return b"".join(line(item) + b"\n" for item in found), following
 
 
-def line(item: ItemRow) -> bytes:
+def size(session: Session, batch_id: str, purpose: str, position: int) -> tuple[int, int | None]:
+    """Return the bytes of `lines`, and where the next ones start; read no answer for it."""
+    found = _heads(session, batch_id, purpose, position)
+    following = found[-1].seq + 1 if found else None
+    return sum(len(line(item)) + item.size + 1 for item in found), following
+
+
+def heads(session: Session, statement: Select[int]) -> list[Ended]:
+    """Return the items of a `select(ItemRow.id)`, all but their responses."""
+    return [Ended(*row) for row in session.execute(statement.with_only_columns(*HEAD))]
+
+
+def within_a_page(items: Iterable[Ended]) -> Iterator[Ended]:
+    """Yield items until their responses are `PAGE_BYTES`, at least one."""
+    total = 0
+    for item in items:
+        total += item.size
+        yield item
+        if total >= PAGE_BYTES:
+            return
+
+
+def whole(session: Session, items: Iterable[Ended]) -> Iterator[Ended]:
+    """Yield the items with their responses."""
+    wanted = {item.id: item for item in items}
+    rows = session.execute(select(ItemRow.id, ItemRow.response).where(ItemRow.id.in_(wanted)))
+    responses = dict(rows.all())
+    for item_id, item in wanted.items():
+        yield replace(item, response=responses[item_id] or b"")
+
+
+def name(batch_id: str, seq: int | str = "") -> str:
+    """Return the id of the line of an item."""
+    return f"batch_req_{batch_id.removeprefix('batch_')}_{seq}"
+
+
+def line(item: Ended) -> bytes:
     """Return the item's line. The stored body is put in as it is, not parsed again."""
-    name = f"batch_req_{item.batch_id.removeprefix('batch_')}_{item.seq}"
-    head = b'{"id": %b, "custom_id": %b, ' % (_json(name), _json(item.custom_id))
+    name_ = _json(name(item.batch_id, item.seq))
+    head = b'{"id": %b, "custom_id": %b, ' % (name_, _json(item.custom_id))
     if item.status == "succeeded":
         response = b'{"status_code": 200, "request_id": %b, "body": %b}'
-        response %= (_json(name), item.response)
-        return head + b'"response": %b, "error": null}\n' % response
+        return head + b'"response": %b, "error": null}' % (response % (name_, item.response))
     code, message = CUT_OFF.get(item.status, (item.error_code, item.error_message))
     error = _json({"code": code, "message": message})
-    return head + b'"response": null, "error": %b}\n' % error
+    return head + b'"response": null, "error": %b}' % error
+
+
+def _heads(session: Session, batch_id: str, purpose: str, position: int) -> list[Ended]:
+    mine = select(ItemRow.id).where(ItemRow.batch_id == batch_id, ItemRow.seq >= position)
+    return heads(session, mine.where(WANTED[purpose]).order_by(ItemRow.seq).limit(PAGE_ITEMS))
 
 
 def _json(value: object) -> bytes:

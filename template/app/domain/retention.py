@@ -32,6 +32,7 @@ from app.domain.tables import (
     JobRow,
     WebhookDeliveryRow,
 )
+from app.settings import Settings
 
 ROWS = 200
 """Rows of one piece. Another writer on SQLite then had a 99th percentile of 30 ms (items of 4 KB, 2
@@ -63,7 +64,7 @@ class Deleted(BaseModel):
 async def delete_old(run: Run, _everything: Everything) -> Deleted:
     """Delete everything that is old; an attempt that was cut off is counted too."""
     deleted = Counter(run.progress or {})
-    for piece, seconds in _pieces(run.resources.settings.keep_days):
+    for piece, seconds in _pieces(run.resources.settings):
         while True:
             started = time.monotonic()
             found = await run.resources.database.write(piece, seconds)
@@ -156,12 +157,15 @@ def delete_idempotency_keys(session: Session, seconds: float) -> Counter[str]:
     return +Counter(idempotency_keys=gone)
 
 
-def _pieces(keep_days: float) -> list[tuple[Piece, float]]:
-    always: list[tuple[Piece, float]] = [(delete_upload, DAY), (delete_idempotency_keys, DAY)]
-    if keep_days <= 0:
+def _pieces(settings: Settings) -> list[tuple[Piece, float]]:
+    always: list[tuple[Piece, float]] = [
+        (delete_upload, DAY),
+        (delete_idempotency_keys, settings.idempotency_seconds),
+    ]
+    if settings.keep_days <= 0:
         return always
     by_age = (delete_batch, delete_input, delete_jobs, delete_deliveries)
-    return [*((piece, keep_days * DAY) for piece in by_age), *always]
+    return [*((piece, settings.keep_days * DAY) for piece in by_age), *always]
 
 
 def _delete_file(session: Session, seconds: float, *which: ColumnElement[bool]) -> Counter[str]:

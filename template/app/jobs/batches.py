@@ -16,6 +16,7 @@ from app.domain.batches import Work
 from app.domain.ids import new_id
 from app.domain.intake import Intake
 from app.domain.lanes import Hold, LostHoldError
+from app.domain.lines import LineSplitter
 from app.jobs.items import attempt
 from app.jobs.recorder import Recorder
 from app.resources.lifespan import Resources
@@ -100,7 +101,7 @@ class Drain:
 
     async def _take_in(self) -> None:
         settings, write = self.resources.settings, self.resources.database.write
-        checked = Intake(self.work.endpoint, settings.max_batch_lines)
+        checked = Intake(self.work.endpoint, settings.max_batch_lines, settings.max_body_bytes)
         await write(intake.restart, self.hold)
         async for lines in self._lines():
             new_items = await self.resources.offload.in_thread(checked.read, lines)
@@ -115,16 +116,15 @@ class Drain:
             await self.resources.queue.wake(Kind.BATCHES)
 
     async def _lines(self) -> AsyncIterator[list[bytes]]:
+        splitter = LineSplitter(self.resources.settings.max_body_bytes)
         position: int | None = 0
-        rest = b""
         while position is not None:
             part = await self.resources.database.read(
                 files.part, self.work.caller_id, self.work.input_file_id, position
             )
-            *lines, rest = (rest + part.data).split(b"\n")
-            yield lines
+            yield splitter.feed(part.data)
             position = part.position
-        yield [rest]
+        yield splitter.end()
 
     async def _run_items(self, recorder: Recorder) -> None:
         chunk = self.resources.settings.batch_chunk
@@ -167,6 +167,6 @@ async def _size(resources: Resources, batch_id: str, purpose: str) -> int:
     size = 0
     position: int | None = 0
     while position is not None:
-        lines, position = await resources.database.read(results.lines, batch_id, purpose, position)
-        size += len(lines)
+        more, position = await resources.database.read(results.size, batch_id, purpose, position)
+        size += more
     return size

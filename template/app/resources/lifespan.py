@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from aiohttp import ClientSession
+from anyio import CapacityLimiter
 from redis.asyncio import Redis
 
 from app.errors import OpenError
@@ -46,6 +47,7 @@ class Resources:
     tokenizer: Tokenizer
     model: Model
     background: Background
+    progress_streams: CapacityLimiter
 
     async def default_model(self) -> str:
         """Return the model of the app's own features: the setting, or the provider's first."""
@@ -85,6 +87,7 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
             tokenizer=tokenizer,
             model=model,
             background=background,
+            progress_streams=CapacityLimiter(settings.progress_streams),
         )
 
 

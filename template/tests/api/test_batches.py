@@ -1,36 +1,12 @@
 """Files and batches as the official client uses them, worked off by a separate worker."""
 
-import json
-from typing import Any
-
 import openai
 import pytest
 from openai import OpenAI
-from openai.types import Batch
 
-from tests.lines import CHAT_URL, chat_body, chats, jsonl, line
-from tests.service import Service, eventually
-
-ENDED = {"completed", "failed", "cancelled", "expired"}
-
-
-def submit(client: OpenAI, content: bytes, endpoint: str = CHAT_URL) -> Batch:
-    file = client.files.create(file=("in.jsonl", content), purpose="batch")
-    return client.batches.create(
-        input_file_id=file.id,
-        endpoint=endpoint,  # type: ignore[arg-type]  # also this app's own URLs
-        completion_window="24h",
-    )
-
-
-def ended(client: OpenAI, batch: Batch) -> Batch:
-    eventually(lambda: client.batches.retrieve(batch.id).status in ENDED)
-    return client.batches.retrieve(batch.id)
-
-
-def lines_of(client: OpenAI, file_id: str | None) -> list[dict[str, Any]]:
-    assert file_id
-    return [json.loads(each) for each in client.files.content(file_id).text.splitlines()]
+from tests.batches import ended, lines_of, submit
+from tests.lines import chat_body, chats, jsonl, line
+from tests.service import Service
 
 
 def test_every_line_is_answered_once_under_its_id(client: OpenAI) -> None:

@@ -9,6 +9,7 @@ import pytest
 from openai import OpenAI
 
 from app.domain.files import PART_BYTES
+from tests.batches import HoldBatch, ended
 from tests.lines import chats
 from tests.service import Service, service
 
@@ -63,6 +64,21 @@ def test_only_a_page_before_others_has_more(lister: OpenAI) -> None:
 def test_a_list_can_be_of_one_purpose(lister: OpenAI) -> None:
     upload(lister)
     assert lister.files.list(purpose="batch_output").data == []
+
+
+def test_the_files_of_a_batch_are_listed_as_outputs(
+    live: Service, lister: OpenAI, hold_batch: HoldBatch
+) -> None:
+    key = lister.api_key
+    batch = hold_batch(live, key, 2)
+    batch.record(0)
+    batch.record(1, failed=True)
+    batch.let_expire()
+    end = ended(lister, lister.batches.retrieve(batch.id))
+    outputs = lister.files.list(purpose="batch_output").data
+    assert {file.id for file in outputs} == {end.output_file_id, end.error_file_id}
+    for file in outputs:
+        assert len(lister.files.content(file.id).content) == file.bytes
 
 
 def test_a_deleted_file_does_not_exist(client: OpenAI) -> None:

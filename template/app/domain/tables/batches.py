@@ -7,6 +7,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app.domain.tables.registry import SERIAL, Base
 
+UNPLACED = "place IS NULL AND finished_at IS NOT NULL"
+
 
 class BatchRow(Base):
     """A batch. Its counters are kept in the same transaction as its items."""
@@ -47,7 +49,8 @@ class ItemRow(Base):
     """One line of a batch, and what came of it.
 
     `attempt` counts claims and fences off late writers: a result is recorded only for the attempt
-    that is written here. `errors` counts the item's own failures, `crashes` lost workers.
+    that is written here. `errors` counts the item's own failures, `crashes` lost workers. `place`
+    is the item's place, from 1, in the order in which those of its batch ended; see `results.py`.
     """
 
     __tablename__ = "batch_items"
@@ -67,6 +70,21 @@ class ItemRow(Base):
             postgresql_where=text("status = 'running'"),
             sqlite_where=text("status = 'running'"),
         ),
+        Index(
+            "ix_batch_items_place",
+            "batch_id",
+            "place",
+            unique=True,
+            postgresql_where=text("place IS NOT NULL"),
+            sqlite_where=text("place IS NOT NULL"),
+        ),
+        Index(
+            "ix_batch_items_unplaced",
+            "batch_id",
+            "seq",
+            postgresql_where=text(UNPLACED),
+            sqlite_where=text(UNPLACED),
+        ),
     )
 
     id: Mapped[int] = mapped_column(SERIAL, primary_key=True)
@@ -84,6 +102,7 @@ class ItemRow(Base):
     not_before: Mapped[float] = mapped_column(default=0.0)
     owner: Mapped[str | None] = mapped_column(String(100))
     finished_at: Mapped[float | None]
+    place: Mapped[int | None]
 
 
 class LeaseRow(Base):

@@ -1,0 +1,72 @@
+"""Batches that try again what another batch left without an answer."""
+
+import time
+from collections.abc import Collection
+
+from sqlalchemy import insert, literal, select
+from sqlalchemy.orm import Session
+
+from app.domain import batches, lanes
+from app.domain.batches import FINAL, WINDOW_SECONDS, BatchObject
+from app.domain.ids import new_id
+from app.domain.results import ERRORS, WANTED
+from app.domain.tables import BatchRow, ItemRow
+from app.errors import Conflict
+
+
+def retry(
+    session: Session,
+    caller_id: str,
+    batch_id: str,
+    *,
+    most_lanes: int,
+    flags: Collection[str],
+    request_id: str,
+) -> BatchObject:
+    """Return a new batch of the failed, expired and cancelled items of an ended one.
+
+    Its lines have been checked already, so it starts at once on `most_lanes` lanes. They keep their
+    `custom_id` and their numbers. Raise `Conflict` where the batch still runs or nothing failed.
+    """
+    old = batches.find(session, caller_id, batch_id)
+    if old.status not in FINAL:
+        raise Conflict(f"The batch is {old.status}: retry it when it has ended.")
+    batches.check_endpoint(old.endpoint, flags)
+    new = _successor(old, request_id)
+    session.add(new)
+    session.flush()
+    new.total = _copy_items(session, old.id, new.id)
+    if new.total == 0:
+        raise Conflict("No item of the batch failed, expired or was cancelled.")
+    lanes.open_lanes(session, new.id, range(most_lanes))
+    return batches.shown(new)
+
+
+def _successor(old: BatchRow, request_id: str) -> BatchRow:
+    created = time.time()
+    return BatchRow(
+        id=new_id("batch"),
+        caller_id=old.caller_id,
+        endpoint=old.endpoint,
+        input_file_id=old.input_file_id,
+        completion_window=old.completion_window,
+        batch_metadata=old.batch_metadata,
+        request_id=request_id,
+        status="in_progress",
+        total=0,
+        completed=0,
+        failed=0,
+        created_at=created,
+        in_progress_at=created,
+        expires_at=created + WINDOW_SECONDS[old.completion_window],
+        retry_of=old.id,
+    )
+
+
+def _copy_items(session: Session, old_id: str, new_id: str) -> int:
+    failed = select(literal(new_id), ItemRow.seq, ItemRow.custom_id, ItemRow.body).where(
+        ItemRow.batch_id == old_id, WANTED[ERRORS]
+    )
+    columns = ["batch_id", "seq", "custom_id", "body"]
+    copied = session.execute(insert(ItemRow).from_select(columns, failed.order_by(ItemRow.seq)))
+    return int(copied.rowcount)  # type: ignore[attr-defined]  # an INSERT gives a CursorResult

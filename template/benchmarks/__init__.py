@@ -1,0 +1,1 @@
+"""Measures this service on this machine: `uv run python -m benchmarks.NAME`."""
