@@ -1,0 +1,208 @@
+"""The app with one guard removed, and the test that must turn red then: see `mutation.py`.
+
+A guard that another one covers goes together with it. The owner of an item that does not run is
+None, so asking whether it is `running` and asking who owns it are one guard, written twice.
+"""
+
+from dataclasses import dataclass
+
+BATCHES = "test_machines.test_batches_outlive_their_workers"
+JOBS = "test_machines.test_jobs_outlive_their_workers"
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """A change to a module of `app.domain`: a text that stands there once, and another for it."""
+
+    test: str
+    """A module beside this one and a function of it."""
+    module: str
+    text: str
+    instead: str = ""
+
+
+OWNER_OF_AN_ITEM = (
+    '            ItemRow.owner == hold.owner,\n            ItemRow.status == "running",\n'
+)
+ATTEMPT_AT_AN_ITEM = "            ItemRow.attempt == outcome.attempt,\n"
+LIFE_OF_AN_ITEMS_OWNER = ", ~leases.alive(ItemRow.owner)"
+LIFE_OF_A_LEASE = ", LeaseRow.expires_at > now())\n        .values"
+OWNER_OF_A_JOB = ", JobRow.owner == owner"
+LIFE_OF_A_JOBS_OWNER = ", ~leases.alive(JobRow.owner)"
+
+CONTROLS = (
+    Mutant("test_fences.test_an_outcome_is_recorded_once", "items", "def claim(", "def claim("),
+    Mutant("test_fences.test_a_job_is_recorded_once", "runs", "def claim(", "def claim("),
+)
+"""Nothing is removed here, so nothing may turn red."""
+
+MUTANTS = (
+    Mutant(BATCHES, "items", OWNER_OF_AN_ITEM),
+    Mutant(BATCHES, "items", ATTEMPT_AT_AN_ITEM),
+    Mutant(BATCHES, "recovery", LIFE_OF_AN_ITEMS_OWNER),
+    Mutant(BATCHES, "leases", LIFE_OF_A_LEASE, ")\n        .values"),
+    Mutant(JOBS, "runs", OWNER_OF_A_JOB),
+    Mutant(JOBS, "runs", LIFE_OF_A_JOBS_OWNER),
+    *(
+        Mutant(f"test_fences.{test}", module, text, instead)
+        for test, module, text, instead in (
+            ("test_what_was_put_back_is_refused", "items", OWNER_OF_AN_ITEM, ""),
+            ("test_an_outcome_is_recorded_once", "items", OWNER_OF_AN_ITEM, ""),
+            (
+                "test_an_earlier_attempt_of_the_same_worker_is_refused",
+                "items",
+                ATTEMPT_AT_AN_ITEM,
+                "",
+            ),
+            ("test_a_living_worker_keeps_its_items", "recovery", LIFE_OF_AN_ITEMS_OWNER, ""),
+            (
+                "test_an_expired_lease_is_not_revived",
+                "leases",
+                LIFE_OF_A_LEASE,
+                ")\n        .values",
+            ),
+            (
+                "test_an_expired_lease_on_a_job_is_not_revived",
+                "leases",
+                LIFE_OF_A_LEASE,
+                ")\n        .values",
+            ),
+            ("test_another_workers_job_is_left_alone", "runs", OWNER_OF_A_JOB, ""),
+            ("test_a_living_worker_keeps_its_job", "runs", LIFE_OF_A_JOBS_OWNER, ""),
+            (
+                "test_a_poisonous_item_is_counted_as_failed",
+                "recovery",
+                "failed=BatchRow.failed + failed[batch_id]",
+                "failed=BatchRow.failed",
+            ),
+            (
+                "test_a_poisonous_item_is_counted_as_failed",
+                "recovery",
+                "            crashes=ItemRow.crashes + 1,\n",
+                "            crashes=ItemRow.crashes,\n",
+            ),
+            (
+                "test_an_outcome_is_recorded_once",
+                "items",
+                "completed=BatchRow.completed + completed",
+                "completed=BatchRow.completed",
+            ),
+            (
+                "test_a_graceful_stop_costs_nothing",
+                "items",
+                '.values(status="pending", owner=None)',
+                '.values(status="pending", owner=None, errors=ItemRow.errors + 1)',
+            ),
+            (
+                "test_no_line_runs_before_all_are_checked",
+                "items",
+                ', BatchRow.status == "in_progress"\n',
+                "\n",
+            ),
+            (
+                "test_what_another_worker_has_is_refused",
+                "items",
+                '            ItemRow.status == "pending",\n',
+                "",
+            ),
+            (
+                "test_a_living_worker_keeps_its_lane",
+                "lanes",
+                ", DeliveryRow.heartbeat_at < now() - lease_seconds",
+                "",
+            ),
+            (
+                "test_who_has_lost_a_lane_does_not_free_it",
+                "lanes",
+                "        DeliveryRow.generation == hold.generation,\n",
+                "",
+            ),
+            (
+                "test_who_has_lost_a_lane_takes_no_more_lines_in",
+                "lanes",
+                "    if session.scalar(lane) is None:\n",
+                "    if session.scalar(lane) is False:\n",
+            ),
+            (
+                "test_a_batch_waits_for_its_items",
+                "settlement",
+                "    if session.scalar(select(unfinished)):\n        return False\n",
+                "",
+            ),
+            (
+                "test_a_cancelled_batch_is_cut_off",
+                "settlement",
+                '    if batch.status != "finalizing":\n        return\n',
+                "",
+            ),
+            (
+                "test_an_item_that_waits_is_not_cut_off",
+                "settlement",
+                '    if batch.status not in ("cancelling", "finalizing"):\n        return\n',
+                "",
+            ),
+            (
+                "test_a_cancelled_batch_is_cut_off",
+                "batches",
+                '    if batch.status in ("validating", "in_progress"):\n',
+                "    if True:\n",
+            ),
+            (
+                "test_a_batch_that_was_cancelled_before_it_was_open_stays_closed",
+                "intake",
+                '    if batch.status != "validating":\n        return\n    batch.status = "in',
+                '    batch.status = "in',
+            ),
+            (
+                "test_a_batch_that_was_cancelled_before_it_was_refused_is_cancelled",
+                "intake",
+                '    if batch.status != "validating":\n        return\n    batch.status = "failed',
+                '    batch.status = "failed',
+            ),
+            (
+                "test_a_job_ends_when_it_has_taken_enough_workers_down",
+                "runs",
+                "job.crashes, job.owner = job.crashes + 1, None",
+                "job.owner = None",
+            ),
+            (
+                "test_a_graceful_stop_costs_a_job_nothing",
+                "runs",
+                "int(outcome.error_code is not None)",
+                "1",
+            ),
+            (
+                "test_a_cancelled_job_that_fails_is_cancelled",
+                "runs",
+                'case((cancelled, "cancelled"), else_=outcome.status)',
+                "outcome.status",
+            ),
+            (
+                "test_a_cancelled_job_of_a_dead_worker_is_not_tried_again",
+                "runs",
+                '        if job.status == "cancelling":\n',
+                "        if False:\n",
+            ),
+            (
+                "test_a_job_ends_when_it_has_taken_enough_workers_down",
+                "runs",
+                '    webhooks.announce(session, job.caller_id, f"job.{status}", job.id)\n',
+                "",
+            ),
+            ("test_a_job_may_fail_again_after_a_retry", "webhooks", ", ~told", ""),
+            (
+                "test_a_job_may_fail_again_after_a_retry",
+                "jobs",
+                "    if row.status not in FINAL or row.status",
+                "    if row.status",
+            ),
+            (
+                "test_a_job_that_has_succeeded_is_left_alone",
+                "jobs",
+                '    if row.status not in FINAL or row.status == "succeeded":\n',
+                "    if row.status not in FINAL:\n",
+            ),
+            ("test_a_tick_starts_one_job", "schedules", ", ScheduleRow.tick < tick)", ",)"),
+        )
+    ),
+)
