@@ -95,6 +95,7 @@ def expire_lease(stage: Stage) -> list[str]:
     Its worker learns of it only when it wants to renew it, and works on until then.
     """
     stage.service.in_database(_expire_lease)
+    time.sleep(stage.service.settings.lease_seconds / 2)
     return [worker.name for worker in stage.service.workers()]
 
 
