@@ -78,16 +78,26 @@ def cancel(subject_id: Id) -> None:
 
 @app.command()
 def retry(subject_id: Id) -> None:
-    """Queue a job again that failed, expired or was cancelled."""
+    """Queue a job again that did not succeed, or a batch's failed items as a new batch."""
     from app.domain import overview
+    from app.domain.ids import new_id
     from app.resources.queue import Kind
 
-    async def run(database: "Database") -> "JobObject":
-        queued = await database.write(overview.retry, subject_id)
-        await _wake(Kind.JOBS)
+    settings = read_settings()
+
+    async def run(database: "Database") -> "BatchObject | JobObject":
+        queued = await database.write(
+            overview.retry,
+            subject_id,
+            most_lanes=settings.batch_lanes,
+            flags=settings.feature_flags,
+            request_id=new_id("req"),
+        )
+        await _wake(Kind.BATCHES if queued.object == "batch" else Kind.JOBS)
         return queued
 
-    typer.echo(f"{subject_id} is {with_database(run).status}.")
+    queued = with_database(run)
+    typer.echo(f"{queued.id} is {queued.status}.")
 
 
 async def _wake(kind: "Kind") -> None:

@@ -7,7 +7,7 @@ from pydantic import BaseModel
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from app.domain import batches, jobs
+from app.domain import batches, jobs, retries
 from app.domain.batches import BatchObject
 from app.domain.files import OPEN_BATCH
 from app.domain.jobs import JobObject
@@ -68,15 +68,25 @@ def cancel(session: Session, subject_id: str) -> BatchObject | JobObject:
     return jobs.cancel_row(session, row)
 
 
-def retry(session: Session, subject_id: str) -> JobObject:
-    """Queue a job again, as its caller may. Raise `Conflict` where there is no reason to."""
+def retry(
+    session: Session, subject_id: str, *, most_lanes: int, flags: frozenset[str], request_id: str
+) -> BatchObject | JobObject:
+    """Queue a job again, or the failed items of a batch as a new batch, as their caller may.
+
+    `flags` are everybody's. Raise `Conflict` where there is no reason to.
+    """
     row = find(session, subject_id, for_update=True)
-    if isinstance(row, BatchRow):
-        raise InvalidRequest(
-            f"{row.id} is a batch: its caller tries its failed items again, as a new batch, with"
-            f" POST /v1/batches/{row.id}/retry."
-        )
-    return jobs.retry_row(session, row)
+    if isinstance(row, JobRow):
+        return jobs.retry_row(session, row)
+    caller = session.get_one(CallerRow, row.caller_id)
+    return retries.retry(
+        session,
+        caller.id,
+        row.id,
+        most_lanes=most_lanes,
+        flags=flags | set(caller.flags),
+        request_id=request_id,
+    )
 
 
 def _batches(session: Session, wanted: Wanted) -> list[Entry]:

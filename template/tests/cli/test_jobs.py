@@ -145,9 +145,14 @@ class TestRetry:
         with pytest.raises(Conflict, match="only one that has failed"):
             run("jobs", "retry", in_database(past.add_job, 1, "running"))
 
-    def test_a_batch_is_for_its_caller_to_retry(self) -> None:
-        with pytest.raises(InvalidRequest, match=r"POST /v1/batches/batch_.*/retry"):
-            run("jobs", "retry", in_database(past.add_batch, 1, "failed"))
+    def test_a_batchs_failed_items_are_tried_as_a_new_batch(self) -> None:
+        batch_id = in_database(past.add_batch, 1, items=3)
+        in_database(fail_second_item, batch_id)
+        (said,) = told("jobs", "retry", batch_id)
+        new_id, rest = said.split(maxsplit=1)
+        assert rest == "is in_progress."
+        batch = told_json("jobs", "show", new_id)["batch"]
+        assert (batch["retry_of"], batch["request_counts"]["total"]) == (batch_id, 1)
 
     def test_it_does_not_need_redis(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("REDIS_URL", f"redis://127.0.0.1:{free_port()}")
