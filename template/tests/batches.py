@@ -67,7 +67,8 @@ class HeldBatch:
     ) -> None:
         """Do so in this transaction."""
         found = session.query(ItemRow).filter(ItemRow.batch_id == self.id, ItemRow.seq.in_(seqs))
-        ends = [_failure(item) if failed else _success(item, size) for item in found]
+        ordered = found.order_by(ItemRow.seq)
+        ends = [_failure(item) if failed else _success(item, size) for item in ordered]
         assert items.record(session, self.hold, self.caller_id, ends) == len(seqs)
 
     def let_expire(self) -> None:

@@ -25,6 +25,7 @@ from app.domain.tables import (
     WebhookDeliveryRow,
 )
 from app.resources.database import Database
+from app.settings import Settings
 from tests.domain import past
 
 pytestmark = pytest.mark.anyio
@@ -49,7 +50,7 @@ def submit(session: Session) -> Claimed:
 def run_of(
     database: Database, job_id: str, owner: str, keep_days: float, progress: dict[str, Any] | None
 ) -> Run:
-    settings = SimpleNamespace(keep_days=keep_days)
+    settings = Settings(_env_file=None, keep_days=keep_days)
     resources = cast("Any", SimpleNamespace(database=database, settings=settings))
     return Run(resources, job_id, caller_id=None, attempt=1, progress=progress, owner=owner)
 
