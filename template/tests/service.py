@@ -24,6 +24,7 @@ from app.domain import keys
 from app.resources.database import Transaction, open_database
 from app.settings import Settings
 from tests.forked import MORE_MODULES, Forked
+from tests.tables import new_database
 
 LIMIT = 60.0
 P = ParamSpec("P")
@@ -192,11 +193,16 @@ def service(
 ) -> Iterator[Service]:
     """Migrate a database and yield the service on it; all its processes end with it.
 
+    Where `database_url` is a server of PostgreSQL, the service has a database of its own there: the
+    workers of another one would claim its work.
     The modules of the folder `modules` are in its `app.domain`.
     """
+    url = f"sqlite:///{folder / 'app.db'}"
+    if database_url is not None:
+        url = asyncio.run(new_database(database_url))
     environment = {
         "DATA_DIR": str(folder),
-        "DATABASE_URL": database_url or f"sqlite:///{folder / 'app.db'}",
+        "DATABASE_URL": url,
         "REDIS_URL": redis_url,
         "SERVICE_SLUG": folder.name,
         "PORT": str(free_port()),

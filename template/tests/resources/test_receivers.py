@@ -176,7 +176,7 @@ async def test_an_answer_without_end_is_not_read(inside: Receivers, receiver: Re
     ("said", "seconds"),
     [
         ("120", 120),
-        (formatdate(time.time() + 3600, usegmt=True), 3600),
+        pytest.param(formatdate(time.time() + 3600, usegmt=True), 3600, id="in an hour"),
         (formatdate(0, usegmt=True), 0),
         ("soon", 0),
         ("-5", 0),
