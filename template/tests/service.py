@@ -197,9 +197,9 @@ def service(
     workers of another one would claim its work.
     The modules of the folder `modules` are in its `app.domain`.
     """
-    url = f"sqlite:///{folder / 'app.db'}"
-    if database_url is not None:
-        url = asyncio.run(new_database(database_url))
+    url = database_url or f"sqlite:///{folder / 'app.db'}"
+    if url.startswith("postgresql"):
+        url = asyncio.run(new_database(url))
     environment = {
         "DATA_DIR": str(folder),
         "DATABASE_URL": url,
