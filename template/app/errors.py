@@ -13,6 +13,7 @@ AppError
 ├── Conflict                  the thing is in a state that forbids this
 ├── RateLimited               the caller asks too often
 ├── Overloaded                this server is full
+├── ReceiverUnreachable       the caller's own receiver of webhooks cannot be reached
 ├── DeadlineExceeded          the request's time ran out
 └── ModelError                the model's provider failed
     ├── ModelRejected         ... it refuses this request, and will again
@@ -115,6 +116,12 @@ class Overloaded(AppError):
 
     code = "overloaded"
     retry_after = 1.0
+
+
+class ReceiverUnreachable(AppError):
+    """The receiver of webhooks that the caller has chosen gives no answer."""
+
+    code = "receiver_unreachable"
 
 
 class DeadlineExceeded(AppError):

@@ -169,7 +169,8 @@ class Settings(BaseSettings):
     """Waits between the tries of a webhook, as a JSON list; after the last it is dead. These are
     Svix's: eight tries in 28 hours, so that a receiver may be down for a day."""
     webhook_rotation: float = 86_400.0
-    """How long a webhook's old secret signs beside the new one."""
+    """How long a webhook's old secret signs beside the new one, where that is asked for. OpenAI's
+    name for it says 24 hours (`keep_old_secret_active_for_24_hours`), so this is a day."""
     webhooks_per_caller: int = 10
     """Webhooks that one caller may have."""
     webhooks_in_flight: int = 4

@@ -29,6 +29,7 @@ STATUS: dict[type[errors.AppError], tuple[int, str]] = {
     errors.PermissionDenied: (403, "permission_error"),
     errors.NotFound: (404, "invalid_request_error"),
     errors.Conflict: (409, "invalid_request_error"),
+    errors.ReceiverUnreachable: (424, "invalid_request_error"),
     errors.RateLimited: (429, "rate_limit_error"),
     errors.Overloaded: (503, "server_error"),
     errors.DeadlineExceeded: (504, "server_error"),

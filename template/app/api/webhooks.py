@@ -1,69 +1,183 @@
-"""Webhooks: register an address to be told of ends, rotate its secret, drop it."""
+"""Webhook endpoints, as OpenAI's clients manage them: where callers are told of ends."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, Field, HttpUrl
 
 from app.dependencies.body import describe, json_body
+from app.dependencies.caller import CurrentCaller
 from app.dependencies.database import CallersRows
 from app.dependencies.idempotency import Once
+from app.dependencies.limits import RateHeaders
 from app.dependencies.resources import Shared
-from app.domain import webhooks
+from app.domain import notifications, webhooks
+from app.domain.events import EVENT_TYPES, EventType
+from app.domain.notifications import Notification
 from app.domain.pages import Page, PageQuery
-from app.domain.webhooks import Event, WebhookDeleted, WebhookObject, WebhookWithSecret
+from app.domain.signatures import signed_headers
+from app.domain.webhooks import WebhookDeleted, WebhookObject, WebhookWithSecret
+from app.errors import ReceiverUnreachable
+from app.resources.lifespan import Resources
+from app.resources.models.interface import NO_NUL
 
-router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
+router = APIRouter(prefix="/v1", tags=["webhooks"])
+
+Name = Annotated[str, Field(min_length=1, max_length=100, pattern=NO_NUL)]
+EventTypes = Annotated[list[EventType], Field(min_length=1)]
 
 
 class NewWebhook(BaseModel):
-    """Body of `POST /v1/webhooks`."""
+    """Body of `POST /v1/webhook_endpoints`."""
 
+    name: Name
     url: HttpUrl
-    events: list[Event] = Field(min_length=1)
+    event_types: EventTypes
+
+
+class WebhookUpdate(BaseModel):
+    """Body of `POST /v1/webhook_endpoints/{id}`: what is left out stays as it is."""
+
+    name: Name | None = None
+    url: HttpUrl | None = None
+    event_types: EventTypes | None = None
+
+
+class Rotation(BaseModel):
+    """Body of `POST /v1/webhook_endpoints/{id}/rotate_secret`."""
+
+    keep_old_secret_active_for_24_hours: bool = False
+
+
+class NewTest(BaseModel):
+    """Body of `POST /v1/webhook_endpoints/{id}/test`."""
+
+    event_type: EventType
+
+
+class WebhookTest(BaseModel):
+    """What the receiver answered to a sample; `success` is that it answered at all."""
+
+    object: Literal["webhook_endpoint.test"] = "webhook_endpoint.test"
+    webhook_endpoint_id: str
+    event_type: EventType
+    status_code: int
+    success: Literal[True] = True
+
+
+class EventTypeList(BaseModel):
+    """The events that there are."""
+
+    object: Literal["list"] = "list"
+    data: tuple[EventType, ...] = EVENT_TYPES
 
 
 NewWebhookBody = Annotated[NewWebhook, Depends(json_body(NewWebhook))]
+UpdateBody = Annotated[WebhookUpdate, Depends(json_body(WebhookUpdate))]
+RotationBody = Annotated[Rotation, Depends(json_body(Rotation))]
+NewTestBody = Annotated[NewTest, Depends(json_body(NewTest))]
 
 
-@router.post("", openapi_extra=describe(NewWebhook))
+@router.get("/webhook_event_types")
+async def list_event_types(_caller: CurrentCaller) -> EventTypeList:
+    """List what callers can be told of."""
+    return EventTypeList()
+
+
+@router.post("/webhook_endpoints", openapi_extra=describe(NewWebhook))
 async def create_webhook(new: NewWebhookBody, once: Once, shared: Shared) -> WebhookWithSecret:
-    """Register an address. The answer has the secret of its signatures, which is not shown again.
+    """Register an endpoint. The answer has the secret of its signatures, which is not shown again.
 
     It is `whsec_` and base64, as the libraries of Standard Webhooks take it.
     """
     return await once.write(
         webhooks.register,
+        name=new.name,
         url=new.url,
-        events=new.events,
+        event_types=new.event_types,
         most=shared.settings.webhooks_per_caller,
         private_addresses=shared.settings.webhook_private_addresses,
     )
 
 
-@router.get("")
+@router.get("/webhook_endpoints")
 async def list_webhooks(
     rows: CallersRows, query: Annotated[PageQuery, Query()]
 ) -> Page[WebhookObject]:
-    """List the caller's webhooks, without secrets."""
+    """List the caller's endpoints, without secrets."""
     return await rows.read(webhooks.page, query)
 
 
-@router.get("/{webhook_id}")
-async def get_webhook(webhook_id: str, rows: CallersRows) -> WebhookObject:
-    """Describe a webhook, without its secret."""
-    return await rows.read(webhooks.get, webhook_id)
+@router.get("/webhook_endpoints/{webhook_endpoint_id}")
+async def get_webhook(webhook_endpoint_id: str, rows: CallersRows) -> WebhookObject:
+    """Describe an endpoint, without its secret."""
+    return await rows.read(webhooks.get, webhook_endpoint_id)
 
 
-@router.delete("/{webhook_id}")
-async def delete_webhook(webhook_id: str, rows: CallersRows) -> WebhookDeleted:
-    """Drop a webhook and what it had still to be told."""
-    return await rows.write(webhooks.remove, webhook_id)
-
-
-@router.post("/{webhook_id}/rotate")
-async def rotate_secret(webhook_id: str, once: Once, shared: Shared) -> WebhookWithSecret:
-    """Make a new secret. For a day, or what is set, messages are signed by both."""
-    return await once.write(
-        webhooks.rotate, webhook_id, keep_seconds=shared.settings.webhook_rotation
+@router.post("/webhook_endpoints/{webhook_endpoint_id}", openapi_extra=describe(WebhookUpdate))
+async def update_webhook(
+    webhook_endpoint_id: str, change: UpdateBody, rows: CallersRows, shared: Shared
+) -> WebhookObject:
+    """Change name, address or events. Giving an address enables a disabled endpoint again."""
+    return await rows.write(
+        webhooks.update,
+        webhook_endpoint_id,
+        name=change.name,
+        url=change.url,
+        event_types=change.event_types,
+        private_addresses=shared.settings.webhook_private_addresses,
     )
+
+
+@router.delete("/webhook_endpoints/{webhook_endpoint_id}")
+async def delete_webhook(webhook_endpoint_id: str, rows: CallersRows) -> WebhookDeleted:
+    """Drop an endpoint and what it had still to be told."""
+    return await rows.write(webhooks.remove, webhook_endpoint_id)
+
+
+@router.post(
+    "/webhook_endpoints/{webhook_endpoint_id}/rotate_secret", openapi_extra=describe(Rotation)
+)
+async def rotate_secret(
+    webhook_endpoint_id: str, rotation: RotationBody, once: Once, shared: Shared
+) -> WebhookWithSecret:
+    """Make a new secret. The old one ends at once, or signs beside it for a day, or what is set."""
+    keep = rotation.keep_old_secret_active_for_24_hours
+    return await once.write(
+        webhooks.rotate,
+        webhook_endpoint_id,
+        keep_seconds=shared.settings.webhook_rotation if keep else 0.0,
+    )
+
+
+@router.post("/webhook_endpoints/{webhook_endpoint_id}/test", openapi_extra=describe(NewTest))
+async def test_webhook(
+    webhook_endpoint_id: str,
+    new: NewTestBody,
+    rows: CallersRows,
+    shared: Shared,
+    rate: RateHeaders,
+    response: Response,
+) -> WebhookTest:
+    """Send a sample to the endpoint once, and tell what its receiver answered.
+
+    It counts as a request to a model does, because it makes this server send something.
+    """
+    response.headers.update(rate)
+    sample = await rows.read(notifications.sample, webhook_endpoint_id, new.event_type)
+    return WebhookTest(
+        webhook_endpoint_id=webhook_endpoint_id,
+        event_type=new.event_type,
+        status_code=await _send(shared, sample),
+    )
+
+
+async def _send(shared: Resources, sample: Notification) -> int:
+    headers = signed_headers(sample.id, sample.payload, sample.secrets)
+    try:
+        return (await shared.receivers.post(sample.url, sample.payload, headers)).status
+    except TimeoutError as error:
+        limit = shared.settings.webhook_timeout
+        raise ReceiverUnreachable(f"The receiver gave no answer within {limit:g} s.") from error
+    except Exception as error:  # whatever it is, it is what every message would meet
+        raise ReceiverUnreachable(f"The receiver gave no answer: {error}.") from error

@@ -17,11 +17,12 @@ def show() -> None:
 
     webhooks = with_database(lambda database: database.read(list_webhooks))
     show_columns(
-        ("ID", "CALLER", "URL", "EVENTS", "CREATED", "DISABLED"),
+        ("ID", "CALLER", "NAME", "URL", "EVENTS", "CREATED", "DISABLED"),
         [
             (
                 webhook.id,
                 webhook.caller,
+                webhook.name,
                 webhook.url,
                 ", ".join(webhook.events),
                 minute(webhook.created_at),

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from sqlalchemy import delete, insert
 from sqlalchemy.orm import Session
 
-from app.domain import lanes, webhooks
+from app.domain import events, lanes
 from app.domain.batches import LineError
 from app.domain.clock import now
 from app.domain.lanes import Hold
@@ -175,4 +175,4 @@ def reject(session: Session, hold: Hold, errors: list[LineError]) -> None:
     batch.status = "failed"
     batch.errors = [error.model_dump() for error in errors]
     batch.failed_at = now()
-    webhooks.announce(session, batch.caller_id, "batch.failed", batch.id)
+    events.announce(session, batch.caller_id, "batch.failed", batch.id)

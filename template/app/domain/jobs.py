@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from sqlalchemy import ColumnElement, true
 from sqlalchemy.orm import Session
 
-from app.domain import webhooks
+from app.domain import events
 from app.domain.clock import now
 from app.domain.features import offered
 from app.domain.ids import new_id
@@ -164,7 +164,7 @@ def cancel_row(session: Session, row: JobRow) -> JobObject:
         row.status = "cancelling"
     elif row.status == "queued":
         row.status, row.finished_at = "cancelled", now()
-        webhooks.announce(session, row.caller_id, "job.cancelled", row.id)
+        events.announce(session, row.caller_id, "job.cancelled", row.id)
         session.flush()
     return as_object(row)
 

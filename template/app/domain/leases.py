@@ -1,9 +1,10 @@
 """Signs of life: who holds one may keep what it has claimed; who lets it run out has lost it."""
 
-from sqlalchemy import ColumnElement, CursorResult, Delete, Update, delete, exists, select, update
+from sqlalchemy import ColumnElement, delete, exists, select, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.domain.clock import now
+from app.domain.statements import changed
 from app.domain.tables import LeaseRow
 
 
@@ -38,10 +39,3 @@ def alive(owner: InstrumentedAttribute[str | None]) -> ColumnElement[bool]:
 def forget_expired(session: Session, seconds: float) -> None:
     """Delete the leases that ran out more than `seconds` ago."""
     session.execute(delete(LeaseRow).where(LeaseRow.expires_at < now() - seconds))
-
-
-def changed(session: Session, statement: Update | Delete) -> int:
-    """Run the statement and return how many rows it has changed."""
-    result = session.execute(statement.execution_options(synchronize_session=False))
-    assert isinstance(result, CursorResult)  # noqa: S101 -- what both give
-    return result.rowcount

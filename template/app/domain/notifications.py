@@ -1,12 +1,17 @@
 """What webhooks have still to be told: claimed, tried, recorded, sent again by an operator."""
 
+import time
 from dataclasses import dataclass, field
 from typing import Literal
 
 from sqlalchemy import ColumnElement, Select, func, select, update
 from sqlalchemy.orm import Session
 
+from app.domain import webhooks
 from app.domain.clock import now
+from app.domain.events import EventType, event_payload
+from app.domain.ids import new_id
+from app.domain.statements import changed
 from app.domain.tables import WebhookDeliveryRow, WebhookRow
 from app.errors import Conflict, NotFound
 
@@ -91,7 +96,7 @@ def claim(session: Session, *, seconds: float, most_in_flight: int) -> Notificat
 def record(session: Session, notification: Notification, outcome: Outcome) -> bool:
     """Write what came of a try; return False where it is another's by now, or has ended."""
     again = outcome.status == "pending"
-    written = session.execute(
+    statement = (
         update(WebhookDeliveryRow)
         .where(
             WebhookDeliveryRow.id == notification.id,
@@ -105,19 +110,21 @@ def record(session: Session, notification: Notification, outcome: Outcome) -> bo
             next_at=now() + outcome.delay if again else WebhookDeliveryRow.next_at,
             finished_at=None if again else now(),
         )
-        .execution_options(synchronize_session=False)
     )
-    return written.rowcount == 1  # type: ignore[attr-defined,no-any-return]  # of an UPDATE
+    return changed(session, statement) == 1
 
 
-def disable(session: Session, webhook_id: str) -> None:
-    """End a webhook whose receiver is gone, and give up all that it had still to be told."""
-    webhook = session.get(WebhookRow, webhook_id, with_for_update=True)
-    if webhook is None:
+def disable(session: Session, notification: Notification) -> None:
+    """End a webhook whose receiver is gone, and give up all that it had still to be told.
+
+    One that was given another address meanwhile goes on: the message comes there as after a kill.
+    """
+    webhook = session.get(WebhookRow, notification.webhook_id, with_for_update=True)
+    if webhook is None or webhook.url != notification.url:
         return
     webhook.disabled_at = now()
     pending = select(WebhookDeliveryRow.id).where(
-        WebhookDeliveryRow.webhook_id == webhook_id, WebhookDeliveryRow.status == "pending"
+        WebhookDeliveryRow.webhook_id == webhook.id, WebhookDeliveryRow.status == "pending"
     )
     session.execute(
         update(WebhookDeliveryRow)
@@ -125,6 +132,18 @@ def disable(session: Session, webhook_id: str) -> None:
         .values(status="dead", last_status=410, last_error=GONE, finished_at=now())
         .execution_options(synchronize_session=False)
     )
+
+
+def sample(session: Session, caller_id: str, webhook_id: str, event: EventType) -> Notification:
+    """Return a message that is owed to nobody and tells of a thing that does not exist.
+
+    Raise `NotFound` where this caller has no webhook of that id.
+    """
+    webhooks.get(session, caller_id, webhook_id)
+    url, secrets = _receiver(session, webhook_id)
+    sample_id, kind = new_id("evt"), event.partition(".")[0]
+    payload = event_payload(sample_id, event, f"{kind}_sample", time.time())
+    return Notification(sample_id, webhook_id, url, secrets, payload, attempt=1)
 
 
 def list_dead(session: Session, limit: int) -> list[DeadLetter]:
@@ -180,16 +199,20 @@ def _in_flight() -> tuple[ColumnElement[bool], ...]:
 
 
 def _notification(session: Session, row: WebhookDeliveryRow) -> Notification:
+    url, secrets = _receiver(session, row.webhook_id)
+    return Notification(row.id, row.webhook_id, url, secrets, row.payload, row.attempt)
+
+
+def _receiver(session: Session, webhook_id: str) -> tuple[str, list[str]]:
     url, secret, previous, kept = session.execute(
         select(
             WebhookRow.url,
             WebhookRow.secret,
             WebhookRow.previous_secret,
             WebhookRow.previous_until > now(),
-        ).where(WebhookRow.id == row.webhook_id)
+        ).where(WebhookRow.id == webhook_id)
     ).one()
-    secrets = [secret, previous] if previous and kept else [secret]
-    return Notification(row.id, row.webhook_id, url, secrets, row.payload, row.attempt)
+    return url, [secret, previous] if previous and kept else [secret]
 
 
 def _one_after_the_other(ids: Select[str]) -> ColumnElement[bool]:
@@ -198,7 +221,7 @@ def _one_after_the_other(ids: Select[str]) -> ColumnElement[bool]:
 
 
 def _revive(session: Session, ids: Select[str]) -> int:
-    revived = session.execute(
+    statement = (
         update(WebhookDeliveryRow)
         .where(_one_after_the_other(ids))
         .values(
@@ -209,6 +232,5 @@ def _revive(session: Session, ids: Select[str]) -> int:
             last_error=None,
             finished_at=None,
         )
-        .execution_options(synchronize_session=False)
     )
-    return int(revived.rowcount)  # type: ignore[attr-defined]  # an UPDATE gives a CursorResult
+    return changed(session, statement)

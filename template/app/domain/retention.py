@@ -21,8 +21,8 @@ from app.domain import batches, jobs
 from app.domain.clock import now
 from app.domain.ids import id_at
 from app.domain.jobs import DAY, Job
-from app.domain.leases import changed
 from app.domain.runs import Run
+from app.domain.statements import changed
 from app.domain.tables import (
     BatchRow,
     FileChunkRow,

@@ -7,9 +7,9 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, case, select, update
 from sqlalchemy.orm import Session
 
-from app.domain import leases, webhooks
+from app.domain import events, leases
 from app.domain.clock import now
-from app.domain.leases import changed
+from app.domain.statements import changed
 from app.domain.tables import JobRow
 from app.errors import Conflict
 from app.resources.lifespan import Resources
@@ -152,7 +152,7 @@ def record(session: Session, job: Claimed, outcome: Outcome) -> bool:
         return False
     written = session.scalars(select(JobRow.status).where(JobRow.id == job.id)).one()
     if written != "queued":
-        webhooks.announce(session, job.caller_id, f"job.{written}", job.id)
+        events.announce(session, job.caller_id, f"job.{written}", job.id)
     return True
 
 
@@ -175,7 +175,7 @@ def recover(session: Session, most_crashes: int, crashed: str) -> None:
 
 def _end(session: Session, job: JobRow, status: str) -> None:
     job.status, job.finished_at = status, now()
-    webhooks.announce(session, job.caller_id, f"job.{status}", job.id)
+    events.announce(session, job.caller_id, f"job.{status}", job.id)
 
 
 def _held(job_id: str, owner: str) -> tuple[ColumnElement[bool], ...]:

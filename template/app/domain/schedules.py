@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from app.domain.clock import now
 from app.domain.ids import new_id
 from app.domain.jobs import Job, submit
-from app.domain.leases import changed
+from app.domain.statements import changed
 from app.domain.tables import ScheduleRow
 
 # The same text for SQLite and PostgreSQL, whose SQLAlchemy constructs for it differ.

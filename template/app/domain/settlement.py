@@ -3,7 +3,7 @@
 from sqlalchemy import delete, exists, select, update
 from sqlalchemy.orm import Session
 
-from app.domain import results, webhooks
+from app.domain import events, results
 from app.domain.clock import now
 from app.domain.ids import new_id
 from app.domain.tables import BatchRow, FileRow, ItemRow
@@ -54,7 +54,7 @@ def finish(session: Session, batch_id: str, output_bytes: int, error_bytes: int)
         batch.status, batch.cancelled_at = "cancelled", now()
     else:
         batch.status, batch.completed_at = "completed", now()
-    webhooks.announce(session, batch.caller_id, f"batch.{batch.status}", batch.id)
+    events.announce(session, batch.caller_id, f"batch.{batch.status}", batch.id)
 
 
 def _file(session: Session, batch: BatchRow, purpose: str, size: int) -> str | None:

@@ -1,62 +1,56 @@
-"""Webhooks: where callers want to be told of an end, and the duty to tell them."""
+"""Webhooks: the endpoints at which callers want to be told of ends."""
 
 import base64
-import json
 import secrets
 import time
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
-from pydantic import BaseModel, HttpUrl
-from sqlalchemy import exists, func, select
+from pydantic import BaseModel, Field, HttpUrl
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.domain.clock import now
+from app.domain.events import EventType
 from app.domain.ids import new_id
 from app.domain.pages import Page, PageQuery, page_of
-from app.domain.tables import CallerRow, WebhookDeliveryRow, WebhookRow
+from app.domain.tables import CallerRow, WebhookRow
 from app.errors import Conflict, InvalidRequest, NotFound
 from app.resources.addresses import is_public
-
-Event = Literal[
-    "batch.completed",
-    "batch.failed",
-    "batch.expired",
-    "batch.cancelled",
-    "job.succeeded",
-    "job.failed",
-    "job.expired",
-    "job.cancelled",
-]
-"""What callers can be told of. Those of batches have OpenAI's names."""
 
 SECRET_BYTES = 32
 """Standard Webhooks asks for 24 to 64."""
 
 
 class WebhookObject(BaseModel):
-    """A webhook as its caller sees it. `disabled_at` is when its receiver said that it is gone."""
+    """OpenAI's object, and `disabled_at`: when the receiver said that it is gone.
+
+    `updated_at` is the time of the last change by the caller, a new secret included.
+    """
 
     id: str
-    object: Literal["webhook"] = "webhook"
+    object: Literal["webhook_endpoint"] = "webhook_endpoint"
+    name: str
     url: str
-    events: list[str]
+    event_types: list[str]
+    signing_secret_hint: str
     created_at: int
+    updated_at: int
     disabled_at: int | None
 
 
 class WebhookWithSecret(WebhookObject):
     """A webhook with the secret that its messages are signed with: shown once."""
 
-    secret: str
+    signing_secret: str = Field(repr=False)
 
 
 class WebhookDeleted(BaseModel):
     """The answer to a deletion."""
 
     id: str
-    object: Literal["webhook"] = "webhook"
+    object: Literal["webhook_endpoint.deleted"] = "webhook_endpoint.deleted"
     deleted: Literal[True] = True
 
 
@@ -66,41 +60,20 @@ class WebhookInfo:
 
     id: str
     caller: str
+    name: str
     url: str
     events: list[str]
     created_at: float
     disabled_at: float | None
 
 
-def announce(session: Session, caller_id: str | None, event: str, subject_id: str) -> None:
-    """Record the duty to tell the caller of an event, in the transaction that makes it happen.
-
-    `event` is one of `Event` and `subject_id` the id of what ended, as in OpenAI's events. A second
-    time for the same subject changes nothing.
-    """
-    assert event in get_args(Event)  # noqa: S101 -- nobody could have asked for another
-    told = exists().where(
-        WebhookDeliveryRow.webhook_id == WebhookRow.id,
-        WebhookDeliveryRow.event == event,
-        WebhookDeliveryRow.subject_id == subject_id,
-    )
-    webhooks = session.scalars(
-        select(WebhookRow)
-        .where(WebhookRow.caller_id == caller_id, WebhookRow.disabled_at.is_(None), ~told)
-        .order_by(WebhookRow.id)
-        .with_for_update(read=True, key_share=True)  # so that none is deleted meanwhile
-    )
-    for webhook in webhooks:
-        if event in webhook.events:
-            session.add(_delivery(webhook.id, event, subject_id))
-
-
 def register(
     session: Session,
     caller_id: str,
     *,
+    name: str,
     url: HttpUrl,
-    events: Collection[Event],
+    event_types: Collection[EventType],
     most: int,
     private_addresses: bool,
 ) -> WebhookWithSecret:
@@ -114,14 +87,19 @@ def register(
     session.get_one(CallerRow, caller_id, with_for_update={"key_share": True})
     mine = select(func.count()).where(WebhookRow.caller_id == caller_id)
     if (session.scalar(mine) or 0) >= most:
-        raise Conflict(f"You have {most} webhooks, as many as a caller may have: delete one first.")
+        raise Conflict(
+            f"You have {most} webhook endpoints, the most that a caller may have: delete one first."
+        )
+    created = time.time()
     webhook = WebhookRow(
         id=new_id("webhook"),
         caller_id=caller_id,
+        name=name,
         url=str(url),
-        events=sorted(set(events)),
+        events=sorted(set(event_types)),
         secret=_new_secret(),
-        created_at=time.time(),
+        created_at=created,
+        updated_at=created,
     )
     session.add(webhook)
     return _with_secret(webhook)
@@ -137,6 +115,34 @@ def page(session: Session, caller_id: str, query: PageQuery) -> Page[WebhookObje
     return page_of(session, WebhookRow, query, _object, WebhookRow.caller_id == caller_id)
 
 
+def update(
+    session: Session,
+    caller_id: str,
+    webhook_id: str,
+    *,
+    name: str | None,
+    url: HttpUrl | None,
+    event_types: Collection[EventType] | None,
+    private_addresses: bool,
+) -> WebhookObject:
+    """Change what is not None and return the webhook; a URL enables it where it is disabled.
+
+    Raise `InvalidRequest` for a URL that nothing is sent to.
+    """
+    webhook = _row(session, caller_id, webhook_id, for_update=True)
+    if name is not None:
+        webhook.name = name
+    if url is not None:
+        _check(url, private_addresses=private_addresses)
+        webhook.url = str(url)
+        webhook.disabled_at = None
+    if event_types is not None:
+        webhook.events = sorted(set(event_types))
+    if session.is_modified(webhook):
+        webhook.updated_at = time.time()
+    return _object(webhook)
+
+
 def remove(session: Session, caller_id: str, webhook_id: str) -> WebhookDeleted:
     """Delete a webhook and all that it had still to be told."""
     session.delete(_row(session, caller_id, webhook_id, for_update=True))
@@ -148,9 +154,10 @@ def rotate(
 ) -> WebhookWithSecret:
     """Return the webhook with a new secret; the one before signs beside it for `keep_seconds`."""
     webhook = _row(session, caller_id, webhook_id, for_update=True)
-    webhook.previous_secret = webhook.secret
-    webhook.previous_until = now() + keep_seconds
+    webhook.previous_secret = webhook.secret if keep_seconds else None
+    webhook.previous_until = now() + keep_seconds if keep_seconds else None
     webhook.secret = _new_secret()
+    webhook.updated_at = time.time()
     return _with_secret(webhook)
 
 
@@ -162,7 +169,15 @@ def list_webhooks(session: Session) -> list[WebhookInfo]:
         .order_by(WebhookRow.id)
     )
     return [
-        WebhookInfo(row.id, caller, row.url, row.events, row.created_at, row.disabled_at)
+        WebhookInfo(
+            id=row.id,
+            caller=caller,
+            name=row.name,
+            url=row.url,
+            events=row.events,
+            created_at=row.created_at,
+            disabled_at=row.disabled_at,
+        )
         for row, caller in rows
     ]
 
@@ -185,32 +200,12 @@ def _new_secret() -> str:
     return f"whsec_{base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()}"
 
 
-def _delivery(webhook_id: str, event: str, subject_id: str) -> WebhookDeliveryRow:
-    delivery_id, created = new_id("evt"), time.time()
-    payload = {
-        "id": delivery_id,
-        "object": "event",
-        "created_at": int(created),
-        "type": event,
-        "data": {"id": subject_id},
-    }
-    return WebhookDeliveryRow(
-        id=delivery_id,
-        webhook_id=webhook_id,
-        event=event,
-        subject_id=subject_id,
-        payload=json.dumps(payload).encode(),
-        next_at=now(),
-        created_at=created,
-    )
-
-
 def _row(
     session: Session, caller_id: str, webhook_id: str, *, for_update: bool = False
 ) -> WebhookRow:
     webhook = session.get(WebhookRow, webhook_id, with_for_update=for_update)
     if webhook is None or webhook.caller_id != caller_id:
-        raise NotFound(f"There is no webhook {webhook_id}.", param="webhook_id")
+        raise NotFound(f"There is no webhook endpoint {webhook_id}.", param="webhook_endpoint_id")
     return webhook
 
 
@@ -218,12 +213,15 @@ def _object(webhook: WebhookRow) -> WebhookObject:
     disabled = webhook.disabled_at
     return WebhookObject(
         id=webhook.id,
+        name=webhook.name,
         url=webhook.url,
-        events=webhook.events,
+        event_types=webhook.events,
+        signing_secret_hint=f"whsec_****{webhook.secret[-4:]}",
         created_at=int(webhook.created_at),
+        updated_at=int(webhook.updated_at),
         disabled_at=int(disabled) if disabled is not None else None,
     )
 
 
 def _with_secret(webhook: WebhookRow) -> WebhookWithSecret:
-    return WebhookWithSecret(**_object(webhook).model_dump(), secret=webhook.secret)
+    return WebhookWithSecret(**_object(webhook).model_dump(), signing_secret=webhook.secret)

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.domain.clock import now
 from app.domain.ids import new_id
-from app.domain.leases import changed
+from app.domain.statements import changed
 from app.domain.tables import WorkerRow
 
 FORGOTTEN = 3600.0

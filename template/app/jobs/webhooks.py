@@ -7,14 +7,12 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, Coroutine
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from standardwebhooks import Webhook
-
 from app.domain import notifications
 from app.domain.notifications import Notification, Outcome
+from app.domain.signatures import signed_headers
 from app.resources.lifespan import Resources
 from app.telemetry import request_id
 
@@ -48,38 +46,23 @@ async def deliver(resources: Resources, notification: Notification) -> None:
     if outcome.error:
         log.warning("webhook %s, try %s: %s", notification.url, notification.attempt, outcome.error)
     if outcome.http_status == GONE:
-        await resources.database.write(notifications.disable, notification.webhook_id)
+        await resources.database.write(notifications.disable, notification)
     else:
         await resources.database.write(notifications.record, notification, outcome)
 
 
 async def _send(resources: Resources, notification: Notification) -> Outcome:
     waits = resources.settings.webhook_waits
+    payload = notification.payload
     try:
-        reply = await resources.receivers.post(
-            notification.url, notification.payload, _headers(notification)
-        )
+        headers = signed_headers(notification.id, payload, notification.secrets)
+        reply = await resources.receivers.post(notification.url, payload, headers)
     except Exception as error:  # noqa: BLE001 -- one that came out would be tried for ever
         return _failed(waits, notification, None, f"{type(error).__name__}: {error}")
     if 200 <= reply.status < 300:
         return Outcome("delivered", reply.status)
     message = f"The receiver answered {reply.status}."
     return _failed(waits, notification, reply.status, message, reply.retry_after)
-
-
-def _headers(notification: Notification) -> dict[str, str]:
-    """Return the headers of Standard Webhooks, with a signature by each secret that is valid."""
-    moment = datetime.now(UTC)  # the library takes a time of any other zone for UTC
-    text = notification.payload.decode()
-    signatures = [
-        Webhook(each).sign(notification.id, moment, text) for each in notification.secrets
-    ]
-    return {
-        "content-type": "application/json",
-        "webhook-id": notification.id,
-        "webhook-timestamp": str(int(moment.timestamp())),
-        "webhook-signature": " ".join(signatures),
-    }
 
 
 def _failed(

@@ -92,7 +92,7 @@ def public_socket(target: AddrInfoType) -> socket.socket:
     """
     family, kind, protocol, _, address = target
     if not is_public(str(address[0])):
-        raise PermissionError(errno.EACCES, f"{address[0]} is not a public address")
+        raise PermissionError(errno.EACCES, "this is not a public address")
     return socket.socket(family, kind, protocol)
 
 

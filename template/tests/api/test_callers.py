@@ -1,11 +1,17 @@
 """Nobody gets in without a key, and nobody sees what is another's."""
 
+import time
+
 import pytest
 from fastapi.routing import iter_route_contexts
 from openai import OpenAI
 from openai.types import Batch
+from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from app.domain import keys
+from app.domain.ids import new_id
+from app.domain.tables import CallerRow, JobRow
 from app.main import create_app
 from app.settings import Settings
 from tests.service import Service, eventually
@@ -15,6 +21,9 @@ LINE = (
     b'{"custom_id": "1", "method": "POST", "url": "/v1/chat/completions", "body": '
     b'{"model": "simulated-chat", "messages": [{"role": "user", "content": "secret of A"}]}}'
 )
+
+BODY = {"event_type": "batch.failed"}
+"""What every endpoint that changes a thing of a caller takes for a body, if it takes one."""
 
 
 def endpoints() -> list[tuple[str, str]]:
@@ -49,15 +58,16 @@ def things_of_a(live: Service) -> dict[str, str]:
     key = live.new_key("caller A")
     with live.client(key) as a:
         batch = _finished_batch(a)
+        webhook = a.webhooks.create(
+            name="of A", url="https://receiver.invalid/", event_types=["batch.failed"]
+        )
     assert batch.output_file_id
-    new = {"url": "https://receiver.invalid/", "events": ["job.failed"]}
-    with live.http(key) as http:
-        webhook = http.post("/v1/webhooks", json=new).json()
     return {
         "batch_id": batch.id,
         "file_id": batch.output_file_id,
         "input": batch.input_file_id,
-        "webhook_id": webhook["id"],
+        "job_id": live.in_database(_add_job, "caller A"),
+        "webhook_endpoint_id": webhook.id,
     }
 
 
@@ -66,11 +76,13 @@ def test_another_callers_things_do_not_exist(
     live: Service, things_of_a: dict[str, str], method: str, path: str
 ) -> None:
     with live.http(live.new_key("caller B")) as b:
-        answer = b.request(method, path.format(**things_of_a))
+        answer = b.request(method, path.format(**things_of_a), json=BODY)
     assert answer.status_code == 404
 
 
-@pytest.mark.parametrize("path", ["/v1/files", "/v1/batches", "/v1/usage", "/v1/webhooks"])
+@pytest.mark.parametrize(
+    "path", ["/v1/files", "/v1/batches", "/v1/jobs", "/v1/usage", "/v1/webhook_endpoints"]
+)
 def test_another_callers_things_are_not_listed(
     live: Service, things_of_a: dict[str, str], path: str
 ) -> None:
@@ -103,6 +115,22 @@ def test_a_revoked_key_is_refused(live: Service) -> None:
         assert http.get("/v1/models").status_code == 200
         live.in_database(keys.revoke_key, key_id)
         eventually(lambda: http.get("/v1/models").status_code == 401)
+
+
+def _add_job(session: Session, caller: str) -> str:
+    """Record a job that has succeeded, and return its id."""
+    job = JobRow(
+        id=new_id("job"),
+        caller_id=session.scalars(select(CallerRow.id).where(CallerRow.name == caller)).one(),
+        name="anything",
+        subject={},
+        status="succeeded",
+        request_id="req_1",
+        created_at=time.time(),
+        deadline_at=time.time(),
+    )
+    session.add(job)
+    return job.id
 
 
 def _finished_batch(client: OpenAI) -> Batch:

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from typer.testing import CliRunner
 
 from app.cli import app
-from app.domain import notifications, webhooks
+from app.domain import events, notifications
 from app.errors import Conflict
 from app.resources.database import Transaction, open_database
 from app.settings import Settings
@@ -39,7 +39,7 @@ def in_database(fn: Transaction[P, T], /, *args: P.args, **kwargs: P.kwargs) -> 
 def owe(session: Session) -> None:
     register(session, add_caller(session), URL)
     for number in range(3):
-        webhooks.announce(session, "caller_a", "batch.completed", f"batch_{number}")
+        events.announce(session, "caller_a", "batch.completed", f"batch_{number}")
     for _ in range(2):
         claimed = notifications.claim(session, seconds=60, most_in_flight=9)
         assert claimed
@@ -59,7 +59,8 @@ def dead_ids() -> list[str]:
 
 def test_the_list_shows_whose_and_where_but_no_secret() -> None:
     _, row = run("list").splitlines()
-    assert re.search(rf"^webhook_\w+ +caller_a +{URL} +batch\.completed +[\d-]+ [\d:]+ +-$", row)
+    shown = rf"^webhook_\w+ +caller_a +ends +{URL} +batch\.completed +[\d-]+ [\d:]+ +-$"
+    assert re.search(shown, row)
     assert "whsec_" not in row
 
 

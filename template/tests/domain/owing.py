@@ -5,9 +5,10 @@ import time
 from pydantic import HttpUrl
 from sqlalchemy.orm import Session
 
-from app.domain import webhooks
-from app.domain.tables import CallerRow, WebhookDeliveryRow
-from app.domain.webhooks import Event, WebhookWithSecret
+from app.domain import events, webhooks
+from app.domain.events import EventType
+from app.domain.tables import CallerRow, WebhookDeliveryRow, WebhookRow
+from app.domain.webhooks import WebhookObject, WebhookWithSecret
 
 
 def add_caller(session: Session, caller_id: str = "caller_a") -> str:
@@ -22,7 +23,7 @@ def register(
     session: Session,
     caller_id: str,
     url: str = "https://receiver.example/hook",
-    events: tuple[Event, ...] = ("batch.completed",),
+    event_types: tuple[EventType, ...] = ("batch.completed",),
     *,
     most: int = 10,
     private_addresses: bool = False,
@@ -31,18 +32,45 @@ def register(
     return webhooks.register(
         session,
         caller_id,
+        name="ends",
         url=HttpUrl(url),
-        events=events,
+        event_types=event_types,
         most=most,
         private_addresses=private_addresses,
     )
+
+
+def change(
+    session: Session,
+    caller_id: str,
+    webhook_id: str,
+    *,
+    name: str | None = None,
+    url: str | None = None,
+    event_types: list[EventType] | None = None,
+) -> WebhookObject:
+    """Update a webhook."""
+    return webhooks.update(
+        session,
+        caller_id,
+        webhook_id,
+        name=name,
+        url=HttpUrl(url) if url else None,
+        event_types=event_types,
+        private_addresses=False,
+    )
+
+
+def disable(session: Session, webhook_id: str) -> None:
+    """Disable a webhook, as one second after 1970 began."""
+    session.get_one(WebhookRow, webhook_id).disabled_at = 1.0
 
 
 def owe(session: Session, url: str) -> WebhookWithSecret:
     """Register a webhook at this URL to which one message is owed."""
     caller = add_caller(session)
     made = register(session, caller, url, private_addresses=True)
-    webhooks.announce(session, caller, "batch.completed", "batch_1")
+    events.announce(session, caller, "batch.completed", "batch_1")
     return made
 
 

@@ -1,16 +1,17 @@
 """What is owed is claimed by one, for a while, until it is delivered or dead."""
 
 import asyncio
+import json
 
 import pytest
 from sqlalchemy.orm import Session
 from sqlalchemy.util import await_only
 
-from app.domain import notifications, webhooks
+from app.domain import events, notifications, webhooks
 from app.domain.notifications import Notification, Outcome
 from app.errors import Conflict, NotFound
 from app.resources.database import Database
-from tests.domain.owing import add_caller, make_due, owed, register
+from tests.domain.owing import add_caller, change, make_due, owed, register
 
 pytestmark = pytest.mark.anyio
 
@@ -28,7 +29,7 @@ async def caller(database: Database) -> str:
 
 async def announce(database: Database, caller: str, count: int = 1) -> None:
     for number in range(count):
-        await database.write(webhooks.announce, caller, "batch.completed", f"batch_{number}")
+        await database.write(events.announce, caller, "batch.completed", f"batch_{number}")
 
 
 async def claim(
@@ -137,7 +138,7 @@ async def test_while_a_secret_rotates_both_sign(database: Database, caller: str)
     new = await database.write(webhooks.rotate, caller, webhook.id, keep_seconds=60)
     newest = await database.write(webhooks.rotate, caller, webhook.id, keep_seconds=60)
     await announce(database, caller)
-    assert (await claimed(database)).secrets == [newest.secret, new.secret]
+    assert (await claimed(database)).secrets == [newest.signing_secret, new.signing_secret]
 
 
 async def test_after_the_rotation_only_the_new_secret_signs(
@@ -146,7 +147,7 @@ async def test_after_the_rotation_only_the_new_secret_signs(
     (webhook,) = await database.read(webhooks.list_webhooks)
     new = await database.write(webhooks.rotate, caller, webhook.id, keep_seconds=0)
     await announce(database, caller)
-    assert (await claimed(database)).secrets == [new.secret]
+    assert (await claimed(database)).secrets == [new.signing_secret]
 
 
 async def test_a_receiver_that_is_gone_ends_all_that_is_owed_to_it(
@@ -154,16 +155,45 @@ async def test_a_receiver_that_is_gone_ends_all_that_is_owed_to_it(
 ) -> None:
     await announce(database, caller, 3)
     notification = await claimed(database)
-    await database.write(notifications.disable, notification.webhook_id)
+    await database.write(notifications.disable, notification)
     assert {row.status for row in await database.read(owed)} == {"dead"}
     (webhook,) = await database.read(webhooks.list_webhooks)
     assert webhook.disabled_at is not None
-    await database.write(webhooks.announce, caller, "batch.completed", "batch_later")
+    await database.write(events.announce, caller, "batch.completed", "batch_later")
     assert len(await database.read(owed)) == 3
 
 
-async def test_a_webhook_that_is_deleted_already_is_not_disabled(database: Database) -> None:
-    await database.write(notifications.disable, "webhook_none")
+async def test_a_webhook_that_is_deleted_already_is_not_disabled(
+    database: Database, caller: str
+) -> None:
+    await announce(database, caller)
+    notification = await claimed(database)
+    await database.write(webhooks.remove, caller, notification.webhook_id)
+    await database.write(notifications.disable, notification)
+
+
+async def test_a_webhook_with_another_address_meanwhile_is_not_disabled(
+    database: Database, caller: str
+) -> None:
+    await announce(database, caller)
+    notification = await claimed(database)
+    await database.write(change, caller, notification.webhook_id, url="https://new.example/")
+    await database.write(notifications.disable, notification)
+    (webhook,) = await database.read(webhooks.list_webhooks)
+    assert webhook.disabled_at is None
+    await database.write(make_due)
+    assert (await claimed(database)).url == "https://new.example/"
+
+
+async def test_a_sample_is_signed_like_a_message_and_owed_to_nobody(
+    database: Database, caller: str
+) -> None:
+    (webhook,) = await database.read(webhooks.list_webhooks)
+    new = await database.write(webhooks.rotate, caller, webhook.id, keep_seconds=0)
+    sample = await database.read(notifications.sample, caller, webhook.id, "job.failed")
+    assert (sample.url, sample.secrets) == (webhook.url, [new.signing_secret])
+    assert json.loads(sample.payload)["data"] == {"id": "job_sample"}
+    assert await database.read(owed) == []
 
 
 async def test_the_dead_are_listed_latest_first(database: Database, caller: str) -> None:

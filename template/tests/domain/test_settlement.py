@@ -19,7 +19,7 @@ def add_batch(session: Session, times: dict[str, float]) -> None:
     """Make a batch that waits for its end, and a webhook for each end."""
     caller = add_caller(session)
     for status in TIMES:
-        register(session, caller, events=(f"batch.{status}",))  # type: ignore[arg-type]
+        register(session, caller, event_types=(f"batch.{status}",))  # type: ignore[arg-type]
     batch = BatchRow(
         id="batch_1",
         caller_id=caller,

@@ -1,22 +1,24 @@
-"""What callers may register, and what is owed to whom when something ends."""
+"""What callers may register and change."""
 
 import asyncio
 import base64
-import json
 
 import pytest
-from sqlalchemy import update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.domain import webhooks
+from app.domain.events import EventType
 from app.domain.pages import PageQuery
-from app.domain.tables import CallerRow, WebhookRow
+from app.domain.tables import WebhookRow
 from app.errors import Conflict, InvalidRequest, NotFound
 from app.resources.database import Database
-from tests.domain.owing import add_caller, owed, register
+from tests.domain.owing import add_caller, change, disable, register
 
 pytestmark = pytest.mark.anyio
+
+EVENTS: list[EventType] = ["batch.completed"]
+"""What the endpoints of `register` are told of."""
 
 
 @pytest.fixture
@@ -26,7 +28,7 @@ async def caller(database: Database) -> str:
 
 async def test_a_secret_is_as_standard_webhooks_demands(database: Database, caller: str) -> None:
     webhook = await database.write(register, caller)
-    prefix, _, encoded = webhook.secret.partition("_")
+    prefix, _, encoded = webhook.signing_secret.partition("_")
     assert prefix == "whsec"
     assert 24 <= len(base64.b64decode(encoded, validate=True)) <= 64
 
@@ -35,8 +37,9 @@ async def test_a_secret_is_shown_once(database: Database, caller: str) -> None:
     webhook = await database.write(register, caller)
     shown = await database.read(webhooks.get, caller, webhook.id)
     listed = await database.read(webhooks.page, caller, PageQuery())
-    assert "secret" not in shown.model_dump()
-    assert webhook.secret not in listed.model_dump_json()
+    assert "signing_secret" not in shown.model_dump()
+    assert webhook.signing_secret not in listed.model_dump_json()
+    assert shown.signing_secret_hint == f"whsec_****{webhook.signing_secret[-4:]}"
 
 
 @pytest.mark.parametrize(
@@ -77,7 +80,7 @@ async def test_where_it_is_allowed_a_url_may_lead_inside(database: Database, cal
 async def test_a_caller_has_a_number_of_webhooks(database: Database, caller: str) -> None:
     other = await database.write(add_caller, "caller_b")
     first = await database.write(register, caller, most=1)
-    with pytest.raises(Conflict, match="You have 1 webhooks"):
+    with pytest.raises(Conflict, match="You have 1 webhook endpoints"):
         await database.write(register, caller, most=1)
     await database.write(register, other, most=1)
     await database.write(webhooks.remove, caller, first.id)
@@ -100,58 +103,10 @@ async def test_another_callers_webhook_does_not_exist(database: Database, caller
     with pytest.raises(NotFound):
         await database.write(webhooks.remove, stranger, webhook.id)
     with pytest.raises(NotFound):
+        await database.write(change, stranger, webhook.id, name="theirs")
+    with pytest.raises(NotFound):
         await database.write(webhooks.rotate, stranger, webhook.id, keep_seconds=1)
     assert (await database.read(webhooks.page, stranger, PageQuery())).data == []
-
-
-async def test_who_asked_is_owed_a_message(database: Database, caller: str) -> None:
-    webhook = await database.write(register, caller)
-    await database.write(webhooks.announce, caller, "batch.completed", "batch_1")
-    (row,) = await database.read(owed)
-    assert (row.webhook_id, row.status, row.attempt) == (webhook.id, "pending", 0)
-    payload = json.loads(row.payload)
-    assert payload.pop("created_at") == int(row.created_at)
-    assert payload == {
-        "id": row.id,
-        "object": "event",
-        "type": "batch.completed",
-        "data": {"id": "batch_1"},
-    }
-
-
-async def test_nobody_else_is_owed_one(database: Database, caller: str) -> None:
-    stranger = await database.write(add_caller, "caller_b")
-    await database.write(register, stranger)
-    await database.write(register, caller, events=("batch.failed", "job.succeeded"))
-    disabled = await database.write(register, caller)
-    await database.write(_disable, disabled.id)
-    await database.write(webhooks.announce, caller, "batch.completed", "batch_1")
-    assert await database.read(owed) == []
-
-
-async def test_the_same_end_is_announced_once(database: Database, caller: str) -> None:
-    await database.write(register, caller)
-    for _ in range(2):
-        await database.write(webhooks.announce, caller, "batch.completed", "batch_1")
-    assert len(await database.read(owed)) == 1
-
-
-async def test_what_is_rolled_back_is_not_owed(database: Database, caller: str) -> None:
-    def end_and_fail(session: Session) -> None:
-        webhooks.announce(session, caller, "batch.completed", "batch_1")
-        session.add(CallerRow(id="caller_b", name=caller, flags=[], created_at=0.0))
-
-    await database.write(register, caller)
-    with pytest.raises(IntegrityError):
-        await database.write(end_and_fail)
-    assert await database.read(owed) == []
-
-
-async def test_a_deleted_webhook_is_owed_nothing_more(database: Database, caller: str) -> None:
-    webhook = await database.write(register, caller)
-    await database.write(webhooks.announce, caller, "batch.completed", "batch_1")
-    await database.write(webhooks.remove, caller, webhook.id)
-    assert await database.read(owed) == []
 
 
 async def test_of_several_that_delete_it_at_once_one_does(database: Database, caller: str) -> None:
@@ -161,19 +116,61 @@ async def test_of_several_that_delete_it_at_once_one_does(database: Database, ca
     assert sum(isinstance(each, NotFound) for each in results) == 30
 
 
-async def test_webhooks_that_go_while_things_end_break_nothing(
+async def test_an_update_changes_only_what_it_names(database: Database, caller: str) -> None:
+    before = await database.write(register, caller)
+    await database.write(change, caller, before.id, name="new")
+    await database.write(change, caller, before.id, url="https://new.example/")
+    await database.write(change, caller, before.id, event_types=["job.failed", "batch.failed"])
+    after = await database.read(webhooks.get, caller, before.id)
+    assert (after.name, after.url) == ("new", "https://new.example/")
+    assert after.event_types == ["batch.failed", "job.failed"]
+    assert after.created_at == before.created_at
+    assert after.signing_secret_hint == before.signing_secret_hint
+
+
+async def test_only_a_change_is_the_last_change(database: Database, caller: str) -> None:
+    made = await database.write(register, caller)
+    await database.write(age)
+    same = await database.write(change, caller, made.id, name=made.name, event_types=EVENTS)
+    assert same.updated_at == 1
+    same = await database.write(change, caller, made.id, url=made.url)
+    assert same.updated_at == 1
+    assert (await database.write(change, caller, made.id, name="new")).updated_at > 1
+    await database.write(age)
+    rotated = await database.write(webhooks.rotate, caller, made.id, keep_seconds=0)
+    assert rotated.updated_at > 1
+
+
+async def test_an_update_to_a_url_that_nothing_is_sent_to_changes_nothing(
     database: Database, caller: str
 ) -> None:
-    made = [await database.write(register, caller) for _ in range(8)]
-    ends = [
-        database.write(webhooks.announce, caller, "batch.completed", f"batch_{number}")
-        for number in range(8)
-    ]
-    removals = [database.write(webhooks.remove, caller, webhook.id) for webhook in made]
-    both = [each for pair in zip(ends, removals, strict=True) for each in pair]
-    await asyncio.gather(*both)
-    assert await database.read(owed) == []
+    made = await database.write(register, caller)
+    with pytest.raises(InvalidRequest):
+        await database.write(change, caller, made.id, name="new", url="https://127.0.0.1/")
+    assert (await database.read(webhooks.get, caller, made.id)).name == made.name
 
 
-def _disable(session: Session, webhook_id: str) -> None:
-    session.execute(update(WebhookRow).where(WebhookRow.id == webhook_id).values(disabled_at=1.0))
+@pytest.mark.parametrize("url", ["https://receiver.example/hook", "https://new.example/"])
+async def test_a_url_enables_a_disabled_webhook(database: Database, caller: str, url: str) -> None:
+    made = await database.write(register, caller)
+    await database.write(disable, made.id)
+    assert (await database.write(change, caller, made.id, name="new")).disabled_at == 1
+    assert (await database.write(change, caller, made.id, url=url)).disabled_at is None
+
+
+async def test_an_old_secret_is_forgotten_unless_it_is_to_be_kept(
+    database: Database, caller: str
+) -> None:
+    made = await database.write(register, caller)
+    await database.write(webhooks.rotate, caller, made.id, keep_seconds=60)
+    await database.write(webhooks.rotate, caller, made.id, keep_seconds=0)
+    assert await database.read(previous_secrets) == [None]
+
+
+def age(session: Session) -> None:
+    """Put all changes into the past."""
+    session.query(WebhookRow).update({"updated_at": 1.0})
+
+
+def previous_secrets(session: Session) -> list[str | None]:
+    return list(session.scalars(select(WebhookRow.previous_secret)))

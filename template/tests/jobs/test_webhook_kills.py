@@ -28,5 +28,5 @@ def test_a_worker_killed_while_it_sends_is_followed_by_another(
         running.start("worker")
         eventually(lambda: running.in_database(owed)[0].status == "delivered")
     first, second = receiver.requests
-    assert first.verified(webhook.secret) == second.verified(webhook.secret)
+    assert first.verified(webhook.signing_secret) == second.verified(webhook.signing_secret)
     assert first.headers["webhook-id"] == second.headers["webhook-id"]

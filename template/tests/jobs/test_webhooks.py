@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy.orm import Session
 from standardwebhooks import WebhookVerificationError
 
-from app.domain import notifications, webhooks
+from app.domain import events, notifications, webhooks
 from app.domain.clock import now
 from app.domain.tables import WebhookDeliveryRow
 from app.domain.webhooks import WebhookWithSecret
@@ -87,7 +87,7 @@ async def test_a_message_arrives_signed_and_once(
 ) -> None:
     assert await work(resources) == 1
     (request,) = receiver.requests
-    event = request.verified(webhook.secret)
+    event = request.verified(webhook.signing_secret)
     assert event["data"] == {"id": "batch_1"}
     assert request.headers["webhook-id"] == event["id"]
     assert request.headers["content-type"] == "application/json"
@@ -99,7 +99,7 @@ async def test_the_zone_of_the_machines_clock_does_not_matter(
     resources: Resources, webhook: WebhookWithSecret, receiver: Receiver
 ) -> None:
     await work(resources)
-    assert receiver.requests[0].verified(webhook.secret)
+    assert receiver.requests[0].verified(webhook.signing_secret)
 
 
 async def test_another_secret_does_not_verify(
@@ -107,7 +107,7 @@ async def test_another_secret_does_not_verify(
 ) -> None:
     await work(resources)
     with pytest.raises(WebhookVerificationError):
-        receiver.requests[0].verified(webhook.secret[:-4] + "AAA=")
+        receiver.requests[0].verified(webhook.signing_secret[:-4] + "AAA=")
 
 
 @pytest.mark.parametrize("status", [301, 400, 404, 429, 500, 503])
@@ -130,7 +130,7 @@ async def test_each_try_has_the_same_id_and_its_own_time(
     await resources.database.write(make_due)
     await work(resources)
     first, second = receiver.requests
-    assert first.verified(webhook.secret) == second.verified(webhook.secret)
+    assert first.verified(webhook.signing_secret) == second.verified(webhook.signing_secret)
     assert first.headers["webhook-id"] == second.headers["webhook-id"]
     assert first.headers["webhook-timestamp"] < second.headers["webhook-timestamp"]
     assert (await only_row(resources)).status == "delivered"
@@ -170,7 +170,7 @@ async def test_a_receiver_that_cannot_be_reached_is_tried_again(
         await work(careful)
     row = await only_row(resources)
     assert (row.status, row.last_status) == ("pending", None)
-    assert "127.0.0.1 is not a public address" in str(row.last_error)
+    assert "this is not a public address" in str(row.last_error)
     assert receiver.requests == []
 
 
@@ -179,7 +179,7 @@ async def test_a_url_that_no_library_can_send_to_dies_like_any_other(
 ) -> None:
     def make(session: Session) -> None:
         register(session, add_caller(session), f"https://{'a' * 70}.example/")
-        webhooks.announce(session, "caller_a", "batch.completed", "batch_1")
+        events.announce(session, "caller_a", "batch.completed", "batch_1")
 
     await resources.database.write(make)
     for _ in range(len(WAITS) + 1):
@@ -194,7 +194,7 @@ async def test_while_a_secret_rotates_each_of_both_verifies(
     new = await resources.database.write(webhooks.rotate, "caller_a", webhook.id, keep_seconds=60)
     await work(resources)
     (request,) = receiver.requests
-    assert request.verified(new.secret) == request.verified(webhook.secret)
+    assert request.verified(new.signing_secret) == request.verified(webhook.signing_secret)
     assert len(request.headers["webhook-signature"].split(" ")) == 2
 
 
@@ -203,7 +203,7 @@ async def test_a_receiver_that_is_gone_is_left_alone(
     resources: Resources, receiver: Receiver
 ) -> None:
     receiver.answer(410)
-    await resources.database.write(webhooks.announce, "caller_a", "batch.completed", "batch_2")
+    await resources.database.write(events.announce, "caller_a", "batch.completed", "batch_2")
     assert await work(resources) == 1
     assert {row.status for row in await resources.database.read(owed)} == {"dead"}
     (seen,) = await resources.database.read(webhooks.list_webhooks)
@@ -248,8 +248,8 @@ async def test_workers_at_once_send_each_message_once(
 ) -> None:
     for number in range(20):
         await resources.database.write(
-            webhooks.announce, "caller_a", "batch.completed", f"batch_more_{number}"
+            events.announce, "caller_a", "batch.completed", f"batch_more_{number}"
         )
     await asyncio.gather(*(work(resources) for _ in range(3)))
-    ids = [request.verified(webhook.secret)["id"] for request in receiver.requests]
+    ids = [request.verified(webhook.signing_secret)["id"] for request in receiver.requests]
     assert len(ids) == len(set(ids)) == 21

@@ -100,7 +100,7 @@ async def test_a_name_that_leads_inside_is_not_connected_to(
     receiver: Receiver, port: int, address: str
 ) -> None:
     async with open_receivers(Settings(_env_file=None), Answers(address)) as guarded:
-        with pytest.raises(ClientError, match="is not a public address"):
+        with pytest.raises(ClientError, match="this is not a public address"):
             await guarded.post(f"http://innocent.example:{port}/hook", b"{}", {})
     assert receiver.requests == []
 
@@ -111,7 +111,7 @@ async def test_a_name_that_was_public_when_it_was_looked_at_is_checked_again(
     rebinding = Answers(PUBLIC, "127.0.0.1")
     assert (await rebinding.resolve("innocent.example"))[0]["host"] == PUBLIC
     async with open_receivers(Settings(_env_file=None), rebinding) as guarded:
-        with pytest.raises(ClientError, match=r"127\.0\.0\.1 is not a public address"):
+        with pytest.raises(ClientError, match="this is not a public address"):
             await guarded.post(f"http://innocent.example:{port}/hook", b"{}", {})
     assert receiver.requests == []
 

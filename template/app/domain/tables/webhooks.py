@@ -14,12 +14,14 @@ class WebhookRow(Base):
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
     caller_id: Mapped[str] = mapped_column(ForeignKey("callers.id"))
+    name: Mapped[str] = mapped_column(String(100))
     url: Mapped[str] = mapped_column(Text)
     events: Mapped[list[str]]
     secret: Mapped[str] = mapped_column(String(100))
     previous_secret: Mapped[str | None] = mapped_column(String(100))
     previous_until: Mapped[float | None]
     created_at: Mapped[float]
+    updated_at: Mapped[float]
     disabled_at: Mapped[float | None]
 
 
