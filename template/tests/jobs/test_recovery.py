@@ -4,6 +4,7 @@ import json
 import signal
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,17 @@ from app.domain.clock import now
 from app.domain.tables import ItemRow, LeaseRow
 from tests.jobs.batches import check_whole, completed, submit, total
 from tests.servers import EmbeddedRedis, running
-from tests.service import Service, eventually, service
+from tests.service import Program, Service, eventually, service
 
+CLOCK_STEP = """
+import sys, time
+right = time.time
+wrong = lambda: right() + {seconds}
+for module in list(sys.modules.values()):
+    if vars(module).get("time") is right:
+        module.time = wrong
+print("the clock is {seconds} s wrong", flush=True)
+"""
 LANES, CHUNK = 2, 5
 ITEMS = 60
 
@@ -69,12 +79,14 @@ def last_recovery(session: Session, batch_id: str) -> float:
     return session.scalar(select(func.max(ItemRow.finished_at)).where(*lost)) or 0.0
 
 
+def says(program: Program, text: str) -> bool:
+    return text in program.text()
+
+
 def shifted(folder: Path, seconds: int) -> str:
-    """Return a folder of modules in which Python's clock is wrong."""
+    """Return a folder with a module that sets Python's clock wrong wherever it is known."""
     folder.mkdir()
-    folder.joinpath("sitecustomize.py").write_text(
-        f"import time\n_right = time.time\ntime.time = lambda: _right() + {seconds}\n"
-    )
+    folder.joinpath("clock_step.py").write_text(CLOCK_STEP.format(seconds=seconds))
     return str(folder)
 
 
@@ -174,8 +186,10 @@ def test_a_frozen_workers_late_results_are_refused(slow: Service, client: OpenAI
 def test_workers_whose_clocks_differ_by_hours_take_nothing_from_each_other(
     slow: Service, client: OpenAI, tmp_path: Path
 ) -> None:
-    ahead = slow.start("worker", PYTHONPATH=shifted(tmp_path / "ahead", 3600))
-    slow.start("worker", PYTHONPATH=shifted(tmp_path / "behind", -3600))
+    ahead = slow.start("worker", MORE_MODULES=shifted(tmp_path / "ahead", 3600))
+    behind = slow.start("worker", MORE_MODULES=shifted(tmp_path / "behind", -3600))
+    for worker in ahead, behind:
+        eventually(partial(says, worker, "s wrong"))
     batch = submit(client, ITEMS)
     eventually(lambda: completed(client, batch) >= ITEMS // 3)
     assert slow.in_database(total, ItemRow.crashes, batch.id) == 0
