@@ -52,9 +52,14 @@ def _put_back(session: Session, most_crashes: int) -> None:
 
 
 def _expire(session: Session) -> None:
+    late = (
+        select(BatchRow.id)
+        .where(BatchRow.status.in_(("validating", "in_progress")), BatchRow.expires_at < now())
+        .with_for_update(skip_locked=True)  # a sweep that waited here deadlocked with another one
+    )
     session.execute(
         update(BatchRow)
-        .where(BatchRow.status.in_(("validating", "in_progress")), BatchRow.expires_at < now())
+        .where(BatchRow.id.in_(late))
         .values(status="finalizing", expired_at=now(), finalizing_at=now())
         .execution_options(synchronize_session=False)
     )

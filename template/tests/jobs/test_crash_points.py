@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import pytest
-from sqlalchemy import delete, make_url, select, text, update
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from app.domain import batches, files, jobs, results
@@ -30,6 +29,7 @@ from app.domain.tables import (
 from tests.features import counting, features, greeting
 from tests.jobs.crashing import KILLED, Point, Workers, workers
 from tests.lines import CHAT_URL, chats
+from tests.postgres import new_database
 from tests.service import Service, service
 
 LANES, CHUNK, ITEMS = 2, 3, 12
@@ -173,18 +173,6 @@ def site(
         workers(running.environment) as forked,
     ):
         yield Site(running, forked)
-
-
-async def new_database(url: str, name: str) -> str:
-    """Return the address of a database of its own on the server at `url`."""
-    server = make_url(url)
-    engine = create_async_engine(
-        server.set(drivername="postgresql+asyncpg"), isolation_level="AUTOCOMMIT"
-    )
-    async with engine.connect() as connection:
-        await connection.execute(text(f'CREATE DATABASE "{name}"'))
-    await engine.dispose()
-    return server.set(database=name).render_as_string(hide_password=False)
 
 
 @pytest.mark.parametrize(("site", "point"), CASES, indirect=["site"], ids=str)
