@@ -6,10 +6,10 @@ Values come, strongest first, from the environment, `.env`, `settings.toml` and 
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 from urllib.parse import quote
 
-from pydantic import SecretStr
+from pydantic import Field, SecretStr
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -150,8 +150,9 @@ class Settings(BaseSettings):
     model slots, since a few are always being recorded while the others are at the model."""
     batch_attempts: int = 3
     """Tries of an item that fails by itself."""
-    batch_crashes: int = 5
-    """Times that an item or job may take its worker down before it is given up."""
+    batch_crashes: Annotated[int, Field(ge=2)] = 5
+    """Times that an item or job may take its worker down before it is given up. An item has its
+    last chance alone, so that none is given up for another's crash."""
     worker_batches: int = 10
     """Lanes of batches that one worker process works on at once."""
     worker_jobs: int = 10

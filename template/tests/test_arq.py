@@ -12,7 +12,6 @@ import subprocess
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -23,8 +22,7 @@ from redis.exceptions import RedisError
 
 from app.development import valkey
 from app.jobs.pool import Pool
-from app.resources.lifespan import Resources
-from app.resources.queue import WAKE, Kind, Queue, deserialize
+from app.resources.queue import WAKE, Kind, RedisQueue, deserialize
 from app.resources.redis import open_redis
 from app.resources.tasks import end_tasks
 from app.settings import Settings
@@ -60,18 +58,17 @@ async def redis(redis_url: str) -> AsyncIterator[Redis]:
 
 
 @pytest.fixture
-def queue(redis: Redis, tmp_path: Path) -> Queue:
-    return Queue(redis, tmp_path.name)
+def queue(redis: Redis, tmp_path: Path) -> RedisQueue:
+    return RedisQueue(redis, tmp_path.name)
 
 
-def new_worker(queue: Queue, *pools: Woken) -> Worker:
+def new_worker(queue: RedisQueue, *pools: Woken) -> Worker:
     """Return arq as the app sets it up."""
-    resources = cast("Resources", SimpleNamespace(queue=queue))
-    return arq_worker(resources, cast("list[Pool]", list(pools)))
+    return arq_worker(queue, cast("list[Pool]", list(pools)))
 
 
 @asynccontextmanager
-async def listening(queue: Queue, *pools: Woken) -> AsyncIterator[Worker]:
+async def listening(queue: RedisQueue, *pools: Woken) -> AsyncIterator[Worker]:
     """Run arq as the app does, and end it as the app does."""
     worker = new_worker(queue, *pools)
     running = asyncio.create_task(worker.async_run())
@@ -88,14 +85,14 @@ async def until(holds: Callable[[], object]) -> None:
             await asyncio.sleep(0.01)
 
 
-async def until_empty(queue: Queue) -> None:
+async def until_empty(queue: RedisQueue) -> None:
     """Wait for the end of the calls, which comes after what they call."""
     async with asyncio.timeout(LIMIT):
         while await queue.arq.zcard(queue.name):  # noqa: ASYNC110 -- nor here
             await asyncio.sleep(0.01)
 
 
-async def still_wakes(queue: Queue, pool: Woken) -> None:
+async def still_wakes(queue: RedisQueue, pool: Woken) -> None:
     """Wake twice: what ends a worker is seen at the poll after it."""
     for _ in range(2):
         calls = pool.calls
@@ -103,14 +100,14 @@ async def still_wakes(queue: Queue, pool: Woken) -> None:
         await until(lambda calls=calls: pool.calls > calls)  # type: ignore[misc]
 
 
-async def enqueue(queue: Queue, name: str = WAKE) -> str:
+async def enqueue(queue: RedisQueue, name: str = WAKE) -> str:
     """Return the id of a new call."""
     job = await queue.arq.enqueue_job(name, Kind.BATCHES)
     assert job
     return job.job_id
 
 
-async def test_each_call_reaches_one_of_the_workers(queue: Queue) -> None:
+async def test_each_call_reaches_one_of_the_workers(queue: RedisQueue) -> None:
     """More would only cost a look into SQL; none would cost a tick."""
     first, second = Woken(), Woken()
     async with listening(queue, first), listening(queue, second):
@@ -121,7 +118,7 @@ async def test_each_call_reaches_one_of_the_workers(queue: Queue) -> None:
     assert first.calls + second.calls == 30
 
 
-async def test_a_call_wakes_the_pools_of_its_kind(queue: Queue) -> None:
+async def test_a_call_wakes_the_pools_of_its_kind(queue: RedisQueue) -> None:
     """Jobs and scheduled jobs are two pools of one kind."""
     jobs, scheduled, batches = Woken(Kind.JOBS), Woken(Kind.JOBS), Woken(Kind.BATCHES)
     async with listening(queue, jobs, scheduled, batches):
@@ -130,7 +127,7 @@ async def test_a_call_wakes_the_pools_of_its_kind(queue: Queue) -> None:
     assert (jobs.calls, scheduled.calls, batches.calls) == (1, 1, 0)
 
 
-async def test_a_call_waits_for_a_worker(queue: Queue) -> None:
+async def test_a_call_waits_for_a_worker(queue: RedisQueue) -> None:
     """What was submitted during a deploy is begun when the first worker is up."""
     pool = Woken()
     await queue.wake(Kind.BATCHES)
@@ -138,7 +135,7 @@ async def test_a_call_waits_for_a_worker(queue: Queue) -> None:
         await until(lambda: pool.calls)
 
 
-async def test_a_call_is_picked_up_within_a_few_polls(queue: Queue) -> None:
+async def test_a_call_is_picked_up_within_a_few_polls(queue: RedisQueue) -> None:
     """The delay between polls is the price of a queue in Redis, and the only one."""
     pool, waits = Woken(), []
     async with listening(queue, pool) as worker:
@@ -152,7 +149,8 @@ async def test_a_call_is_picked_up_within_a_few_polls(queue: Queue) -> None:
 
 async def test_queues_are_apart(redis: Redis, tmp_path: Path) -> None:
     """Several services share one Redis, each with a name of its own."""
-    mine, other = Queue(redis, f"{tmp_path.name}-mine"), Queue(redis, f"{tmp_path.name}-other")
+    mine = RedisQueue(redis, f"{tmp_path.name}-mine")
+    other = RedisQueue(redis, f"{tmp_path.name}-other")
     my_pool, other_pool = Woken(), Woken()
     async with listening(mine, my_pool), listening(other, other_pool):
         await mine.wake(Kind.BATCHES)
@@ -160,7 +158,7 @@ async def test_queues_are_apart(redis: Redis, tmp_path: Path) -> None:
     assert other_pool.calls == 0
 
 
-async def test_a_call_leaves_nothing_behind(queue: Queue) -> None:
+async def test_a_call_leaves_nothing_behind(queue: RedisQueue) -> None:
     """Calls carry nothing and are made by the thousand: `keep_result=0`."""
     pool = Woken()
     call = await enqueue(queue)
@@ -170,7 +168,7 @@ async def test_a_call_leaves_nothing_behind(queue: Queue) -> None:
     assert await queue.arq.keys(f"arq:*{call}*") == []
 
 
-async def test_a_call_crosses_as_message_pack(queue: Queue) -> None:
+async def test_a_call_crosses_as_message_pack(queue: RedisQueue) -> None:
     """arq would use pickle by itself."""
     call = await enqueue(queue)
     data = await queue.arq.get(job_key_prefix + call)
@@ -178,7 +176,7 @@ async def test_a_call_crosses_as_message_pack(queue: Queue) -> None:
     assert deserialize(data)["f"] == WAKE
 
 
-async def test_pickled_code_is_not_run(queue: Queue, tmp_path: Path) -> None:
+async def test_pickled_code_is_not_run(queue: RedisQueue, tmp_path: Path) -> None:
     """Who can write to Redis must not be able to run code in a worker, nor to end it."""
     pool, trace = Woken(), tmp_path / "trace"
 
@@ -193,7 +191,7 @@ async def test_pickled_code_is_not_run(queue: Queue, tmp_path: Path) -> None:
     assert not trace.exists()
 
 
-async def test_an_unknown_function_does_no_harm(queue: Queue) -> None:
+async def test_an_unknown_function_does_no_harm(queue: RedisQueue) -> None:
     """While a deploy goes on, a newer process may call what an older one does not have."""
     pool = Woken()
     async with listening(queue, pool):
@@ -201,7 +199,7 @@ async def test_an_unknown_function_does_no_harm(queue: Queue) -> None:
         await still_wakes(queue, pool)
 
 
-async def test_a_function_that_fails_is_called_once_and_ends_nobody(queue: Queue) -> None:
+async def test_a_function_that_fails_is_called_once_and_ends_nobody(queue: RedisQueue) -> None:
     """A failure must not come back for ever: the pool looks by itself soon enough."""
     pool = Broken()
     async with listening(queue, pool):
@@ -210,7 +208,7 @@ async def test_a_function_that_fails_is_called_once_and_ends_nobody(queue: Queue
     assert pool.calls == 2
 
 
-async def test_a_call_of_a_dead_worker_waits_for_the_end_of_its_mark(queue: Queue) -> None:
+async def test_a_call_of_a_dead_worker_waits_for_the_end_of_its_mark(queue: RedisQueue) -> None:
     """So the ticks of the pools, and not arq, find soon what a dead worker was called for."""
     pool = Woken()
     marked = await enqueue(queue)
@@ -222,7 +220,7 @@ async def test_a_call_of_a_dead_worker_waits_for_the_end_of_its_mark(queue: Queu
     assert await queue.arq.zscore(queue.name, marked)
 
 
-async def test_a_call_of_a_dead_worker_is_dropped_at_last(queue: Queue) -> None:
+async def test_a_call_of_a_dead_worker_is_dropped_at_last(queue: RedisQueue) -> None:
     """With `max_tries=1` it is not even made then: it could only come late."""
     pool = Woken()
     tried = await enqueue(queue)
@@ -233,7 +231,7 @@ async def test_a_call_of_a_dead_worker_is_dropped_at_last(queue: Queue) -> None:
     assert pool.calls == 2
 
 
-async def test_signals_are_left_to_the_app(queue: Queue) -> None:
+async def test_signals_are_left_to_the_app(queue: RedisQueue) -> None:
     """`handle_signals=False`: the app's own handler stops the pools, and arq last."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -251,7 +249,7 @@ async def test_signals_are_left_to_the_app(queue: Queue) -> None:
         loop.remove_signal_handler(signal.SIGTERM)
 
 
-async def test_cancelled_tasks_are_all_there_is_to_end(queue: Queue) -> None:
+async def test_cancelled_tasks_are_all_there_is_to_end(queue: RedisQueue) -> None:
     """`_abandon` cancels `main_task` and `tasks`: nothing may go on behind them."""
     before = asyncio.all_tasks()
     pool = Woken()
@@ -285,18 +283,20 @@ class Server:
 
 
 @pytest.fixture
-async def mortal(tmp_path: Path) -> AsyncIterator[tuple[Server, Queue]]:
+async def mortal(tmp_path: Path) -> AsyncIterator[tuple[Server, RedisQueue]]:
     """A Redis, and the queue on it."""
     server = Server(tmp_path)
     async with open_redis(Settings(_env_file=None, redis_url=server.url)) as redis:
         await server.start(redis)
         try:
-            yield server, Queue(redis, tmp_path.name)
+            yield server, RedisQueue(redis, tmp_path.name)
         finally:
             server.kill()
 
 
-async def test_wiped_calls_are_lost_and_the_worker_lives_on(mortal: tuple[Server, Queue]) -> None:
+async def test_wiped_calls_are_lost_and_the_worker_lives_on(
+    mortal: tuple[Server, RedisQueue],
+) -> None:
     """Nobody is told of it, so nothing but a wake-up may be in Redis."""
     _, queue = mortal
     pool = Woken()
@@ -309,7 +309,7 @@ async def test_wiped_calls_are_lost_and_the_worker_lives_on(mortal: tuple[Server
     assert pool.calls == 4
 
 
-async def test_it_ends_with_redis_and_begins_anew(mortal: tuple[Server, Queue]) -> None:
+async def test_it_ends_with_redis_and_begins_anew(mortal: tuple[Server, RedisQueue]) -> None:
     """So `listen_for_ever` is needed, and enough: a new worker on the same pool of connections."""
     server, queue = mortal
     pool = Woken()

@@ -163,7 +163,7 @@ def accept(session: Session, hold: Hold, total: int, most_lanes: int) -> None:
         return
     batch.status = "in_progress"
     batch.in_progress_at = now()
-    lanes.open_lanes(session, batch.id, range(1, most_lanes))
+    lanes.open_lanes(session, batch.id, [*range(1, most_lanes), lanes.ALONE])
 
 
 def reject(session: Session, hold: Hold, errors: list[LineError]) -> None:

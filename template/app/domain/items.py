@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from app.domain import usage
 from app.domain.clock import now
-from app.domain.lanes import Hold
+from app.domain.lanes import ALONE, Hold
 from app.domain.tables import BatchRow, ItemRow
 from app.resources.models.interface import Usage
 
@@ -65,7 +65,11 @@ RECORD = (
 
 
 def claim(session: Session, hold: Hold, limit: int) -> list[Claimed]:
-    """Take up to `limit` items of an open batch that nobody works on, in input order."""
+    """Take up to `limit` items of an open batch that nobody works on, in input order.
+
+    What has to run alone is taken one by one, on the lane for it.
+    """
+    alone = hold.lane == ALONE
     open_batch = select(BatchRow.id).where(
         BatchRow.id == hold.batch_id, BatchRow.status == "in_progress"
     )
@@ -75,9 +79,10 @@ def claim(session: Session, hold: Hold, limit: int) -> list[Claimed]:
             ItemRow.batch_id.in_(open_batch),
             ItemRow.status == "pending",
             ItemRow.not_before <= now(),
+            ItemRow.alone.is_(alone),
         )
         .order_by(ItemRow.not_before, ItemRow.seq)
-        .limit(limit)
+        .limit(1 if alone else limit)
         .with_for_update(skip_locked=True)
     )
     claimed = session.execute(

@@ -1,8 +1,9 @@
 """Who works on which lane of a batch: a batch has several, so that several workers may share it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, and_, exists, or_, select, update
+from sqlalchemy import ColumnElement, and_, case, exists, or_, select, update
 from sqlalchemy.orm import Session
 
 from app.domain import leases
@@ -10,6 +11,10 @@ from app.domain.clock import now
 from app.domain.settlement import OPEN_ITEM
 from app.domain.tables import BatchRow, DeliveryRow, ItemRow
 from app.errors import Conflict
+
+ALONE = -1
+"""The lane for items that are given up when their worker dies once more. They run there one by one,
+after all others: a deadly item would take the innocent ones beside it along."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +31,7 @@ class LostHoldError(Conflict):
     """Another drain has taken the lane over; this one must write nothing any more."""
 
 
-def open_lanes(session: Session, batch_id: str, lanes: range) -> None:
+def open_lanes(session: Session, batch_id: str, lanes: Iterable[int]) -> None:
     """Let workers claim these lanes of a batch."""
     for lane in lanes:
         session.add(DeliveryRow(batch_id=batch_id, lane=lane, generation=0, heartbeat_at=0.0))
@@ -80,12 +85,17 @@ def require(session: Session, hold: Hold) -> None:
 def has_work() -> ColumnElement[bool]:
     """Return the condition that a worker could do something for a batch now."""
     of_batch = ItemRow.batch_id == BatchRow.id
-    due = exists().where(of_batch, ItemRow.status == "pending", ItemRow.not_before <= now())
+    waits = and_(of_batch, ItemRow.status == "pending", ItemRow.not_before <= now())
     unfinished = exists().where(of_batch, ItemRow.status.in_(OPEN_ITEM))
+    others = exists().where(of_batch, ItemRow.status.in_(OPEN_ITEM), ~ItemRow.alone)
+    due = case(
+        (DeliveryRow.lane == ALONE, and_(exists().where(waits, ItemRow.alone), ~others)),
+        else_=or_(exists().where(waits, ~ItemRow.alone), ~unfinished),
+    )
     running = exists().where(of_batch, ItemRow.status == "running")
     return or_(
         BatchRow.status == "validating",
-        and_(BatchRow.status == "in_progress", or_(due, ~unfinished)),
+        and_(BatchRow.status == "in_progress", due),
         and_(BatchRow.status.in_(("cancelling", "finalizing")), ~running),
     )
 

@@ -35,6 +35,7 @@ def _put_back(session: Session, most_crashes: int) -> None:
             status=case((poison, "failed"), else_="pending"),
             owner=None,
             crashes=ItemRow.crashes + 1,
+            alone=ItemRow.crashes + 2 >= most_crashes,
             error_code=case((poison, "worker_crashed"), else_=None),
             error_message=case((poison, CRASHED.format(crashes=most_crashes)), else_=None),
             finished_at=case((poison, now()), else_=None),

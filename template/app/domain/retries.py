@@ -10,6 +10,7 @@ from app.domain import batches, lanes
 from app.domain.batches import FINAL, WINDOW_SECONDS, BatchObject
 from app.domain.ids import new_id
 from app.domain.results import ERRORS, WANTED
+from app.domain.statements import changed
 from app.domain.tables import BatchRow, ItemRow
 from app.errors import Conflict
 
@@ -38,7 +39,7 @@ def retry(
     new.total = _copy_items(session, old.id, new.id)
     if new.total == 0:
         raise Conflict("No item of the batch failed, expired or was cancelled.")
-    lanes.open_lanes(session, new.id, range(most_lanes))
+    lanes.open_lanes(session, new.id, [*range(most_lanes), lanes.ALONE])
     return batches.shown(new)
 
 
@@ -68,5 +69,4 @@ def _copy_items(session: Session, old_id: str, new_id: str) -> int:
         ItemRow.batch_id == old_id, WANTED[ERRORS]
     )
     columns = ["batch_id", "seq", "custom_id", "body"]
-    copied = session.execute(insert(ItemRow).from_select(columns, failed.order_by(ItemRow.seq)))
-    return int(copied.rowcount)  # type: ignore[attr-defined]  # an INSERT gives a CursorResult
+    return changed(session, insert(ItemRow).from_select(columns, failed.order_by(ItemRow.seq)))

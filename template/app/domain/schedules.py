@@ -9,7 +9,6 @@ from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
 from app.domain.clock import now
-from app.domain.ids import new_id
 from app.domain.jobs import Job, submit
 from app.domain.statements import changed
 from app.domain.tables import ScheduleRow
@@ -40,5 +39,5 @@ def _start(session: Session, job: Job[Any], moment: float) -> bool:
     missed = (ScheduleRow.name == job.name, ScheduleRow.tick < tick)
     if not changed(session, update(ScheduleRow).where(*missed).values(tick=tick)):
         return False
-    submit(session, None, job, job.subject(), request_id=new_id("tick"))
+    submit(session, None, job, job.subject(), request_id=f"tick_{tick:.0f}")
     return True

@@ -186,10 +186,10 @@ MUTANTS = (
             (
                 "test_a_job_ends_when_it_has_taken_enough_workers_down",
                 "runs",
-                '    webhooks.announce(session, job.caller_id, f"job.{status}", job.id)\n',
+                '    events.announce(session, job.caller_id, f"job.{status}", job.id)\n',
                 "",
             ),
-            ("test_a_job_may_fail_again_after_a_retry", "webhooks", ", ~told", ""),
+            ("test_a_job_may_fail_again_after_a_retry", "events", ", ~told", ""),
             (
                 "test_a_job_may_fail_again_after_a_retry",
                 "jobs",

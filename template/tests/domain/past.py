@@ -140,6 +140,8 @@ def add_webhook(session: Session) -> str:
     session.add(
         WebhookRow(
             id="webhook_1",
+            name="",
+            updated_at=0.0,
             caller_id=CALLER,
             url="https://receiver.example",
             events=["batch.completed"],

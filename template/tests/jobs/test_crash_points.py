@@ -8,7 +8,7 @@ import asyncio
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 from sqlalchemy import delete, select, update
@@ -166,7 +166,7 @@ def site(
     url = None
     if request.param == "postgresql":
         url = asyncio.run(new_database(request.getfixturevalue("postgres_url"), folder.name))
-    values = {"sweep_seconds": 0.1, "batch_lanes": LANES, "batch_chunk": CHUNK}
+    values: dict[str, Any] = {"sweep_seconds": 0.1, "batch_lanes": LANES, "batch_chunk": CHUNK}
     with (
         features(),
         service(folder, redis_url, url, **values) as running,

@@ -23,11 +23,16 @@ DEPLOYS = 5
 
 
 class Thinking:
-    """A model that holds one question, and notes the keys of those who ask it."""
+    """A model that holds one question, and notes the keys of those who ask it.
+
+    While it is `slow`, it holds the others too.
+    """
 
     def __init__(self) -> None:
         self.askers: list[str] = []
+        self.others = 0
         self.done = False
+        self.slow = False
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Answer at once, or not until `done`."""
@@ -38,6 +43,9 @@ class Thinking:
             self.askers.append(request.headers["authorization"].removeprefix("Bearer "))
             while not self.done:  # noqa: ASYNC110 -- set by another thread
                 await asyncio.sleep(0.02)
+        self.others += question != HELD
+        while self.slow:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
         return web.json_response({"choices": [{"message": {"content": question}}]})
 
 
@@ -116,4 +124,20 @@ def test_an_item_that_kills_its_workers_is_given_up_and_the_others_are_not(
     assert (row.status, row.error_code) == ("failed", "worker_crashed")
     assert (row.crashes, row.errors) == (2, 0)
     assert len(model.askers) == 2
+    assert completed(client, batch) == 4
+
+
+def test_an_item_that_kills_its_workers_takes_none_in_flight_beside_it_along(
+    running: Service, client: OpenAI, model: Thinking
+) -> None:
+    start(running, 3)
+    model.slow = True
+    batch = submit(client, 5)
+    first = holder(running, model, 0)
+    eventually(lambda: model.others == 4)
+    first.stop(signal.SIGKILL)
+    model.slow = False
+    holder(running, model, 1).stop(signal.SIGKILL)
+    eventually(lambda: client.batches.retrieve(batch.id).status == "completed")
+    assert running.in_database(item).error_code == "worker_crashed"
     assert completed(client, batch) == 4

@@ -49,8 +49,9 @@ class ItemRow(Base):
     """One line of a batch, and what came of it.
 
     `attempt` counts claims and fences off late writers: a result is recorded only for the attempt
-    that is written here. `errors` counts the item's own failures, `crashes` lost workers. `place`
-    is the item's place, from 1, in the order in which those of its batch ended; see `results.py`.
+    that is written here. `errors` counts the item's own failures, `crashes` lost workers; it runs
+    `alone` when one more of these would be its end. `place` is the item's place, from 1, in the
+    order in which those of its batch ended; see `feed.py`.
     """
 
     __tablename__ = "batch_items"
@@ -99,6 +100,7 @@ class ItemRow(Base):
     attempt: Mapped[int] = mapped_column(default=0)
     errors: Mapped[int] = mapped_column(default=0)
     crashes: Mapped[int] = mapped_column(default=0)
+    alone: Mapped[bool] = mapped_column(default=False)
     not_before: Mapped[float] = mapped_column(default=0.0)
     owner: Mapped[str | None] = mapped_column(String(100))
     finished_at: Mapped[float | None]
