@@ -1,6 +1,7 @@
 """Transactions that lock the same rows lock them in one order: else PostgreSQL ends one of them.
 
-Each test holds one transaction up between two of its locks until another one waits for it.
+Each test stops a transaction between two of its locks until another one waits for it. Twins that
+lock in another order show that PostgreSQL ends them then.
 """
 
 import asyncio
@@ -105,31 +106,49 @@ class Counted:
         return self._step(session)
 
 
-async def cross(database: Database, first: Held, second: Counted) -> None:
-    """Let the second run into the first; neither may have been begun anew."""
+async def run_into(database: Database, first: Held, second: Counted) -> None:
+    """Let the second come while the first is half done; neither may have to begin anew."""
     one = asyncio.create_task(database.write(first))
     await first.holding.wait()
     two = asyncio.create_task(database.write(second))
     async with asyncio.timeout(30):
-        while not two.done() and not await database.read(somebody_waits):  # noqa: ASYNC110
+        while not two.done() and not await database.read(waiting):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
-        first.may_go_on.set()
-        await asyncio.gather(one, two)
+    first.may_go_on.set()
+    await asyncio.gather(one, two)
     assert (first.runs, second.runs) == (1, 1), "PostgreSQL found a deadlock"
 
 
-def somebody_waits(session: Session) -> bool:
-    return bool(session.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")))
+def waiting(session: Session) -> bool:
+    """Return whether a transaction in this database waits for another one."""
+    blocked = "SELECT count(*) FROM pg_stat_activity WHERE cardinality(pg_blocking_pids(pid)) > 0"
+    return bool(session.scalar(text(f"{blocked} AND datname = current_database()")))
 
 
-async def record_beside_a_give_back(database: Database) -> None:
-    """Let a worker that stops give back while its last group is still on its way."""
+def record(session: Session, group: list[Outcome]) -> None:
+    items.record(session, HOLD, "caller_a", group)
+
+
+def give_back(session: Session, group: list[Outcome]) -> None:
+    assert group
+    items.give_back(session, HOLD)
+
+
+async def meet_on_items(database: Database, step: Callable[..., None], *, forwards: bool) -> None:
+    """Let the step come to two items that another transaction locks one by one.
+
+    As they lie in the table, the one with the greater id comes first.
+    """
     claimed = [item for _ in range(2) for item in await database.write(items.claim, HOLD, 1)]
     assert claimed[0].id > claimed[1].id
     group = [Outcome(item.id, item.attempt, "succeeded", response=b"{}") for item in claimed]
-    record = partial(items.record, hold=HOLD, caller_id="caller_a", outcomes=group)
-    give_back = partial(items.give_back, hold=HOLD)
-    await cross(database, Held(record, "UPDATE batch_items"), Counted(give_back))
+    ids = sorted((item.id for item in claimed), reverse=not forwards)
+
+    def lock_one_by_one(session: Session) -> None:
+        for item_id in ids:
+            session.execute(select(ItemRow.id).where(ItemRow.id == item_id).with_for_update())
+
+    await run_into(database, Held(lock_one_by_one, "SELECT"), Counted(partial(step, group=group)))
 
 
 async def sweep_twice(database: Database) -> None:
@@ -137,39 +156,33 @@ async def sweep_twice(database: Database) -> None:
     await database.write(items.claim, Hold("batch_b", 0, 1, "lease_dead"), 1)
     await database.write(be_late)
     sweep = partial(recovery.recover, lease_seconds=15, most_crashes=1)
-    await cross(database, Held(sweep, "UPDATE batches"), Counted(sweep))
+    await run_into(database, Held(sweep, "UPDATE batches"), Counted(sweep))
 
 
 def be_late(session: Session) -> None:
     session.execute(update(BatchRow).values(expires_at=1.0))
 
 
-async def test_a_group_of_outcomes_and_a_give_back_do_not_deadlock(database: Database) -> None:
-    await record_beside_a_give_back(database)
+@pytest.mark.parametrize("step", [record, give_back])
+async def test_items_are_locked_in_the_order_of_their_ids(
+    database: Database, step: Callable[..., None]
+) -> None:
+    await meet_on_items(database, step, forwards=True)
+
+
+@pytest.mark.parametrize("step", [record, give_back])
+async def test_in_another_order_they_would_deadlock(
+    database: Database, step: Callable[..., None]
+) -> None:
+    with pytest.raises(AssertionError, match="deadlock"):
+        await meet_on_items(database, step, forwards=False)
 
 
 async def test_two_sweeps_do_not_deadlock(database: Database) -> None:
     await sweep_twice(database)
 
 
-async def test_they_would_if_a_give_back_took_items_as_they_come(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    running = select(ItemRow.id).where(ItemRow.status == "running")
-    monkeypatch.setattr(items, "_running", lambda: running)
-    with pytest.raises(AssertionError, match="deadlock"):
-        await record_beside_a_give_back(database)
-
-
-async def test_they_would_if_a_group_took_items_as_they_come(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(items, "sorted", lambda outcomes, key=None: list(outcomes), raising=False)
-    with pytest.raises(AssertionError, match="deadlock"):
-        await record_beside_a_give_back(database)
-
-
-async def test_sweeps_would_if_they_waited_for_each_other(
+async def test_they_would_if_they_waited_for_each_others_batches(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def expire(session: Session) -> None:
