@@ -1,7 +1,7 @@
 """What waits, what runs and who works on it, for operators."""
 
 from pydantic import BaseModel
-from sqlalchemy import case, func, select
+from sqlalchemy import case, exists, func, select
 from sqlalchemy.orm import Session
 
 from app.domain.clock import now
@@ -96,7 +96,8 @@ def _batches(session: Session, lease_seconds: float) -> Depth:
     due = select(func.min(ItemRow.not_before)).where(*to_do).scalar_subquery()
     moments = func.coalesce(BatchRow.in_progress_at, BatchRow.created_at), func.coalesce(due, 0.0)
     ages = [now() - moment for moment in (held, *moments)]
-    rows = session.execute(select(has_work(), *ages).where(BatchRow.status.in_(OPEN_BATCH))).all()
+    work = exists().where(of_batch, has_work())
+    rows = session.execute(select(work, *ages).where(BatchRow.status.in_(OPEN_BATCH))).all()
     running = sum(last < lease_seconds for _, last, *_ in rows)
     waits = [min(ages) for work, *ages in rows if work and ages[0] >= lease_seconds]
     return Depth(

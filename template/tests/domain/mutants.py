@@ -38,10 +38,8 @@ CONTROLS = (
 
 MUTANTS = (
     Mutant(BATCHES, "items", OWNER_OF_AN_ITEM, ANY_ITEM),
-    Mutant(BATCHES, "items", ATTEMPT_AT_AN_ITEM, ANY_ATTEMPT),
     Mutant(BATCHES, "recovery", LIFE_OF_AN_ITEMS_OWNER),
     Mutant(BATCHES, "leases", LIFE_OF_A_LEASE, ")\n        .values"),
-    Mutant(JOBS, "runs", OWNER_OF_A_JOB),
     Mutant(JOBS, "runs", LIFE_OF_A_JOBS_OWNER),
     *(
         Mutant(f"test_fences.{test}", module, text, instead)

@@ -87,6 +87,8 @@ def _populate(session: Session) -> None:
     for webhook_id in WEBHOOKS:
         session.add(
             WebhookRow(
+                name="",
+                updated_at=0.0,
                 id=webhook_id,
                 caller_id=CALLER,
                 url="https://receiver.example/",
