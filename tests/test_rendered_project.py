@@ -31,7 +31,7 @@ def test_a_render_passes_its_own_checks(
     in_environment(checkout(answers), environment(interpreter), *check.split())
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(2400)
 @pytest.mark.parametrize(
     ("interpreter", "answers"),
     [("3.11", {}), ("3.13", ALL_ON)],
