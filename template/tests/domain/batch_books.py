@@ -9,7 +9,7 @@ from app.domain import batches, results
 from app.domain.items import Claimed, Outcome
 from app.domain.lanes import Hold
 from tests.domain.machine import LEASE
-from tests.domain.store import Store
+from tests.domain.store import WEBHOOKS, Store
 
 OPEN = ("pending", "running")
 EDGES = {
@@ -116,6 +116,13 @@ class Books:
                 assert batch.completed + batch.failed == batch.total
             if batch.status in batches.FINAL:
                 assert not any(numbers.get((batch.id, status)) for status in OPEN)
+
+    def check_announcements(self) -> None:
+        """Compare what is owed to the caller's webhooks with the ends that there were."""
+        query = "SELECT webhook_id, event, subject_id FROM webhook_deliveries"
+        owed = [(row.webhook_id, row.event, row.subject_id) for row in self._store.rows(query)]
+        ends = [(f"batch.{end}", batch_id) for batch_id, end in self.status.items()]
+        assert sorted(owed) == sorted((webhook_id, *end) for webhook_id in WEBHOOKS for end in ends)
 
     def check_files(self) -> None:
         """Compare the files of the ended batches with what their items say."""

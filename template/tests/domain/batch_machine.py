@@ -181,6 +181,7 @@ class BatchMachine(RuleBasedStateMachine):
                 self._work_off(self.drains[-1])
         assert set(self.books.status.values()) <= set(batches.FINAL)
         self.books.check_files()
+        self.books.check_announcements()
 
     def _work_off(self, drain: Drain) -> None:
         for _ in range(6):

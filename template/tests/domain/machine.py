@@ -21,7 +21,6 @@ ANY = st.integers(0, 5)
 """Which of those that there are."""
 
 SETTINGS = settings(
-    max_examples=20,
     stateful_step_count=40,
     deadline=None,
     derandomize=True,
@@ -33,9 +32,9 @@ SETTINGS = settings(
 store = cache(Store)
 
 
-def run(machine: type[RuleBasedStateMachine]) -> None:
+def run(machine: type[RuleBasedStateMachine], *, examples: int) -> None:
     """Try the machine; raise what it found."""
-    run_state_machine_as_test(machine, settings=SETTINGS)
+    run_state_machine_as_test(machine, settings=settings(SETTINGS, max_examples=examples))
 
 
 class Everything:

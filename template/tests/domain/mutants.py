@@ -38,8 +38,10 @@ CONTROLS = (
 
 MUTANTS = (
     Mutant(BATCHES, "items", OWNER_OF_AN_ITEM, ANY_ITEM),
+    Mutant(BATCHES, "items", ATTEMPT_AT_AN_ITEM, ANY_ATTEMPT),
     Mutant(BATCHES, "recovery", LIFE_OF_AN_ITEMS_OWNER),
     Mutant(BATCHES, "leases", LIFE_OF_A_LEASE, ")\n        .values"),
+    Mutant(JOBS, "runs", OWNER_OF_A_JOB),
     Mutant(JOBS, "runs", LIFE_OF_A_JOBS_OWNER),
     *(
         Mutant(f"test_fences.{test}", module, text, instead)
@@ -120,6 +122,12 @@ MUTANTS = (
                 "lanes",
                 "    if session.scalar(lane) is None:\n",
                 "    if session.scalar(lane) is False:\n",
+            ),
+            (
+                "test_a_cancelled_batch_is_cut_off",
+                "settlement",
+                'events.announce(session, batch.caller_id, f"batch.{batch.status}", batch.id)',
+                "",
             ),
             (
                 "test_a_batch_waits_for_its_items",

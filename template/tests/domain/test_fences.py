@@ -51,7 +51,6 @@ def on_a_job(tell: Told) -> Callable[[], None]:
         with features():
             story = Story(JobMachine())
             story.begin()
-            story.claim(scheduled=False)
             tell(story)
             story.machine.teardown()
 
@@ -111,11 +110,12 @@ def test_a_living_worker_keeps_its_items(batch: Story) -> None:
 
 @on_a_batch
 def test_a_poisonous_item_is_counted_as_failed(batch: Story) -> None:
+    batch.work(0, 3, [])
     for _ in range(2):
-        batch.work(-1, 1, [])
-        batch.end(-1, gracefully=False)
+        batch.end(0, gracefully=False)
         batch.wait(3, sweeping=True)
         batch.claim_lanes()
+        batch.work(0, 1, [])
 
 
 @on_a_batch

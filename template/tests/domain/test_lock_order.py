@@ -20,7 +20,7 @@ from app.domain.lanes import Hold
 from app.domain.tables import Base, BatchRow, CallerRow, ItemRow
 from app.resources.database import Database, open_database
 from app.settings import Settings
-from tests.postgres import new_database
+from tests.tables import new_database
 
 pytestmark = pytest.mark.anyio
 
@@ -30,7 +30,7 @@ Step = Callable[[Session], object]
 
 @pytest.fixture(scope="module")
 def url(postgres_url: str) -> str:
-    return asyncio.run(new_database(postgres_url, "locks"))
+    return asyncio.run(new_database(postgres_url))
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from tests.features import features
 
 
 def test_batches_outlive_their_workers() -> None:
-    run(BatchMachine)
+    run(BatchMachine, examples=20)
 
 
 def test_jobs_outlive_their_workers() -> None:
     with features():
-        run(JobMachine)
+        run(JobMachine, examples=50)
