@@ -10,6 +10,7 @@ import asyncio
 import importlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -43,6 +44,9 @@ LOADED_LATE = (
     "sqlalchemy.dialects.postgresql.asyncpg",
     "sqlalchemy.dialects.sqlite.pysqlite",
 )
+
+LONGEST = 60
+"""Seconds after which a worker that does not come to an end is killed."""
 
 SEEKING = ("claim", "start_due", "begin")
 """What these functions find nothing with is no step."""
@@ -169,6 +173,7 @@ def main() -> None:
             wanted = json.loads(line)
             child = os.fork()
             if child == 0:
+                signal.alarm(LONGEST)
                 asyncio.run(run(Point(**wanted) if wanted else None))
                 os._exit(0)
             _, status = os.waitpid(child, 0)
