@@ -26,7 +26,7 @@ from app.settings import Settings
 from tests.forked import MORE_MODULES, Forked
 from tests.tables import new_database
 
-LIMIT = 120.0
+LIMIT = 60.0
 P = ParamSpec("P")
 T = TypeVar("T")
 PROJECT = Path(__file__).parents[1]
