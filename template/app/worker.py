@@ -8,6 +8,7 @@ import asyncio
 import logging
 import random
 import signal
+from collections import Counter
 from functools import partial
 from typing import Any, cast
 
@@ -62,8 +63,9 @@ def pools(resources: Resources, stopping: asyncio.Event) -> list[Pool]:
     """Return a pool for each kind of work, so that no kind holds another up."""
     settings = resources.settings
     scheduled = partial(runs.claim, scheduled=True)
+    lanes = partial(batches.claim, resources, stopping, Counter())
     return [
-        Pool(Kind.BATCHES, partial(batches.claim, resources, stopping), settings.worker_batches),
+        Pool(Kind.BATCHES, lanes, settings.worker_batches),
         Pool(Kind.JOBS, partial(runs.claim, resources, stopping), settings.worker_jobs),
         Pool(Kind.JOBS, partial(scheduled, resources, stopping), settings.scheduled_jobs),
         Pool(Kind.WEBHOOKS, partial(webhooks.claim, resources, stopping), settings.worker_jobs),

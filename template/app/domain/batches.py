@@ -1,6 +1,5 @@
 """Batches as their callers see them: create, follow, cancel."""
 
-import time
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -9,6 +8,7 @@ from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
 from app.domain import files, lanes
+from app.domain.clock import now
 from app.domain.ids import new_id
 from app.domain.operations import operations
 from app.domain.pages import Page, PageQuery, page_of
@@ -109,26 +109,38 @@ def create(
     check_endpoint(endpoint, flags)
     if files.hold(session, caller_id, input_file_id).purpose != "batch":
         raise InvalidRequest("Upload the input with the purpose `batch`.", param="input_file_id")
-    created = time.time()
-    batch = BatchRow(
-        id=new_id("batch"),
+    batch = add(
+        session,
+        completion_window,
         caller_id=caller_id,
         endpoint=endpoint,
         input_file_id=input_file_id,
-        completion_window=completion_window,
         batch_metadata=metadata,
         request_id=request_id,
         status="validating",
+    )
+    lanes.open_lanes(session, batch.id, range(1))
+    return shown(batch)
+
+
+def add(session: Session, window: str, **columns: object) -> BatchRow:
+    """Add the row of a batch that is created now and has its completion window before it.
+
+    By the database's clock, which also tells when it has expired.
+    """
+    batch = BatchRow(
+        id=new_id("batch"),
+        completion_window=window,
         total=0,
         completed=0,
         failed=0,
-        created_at=created,
-        expires_at=created + WINDOW_SECONDS[completion_window],
+        created_at=now(),
+        expires_at=now() + WINDOW_SECONDS[window],
+        **columns,
     )
     session.add(batch)
     session.flush()
-    lanes.open_lanes(session, batch.id, range(1))
-    return shown(batch)
+    return batch
 
 
 def get(session: Session, caller_id: str, batch_id: str) -> BatchObject:
@@ -151,7 +163,8 @@ def cancel(session: Session, caller_id: str, batch_id: str) -> BatchObject:
         raise Conflict(f"The batch is {batch.status} already.")
     if batch.status in ("validating", "in_progress"):
         batch.status = "cancelling"
-        batch.cancelling_at = time.time()
+        batch.cancelling_at = now()
+        session.flush()
     return shown(batch)
 
 

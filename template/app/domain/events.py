@@ -4,7 +4,7 @@ import json
 import time
 from typing import Literal, get_args
 
-from sqlalchemy import exists, select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from app.domain.clock import now
@@ -29,24 +29,24 @@ EVENT_TYPES: tuple[EventType, ...] = get_args(EventType)
 def announce(session: Session, caller_id: str | None, event: str, subject_id: str) -> None:
     """Record the duty to tell the caller of an event, in the transaction that makes it happen.
 
-    `event` is one of `EVENT_TYPES` and `subject_id` the id of what ended, as in OpenAI's events. A
-    second time for the same subject changes nothing.
+    `event` is one of `EVENT_TYPES` and `subject_id` the id of what ended, as in OpenAI's events. No
+    subject has an event twice, unless it was forgotten in between.
     """
     assert event in EVENT_TYPES  # noqa: S101 -- nobody could have asked for another
-    told = exists().where(
-        WebhookDeliveryRow.webhook_id == WebhookRow.id,
-        WebhookDeliveryRow.event == event,
-        WebhookDeliveryRow.subject_id == subject_id,
-    )
     webhooks = session.scalars(
         select(WebhookRow)
-        .where(WebhookRow.caller_id == caller_id, WebhookRow.disabled_at.is_(None), ~told)
+        .where(WebhookRow.caller_id == caller_id, WebhookRow.disabled_at.is_(None))
         .order_by(WebhookRow.id)
         .with_for_update(read=True, key_share=True)  # so that none is deleted meanwhile
     )
     for webhook in webhooks:
         if event in webhook.events:
             session.add(_delivery(webhook.id, event, subject_id))
+
+
+def forget(session: Session, subject_id: str) -> None:
+    """Drop what was announced of a subject that begins anew, so that its next end is announced."""
+    session.execute(delete(WebhookDeliveryRow).where(WebhookDeliveryRow.subject_id == subject_id))
 
 
 def event_payload(event_id: str, event: str, subject_id: str, created_at: float) -> bytes:

@@ -186,6 +186,7 @@ def retry_row(session: Session, row: JobRow) -> JobObject:
     row.status, row.errors, row.crashes, row.not_before = "queued", 0, 0, now()
     row.error_code = row.error_message = row.finished_at = None
     row.deadline_at = now() + jobs()[row.name].seconds
+    events.forget(session, row.id)
     session.flush()
     return as_object(row)
 

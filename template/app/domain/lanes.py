@@ -1,12 +1,13 @@
 """Who works on which lane of a batch: a batch has several, so that several workers may share it."""
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, and_, case, exists, or_, select, update
 from sqlalchemy.orm import Session
 
-from app.domain import leases
+from app.domain import leases, workers
 from app.domain.clock import now
 from app.domain.settlement import OPEN_ITEM
 from app.domain.tables import BatchRow, DeliveryRow, ItemRow
@@ -37,15 +38,26 @@ def open_lanes(session: Session, batch_id: str, lanes: Iterable[int]) -> None:
         session.add(DeliveryRow(batch_id=batch_id, lane=lane, generation=0, heartbeat_at=0.0))
 
 
-def claim(session: Session, owner: str, lease_seconds: float) -> Hold | None:
+def claim(
+    session: Session, owner: str, lease_seconds: float, *, held: Mapping[str, int], most_lanes: int
+) -> Hold | None:
     """Take the next lane that has work and nobody's sign of life, or return None.
 
     First lanes come first, then older batches: each batch gets one worker before any gets two.
+    `held` tells how many lanes this worker has of which batch. Of a batch's `most_lanes` it takes
+    no more than its share among the living workers: with both of two lanes on the worker that had
+    checked the lines, the other one idled, at 0.47 of what the model allowed.
     """
+    share = math.ceil(most_lanes / max(1, workers.living(session, lease_seconds)))
+    full = [batch_id for batch_id, number in held.items() if number >= share]
     free = (
         select(DeliveryRow)
         .join(BatchRow, BatchRow.id == DeliveryRow.batch_id)
-        .where(has_work(), DeliveryRow.heartbeat_at < now() - lease_seconds)
+        .where(
+            has_work(),
+            DeliveryRow.heartbeat_at < now() - lease_seconds,
+            DeliveryRow.batch_id.not_in(full),
+        )
         .order_by(DeliveryRow.lane, DeliveryRow.batch_id)
         .limit(1)
         .with_for_update(skip_locked=True, of=DeliveryRow)

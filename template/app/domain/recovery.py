@@ -21,16 +21,15 @@ def recover(session: Session, *, lease_seconds: float, most_crashes: int) -> Non
 
 
 def _put_back(session: Session, most_crashes: int) -> None:
-    lost = (
-        select(ItemRow.id)
-        .where(ItemRow.status == "running", ~leases.alive(ItemRow.owner))
-        .order_by(ItemRow.id)
-        .with_for_update(skip_locked=True)
-    )
+    lost = ItemRow.status == "running", ~leases.alive(ItemRow.owner)
+    locking = select(ItemRow.id).where(*lost).order_by(ItemRow.id)
+    locked = session.scalars(locking.with_for_update(skip_locked=True)).all()
     poison = ItemRow.crashes + 1 >= most_crashes
     rows = session.execute(
         update(ItemRow)
-        .where(ItemRow.id.in_(lost))
+        # Asked again: another sweep and a new owner may have come between reading and locking, and
+        # PostgreSQL would see that owner, but not its lease.
+        .where(ItemRow.id.in_(locked), *lost)
         .values(
             status=case((poison, "failed"), else_="pending"),
             owner=None,

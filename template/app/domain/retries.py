@@ -1,17 +1,16 @@
 """Batches that try again what another batch left without an answer."""
 
-import time
 from collections.abc import Collection
 
 from sqlalchemy import insert, literal, select
 from sqlalchemy.orm import Session
 
 from app.domain import batches, lanes
-from app.domain.batches import FINAL, WINDOW_SECONDS, BatchObject
-from app.domain.ids import new_id
+from app.domain.batches import FINAL, BatchObject
+from app.domain.clock import now
 from app.domain.results import ERRORS, WANTED
 from app.domain.statements import changed
-from app.domain.tables import BatchRow, ItemRow
+from app.domain.tables import ItemRow
 from app.errors import Conflict
 
 
@@ -33,35 +32,23 @@ def retry(
     if old.status not in FINAL:
         raise Conflict(f"The batch is {old.status}: retry it when it has ended.")
     batches.check_endpoint(old.endpoint, flags)
-    new = _successor(old, request_id)
-    session.add(new)
-    session.flush()
+    new = batches.add(
+        session,
+        old.completion_window,
+        caller_id=old.caller_id,
+        endpoint=old.endpoint,
+        input_file_id=old.input_file_id,
+        batch_metadata=old.batch_metadata,
+        request_id=request_id,
+        status="in_progress",
+        in_progress_at=now(),
+        retry_of=old.id,
+    )
     new.total = _copy_items(session, old.id, new.id)
     if new.total == 0:
         raise Conflict("No item of the batch failed, expired or was cancelled.")
     lanes.open_lanes(session, new.id, [*range(most_lanes), lanes.ALONE])
     return batches.shown(new)
-
-
-def _successor(old: BatchRow, request_id: str) -> BatchRow:
-    created = time.time()
-    return BatchRow(
-        id=new_id("batch"),
-        caller_id=old.caller_id,
-        endpoint=old.endpoint,
-        input_file_id=old.input_file_id,
-        completion_window=old.completion_window,
-        batch_metadata=old.batch_metadata,
-        request_id=request_id,
-        status="in_progress",
-        total=0,
-        completed=0,
-        failed=0,
-        created_at=created,
-        in_progress_at=created,
-        expires_at=created + WINDOW_SECONDS[old.completion_window],
-        retry_of=old.id,
-    )
 
 
 def _copy_items(session: Session, old_id: str, new_id: str) -> int:

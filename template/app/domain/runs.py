@@ -158,8 +158,11 @@ def record(session: Session, job: Claimed, outcome: Outcome) -> bool:
 
 def recover(session: Session, most_crashes: int, crashed: str) -> None:
     """Queue the jobs of dead workers again; end those that were cancelled, late or deadly."""
-    lost = select(JobRow).where(JobRow.status.in_(RUNNING), ~leases.alive(JobRow.owner))
-    for job in session.scalars(lost.order_by(JobRow.id).with_for_update(skip_locked=True)):
+    lost = JobRow.status.in_(RUNNING), ~leases.alive(JobRow.owner)
+    locking = select(JobRow.id).where(*lost).order_by(JobRow.id)
+    locked = session.scalars(locking.with_for_update(skip_locked=True)).all()
+    # Asked again for the reason in `recovery.py`.
+    for job in session.scalars(select(JobRow).where(JobRow.id.in_(locked), *lost)):
         job.crashes, job.owner = job.crashes + 1, None
         if job.status == "cancelling":
             _end(session, job, "cancelled")

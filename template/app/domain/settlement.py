@@ -23,7 +23,7 @@ def cut_off(session: Session, batch_id: str) -> None:
     session.execute(
         update(ItemRow)
         .where(ItemRow.id.in_(waiting.order_by(ItemRow.id).with_for_update()))
-        .values(status=status, finished_at=now())
+        .values(status=status, error_code=None, error_message=None, finished_at=now())
         .execution_options(synchronize_session=False)
     )
 

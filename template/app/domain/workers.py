@@ -4,7 +4,7 @@ import os
 import socket
 from dataclasses import dataclass, field
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from app.domain.clock import now
@@ -47,3 +47,9 @@ def sign_in(session: Session, worker: Worker) -> None:
 def sign_off(session: Session, worker: Worker) -> None:
     """Forget a worker that has come to its end."""
     session.execute(delete(WorkerRow).where(WorkerRow.id == worker.id))
+
+
+def living(session: Session, seconds: float) -> int:
+    """Return how many workers gave a sign of life in the last `seconds`."""
+    seen = select(func.count()).select_from(WorkerRow).where(WorkerRow.seen_at > now() - seconds)
+    return session.scalars(seen).one()

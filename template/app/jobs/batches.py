@@ -6,6 +6,7 @@ lease, and at most the items in flight are run again.
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
@@ -28,13 +29,33 @@ log = logging.getLogger(__name__)
 
 
 async def claim(
-    resources: Resources, stopping: asyncio.Event
+    resources: Resources, stopping: asyncio.Event, held: Counter[str]
 ) -> Callable[[], Coroutine[Any, Any, None]] | None:
-    """Claim the next free lane of a batch; return what works on it, or None where none has work."""
+    """Claim the next free lane of a batch; return what works on it, or None where none has work.
+
+    `held` counts this worker's lanes of each batch, and is kept here.
+    """
+    settings = resources.settings
     hold = await resources.database.write(
-        lanes.claim, new_id("lease"), resources.settings.lease_seconds
+        lanes.claim,
+        new_id("lease"),
+        settings.lease_seconds,
+        held=+held,
+        most_lanes=settings.batch_lanes,
     )
-    return None if hold is None else partial(run_batch, resources, stopping, hold)
+    if hold is None:
+        return None
+    held[hold.batch_id] += 1
+    return partial(_run_held, resources, stopping, hold, held)
+
+
+async def _run_held(
+    resources: Resources, stopping: asyncio.Event, hold: Hold, held: Counter[str]
+) -> None:
+    try:
+        await run_batch(resources, stopping, hold)
+    finally:
+        held[hold.batch_id] -= 1
 
 
 async def run_batch(resources: Resources, stopping: asyncio.Event, hold: Hold) -> None:

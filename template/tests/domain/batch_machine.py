@@ -112,7 +112,9 @@ class BatchMachine(RuleBasedStateMachine):
     @rule()
     def claim_lanes(self) -> None:
         for _ in range(2 * LANES):
-            hold = self.store.write(lanes.claim, next(self.owners), LEASE)
+            hold = self.store.write(
+                lanes.claim, next(self.owners), LEASE, held={}, most_lanes=LANES
+            )
             if hold is not None:
                 self.books.renew(hold)
                 self.drains.append(Drain(hold, self._intake(hold)))

@@ -95,6 +95,7 @@ class JobMachine(RuleBasedStateMachine):
             assert unsuccessful
             del self.ended[job_id], self.errors[job_id], self.crashes[job_id]
             self.cancelled.discard(job_id)
+            self.announced = {end for end in self.announced if end[1] != job_id}
 
     @rule(seconds=st.sampled_from((4, 11, 61)))
     def wait(self, seconds: int) -> None:

@@ -108,7 +108,7 @@ MUTANTS = (
             (
                 "test_a_living_worker_keeps_its_lane",
                 "lanes",
-                ", DeliveryRow.heartbeat_at < now() - lease_seconds",
+                "            DeliveryRow.heartbeat_at < now() - lease_seconds,\n",
                 "",
             ),
             (
@@ -195,7 +195,12 @@ MUTANTS = (
                 '    events.announce(session, job.caller_id, f"job.{status}", job.id)\n',
                 "",
             ),
-            ("test_a_job_may_fail_again_after_a_retry", "events", ", ~told", ""),
+            (
+                "test_a_job_may_fail_again_after_a_retry",
+                "jobs",
+                "    events.forget(session, row.id)\n",
+                "",
+            ),
             (
                 "test_a_job_may_fail_again_after_a_retry",
                 "jobs",

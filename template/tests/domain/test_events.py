@@ -45,11 +45,14 @@ async def test_nobody_else_is_owed_one(database: Database, caller: str) -> None:
     assert await database.read(owed) == []
 
 
-async def test_the_same_end_is_announced_once(database: Database, caller: str) -> None:
+async def test_what_begins_anew_is_announced_again(database: Database, caller: str) -> None:
     await database.write(register, caller)
-    for _ in range(2):
-        await database.write(events.announce, caller, "batch.completed", "batch_1")
-    assert len(await database.read(owed)) == 1
+    await database.write(events.announce, caller, "batch.completed", "batch_1")
+    (before,) = await database.read(owed)
+    await database.write(events.forget, "batch_1")
+    await database.write(events.announce, caller, "batch.completed", "batch_1")
+    (after,) = await database.read(owed)
+    assert after.id != before.id
 
 
 async def test_what_is_rolled_back_is_not_owed(database: Database, caller: str) -> None:

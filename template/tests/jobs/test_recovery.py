@@ -79,6 +79,16 @@ def last_recovery(session: Session, batch_id: str) -> float:
     return session.scalar(select(func.max(ItemRow.finished_at)).where(*lost)) or 0.0
 
 
+def frozen_with_items(service: Service, worker: Program) -> bool:
+    """Stop the worker's clock; let it go on where it has nothing in flight in that moment."""
+    worker.process.send_signal(signal.SIGSTOP)
+    running = select(func.count()).where(ItemRow.status == "running")
+    if service.in_database(lambda session: session.scalar(running)):
+        return True
+    worker.process.send_signal(signal.SIGCONT)
+    return False
+
+
 def says(program: Program, text: str) -> bool:
     return text in program.text()
 
@@ -94,6 +104,7 @@ def test_a_killed_worker_repeats_only_what_was_in_flight(slow: Service, client: 
     worker = slow.start("worker")
     batch = submit(client, ITEMS)
     eventually(lambda: completed(client, batch) >= ITEMS // 3)
+    eventually(lambda: frozen_with_items(slow, worker))
     worker.stop(signal.SIGKILL)
     slow.start("worker")
     check_whole(client, batch, ITEMS)

@@ -12,7 +12,7 @@ class JobRow(Base):
     """A job and what came of it. It belongs to nobody where a schedule started it.
 
     `attempt` counts claims and fences off late writers; `errors` counts the job's own failures,
-    `crashes` lost workers. `told_at` is when a worker was last woken up for it.
+    `crashes` lost workers.
     """
 
     __tablename__ = "jobs"
@@ -48,7 +48,6 @@ class JobRow(Base):
     errors: Mapped[int] = mapped_column(default=0)
     crashes: Mapped[int] = mapped_column(default=0)
     not_before: Mapped[float] = mapped_column(default=0.0)
-    told_at: Mapped[float] = mapped_column(default=0.0)
     owner: Mapped[str | None] = mapped_column(String(100))
     deadline_at: Mapped[float]
     created_at: Mapped[float]
