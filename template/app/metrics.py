@@ -1,0 +1,1 @@
+"""What this process measures of itself, in Prometheus' terms. Importing this starts nothing."""
