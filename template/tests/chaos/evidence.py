@@ -69,7 +69,7 @@ class Evidence:
 
     @cached_property
     def rows_of(self) -> dict[str, list[ItemRow]]:
-        """The rows of each item: several, where a submission was repeated."""
+        """The rows of each item: one, unless its batch was made twice."""
         return _grouped((row.custom_id, row) for row in self.rows.items)
 
     @cached_property

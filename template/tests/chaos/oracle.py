@@ -24,6 +24,13 @@ HALTS = {"kill_all_workers", "freeze_worker", "restart_postgres", "crash_postgre
 Check = Callable[[Evidence], Iterator[str]]
 
 
+def no_batch_was_made_twice(evidence: Evidence) -> Iterator[str]:
+    """A request that is sent again with its `Idempotency-Key` makes nothing more."""
+    for item, rows in evidence.rows_of.items():
+        if len(rows) > 1:
+            yield f"{item} was submitted {len(rows)} times"
+
+
 def every_batch_has_ended(evidence: Evidence) -> Iterator[str]:
     """Batches and all their items are in a final state, each once, and nobody holds them."""
     for batch in evidence.rows.batches:
@@ -70,7 +77,7 @@ def every_answer_is_of_the_recorded_attempt(evidence: Evidence) -> Iterator[str]
         kept = evidence.recorded(row)
         for call in evidence.calls_of.get(row.custom_id, []):
             later = kept and row.finished_at and kept.at < call.at < row.finished_at
-            if later and call.worker not in sleepers and single(evidence, row):
+            if later and call.worker not in sleepers:
                 yield f"{row.custom_id} has an answer of an earlier attempt than its last"
 
 
@@ -162,6 +169,7 @@ def nothing_is_left_over(evidence: Evidence) -> Iterator[str]:
 
 
 CHECKS: list[Check] = [
+    no_batch_was_made_twice,
     every_batch_has_ended,
     every_item_has_its_fate,
     every_answer_is_of_the_recorded_attempt,
@@ -176,11 +184,6 @@ CHECKS: list[Check] = [
 def ended(evidence: Evidence) -> Iterator[ItemRow]:
     """Yield the items that came to an end of their own."""
     yield from (row for row in evidence.rows.items if row.status in ("succeeded", "failed"))
-
-
-def single(evidence: Evidence, row: ItemRow) -> bool:
-    """Whether the item was submitted once."""
-    return len(evidence.rows_of[row.custom_id]) == 1
 
 
 def succeeded(row: ItemRow) -> bool:

@@ -97,3 +97,9 @@ def test_a_sound_campaign_passes(check: Check) -> None:
 )
 def test_a_violation_is_seen(check: Check, changes: dict[str, Any]) -> None:
     assert list(check(evidence(changes)))
+
+
+def test_a_batch_that_was_made_twice_is_seen() -> None:
+    sound = evidence()
+    twice = replace(sound, rows=replace(sound.rows, items=sound.rows.items * 2))
+    assert list(oracle.no_batch_was_made_twice(twice))
