@@ -18,6 +18,7 @@ from arq.worker import Worker, func
 from app.jobs import batches, runs, webhooks
 from app.jobs.pool import Pool
 from app.jobs.sweep import sweep_for_ever
+from app.resources.ledger import Priority
 from app.resources.lifespan import Resources, open_resources
 from app.resources.queue import WAKE, Kind, RedisQueue, deserialize, serialize
 from app.resources.tasks import end_tasks
@@ -36,7 +37,7 @@ async def run(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    async with open_resources(settings) as resources:
+    async with open_resources(settings, Priority.BATCH) as resources:
         await work(resources, stopping)
 
 

@@ -16,6 +16,7 @@ from app.dependencies.limits import RateHeaders
 from app.dependencies.resources import Shared
 from app.domain.operations import Operation
 from app.errors import ModelUnavailable
+from app.resources import capacity
 from app.resources.lifespan import Resources
 from app.resources.models.interface import ChatRequest, Chunk, Usage
 
@@ -70,7 +71,8 @@ async def answering(
     deadline: RequestDeadline,
     shared: Shared,
 ) -> Answering:
-    """Return the means to answer this request by a model."""
+    """Return the means to answer this request by a model, in its caller's turn."""
+    capacity.caller.set(caller.id)
     return Answering(request, caller.id, flags, deadline, headers, shared)
 
 

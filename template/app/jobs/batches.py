@@ -20,6 +20,7 @@ from app.domain.lanes import Hold, LostHoldError
 from app.domain.lines import LineSplitter
 from app.jobs.items import attempt
 from app.jobs.recorder import Recorder
+from app.resources import capacity
 from app.resources.lifespan import Resources
 from app.resources.queue import Kind
 from app.resources.tasks import end_tasks
@@ -65,6 +66,7 @@ async def run_batch(resources: Resources, stopping: asyncio.Event, hold: Hold) -
     try:
         work = await database.read(batches.work, hold.batch_id)
         request_id.set(work.request_id)
+        capacity.caller.set(work.caller_id)
         await Drain(resources, stopping, hold, work).run()
         await database.write(items.give_back, hold)
         if not stopping.is_set():

@@ -1,7 +1,5 @@
 """One attempt at one item of a batch."""
 
-import asyncio
-
 from app.domain.items import Claimed, Outcome
 from app.domain.operations import operations
 from app.jobs.attempts import failure_of
@@ -16,8 +14,7 @@ async def attempt(resources: Resources, endpoint: str, item: Claimed) -> Outcome
     operation = operations()[endpoint]
     try:
         body = operation.body.model_validate_json(item.body)
-        async with asyncio.timeout(resources.settings.request_timeout):
-            answer = await operation.run(resources, body)
+        answer = await operation.run(resources, body)
     except Exception as error:  # noqa: BLE001 -- whatever it is, it is the item's outcome
         return _failed(resources, item, error)
     return Outcome(

@@ -14,6 +14,7 @@ from app.domain.ids import new_id
 from app.domain.jobs import Job, jobs
 from app.domain.runs import Claimed, LostRunError, Outcome, Run
 from app.jobs.attempts import failure_of
+from app.resources import capacity
 from app.resources.lifespan import Resources
 from app.resources.queue import Kind
 from app.resources.tasks import end_tasks
@@ -42,6 +43,7 @@ async def run_job(resources: Resources, claimed: Claimed) -> None:
     """Run the job and record what came of it; give it back where this process stops before."""
     request_id.set(claimed.request_id)
     traceparent.set(claimed.traceparent)
+    capacity.caller.set(claimed.caller_id or "")
     outcome = Outcome("queued")
     try:
         outcome = await Attempt(resources, claimed, jobs()[claimed.name]).outcome()

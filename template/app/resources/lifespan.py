@@ -16,14 +16,15 @@ from app.resources.background import Background, open_background
 from app.resources.cache import Cache
 from app.resources.database import Database, open_database
 from app.resources.http import open_http
+from app.resources.ledger import Priority
 from app.resources.models.interface import Model
-from app.resources.models.providers import open_model
 from app.resources.offload import Offload
 from app.resources.queue import Queue, queue_of
 from app.resources.rates import Rates, rates_of
 from app.resources.receivers import Receivers, open_receivers
 from app.resources.redis import open_redis
 from app.resources.tokenizer import Tokenizer, open_tokenizer
+from app.resources.upstreams import open_upstreams
 from app.settings import NO_REDIS, Settings
 
 T = TypeVar("T")
@@ -55,9 +56,12 @@ class Resources:
 
 
 @asynccontextmanager
-async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
+async def open_resources(
+    settings: Settings, priority: Priority = Priority.ONLINE
+) -> AsyncIterator[Resources]:
     """Yield all resources. Raise `OpenError` when one fails, after closing those before it.
 
+    `priority` is that of this process's calls to the model: a worker's come behind people's.
     The background tasks come last, so that they end while everything they use is still open.
     """
     async with AsyncExitStack() as stack:
@@ -70,7 +74,9 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
         http = await opening.enter("http", open_http(settings))
         receivers = await opening.enter("receivers", open_receivers(settings))
         tokenizer = await opening.enter("tokenizer", open_tokenizer(offload))
-        model = await opening.enter("model", open_model(settings, http, tokenizer))
+        model = await opening.enter(
+            "model", open_upstreams(settings, priority, http, redis, tokenizer)
+        )
         background = await opening.enter(
             "background", open_background(settings.background_tasks, settings.close_timeout / 2)
         )

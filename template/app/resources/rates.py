@@ -8,8 +8,8 @@ import logging
 from dataclasses import dataclass
 
 from limits import RateLimitItemPerMinute
-from limits.aio.storage import MemoryStorage, RedisStorage, Storage
-from limits.aio.strategies import SlidingWindowCounterRateLimiter
+from limits.aio.storage import MemoryStorage, RedisStorage
+from limits.aio.strategies import RateLimiter, SlidingWindowCounterRateLimiter
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -32,8 +32,8 @@ class Rate:
 class Rates:
     """Counts calls in a sliding minute."""
 
-    def __init__(self, storage: Storage) -> None:
-        self._limiter = SlidingWindowCounterRateLimiter(storage)
+    def __init__(self, limiter: RateLimiter) -> None:
+        self._limiter = limiter
 
     async def hit(self, caller_id: str, limit: int) -> Rate | None:
         """Count one call and return what is left, or None while Redis is away.
@@ -53,12 +53,17 @@ class Rates:
 
 def rates_of(redis: Redis | None, service_slug: str) -> Rates:
     """Return the counts of a service with this Redis, or with none."""
+    return Rates(limiter_of(redis, f"{service_slug}:rate"))
+
+
+def limiter_of(redis: Redis | None, prefix: str) -> RateLimiter:
+    """Return what counts in a sliding window, with this Redis under keys with `prefix`."""
     if redis is None:
-        return Rates(MemoryStorage())
+        return SlidingWindowCounterRateLimiter(MemoryStorage())
     storage = RedisStorage(
         "async+redis://",
         implementation="redispy",
-        key_prefix=f"{service_slug}:rate",
+        key_prefix=prefix,
         connection_pool=redis.connection_pool,  # type: ignore[arg-type]  # typed for scalars only
     )
-    return Rates(storage)
+    return SlidingWindowCounterRateLimiter(storage)

@@ -42,6 +42,8 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes) -> AppError:
             return ModelError("The model server refuses this service's own key.")
         case 404 if code == "model_not_found" or "model" in detail.message.lower():
             return NotFound(detail.message, param="model", code="model_not_found")
+        case 429 if code == "insufficient_quota":
+            return ModelError("The model server says that this service's account is used up.")
         case 429:
             return ModelRateLimited(detail.message, code=code, retry_after=_wait(headers))
         case 408:

@@ -1,0 +1,69 @@
+"""Which providers there are, in the order in which they are asked, and whose slots they take."""
+
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from app.resources.capacity import Limits
+from app.resources.ledger import Priority
+from app.settings import Fallback, Settings
+
+DEFAULT_SLOTS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderPool:
+    """One provider, with settings of its own; calls under the same name share its slots."""
+
+    name: str
+    settings: Settings
+    model: str | None = None
+    """What it is asked for instead of the caller's model."""
+
+    @property
+    def limits(self) -> Limits:
+        """How its slots are shared out."""
+        own = self.settings
+        parallel = {"local": own.local_parallel, "simulated": own.simulated_parallel}
+        return Limits(
+            slots=own.model_slots or parallel.get(own.model_provider, DEFAULT_SLOTS),
+            reserve=own.model_slots_reserve,
+            lease=own.model_slot_lease,
+            longest_wait=own.model_slot_wait,
+            alone=own.model_slots_alone,
+            batch_pause_wait=own.batch_pause_wait,
+        )
+
+
+def provider_pools(settings: Settings, priority: Priority) -> Iterator[ProviderPool]:
+    """Yield the provider of the settings, then its fallbacks."""
+    own: dict[str, Any] = {}
+    if priority is Priority.BATCH and settings.batch_openai_base_url:
+        own["openai_base_url"] = settings.batch_openai_base_url
+    if priority is Priority.BATCH and settings.batch_openai_api_key:
+        own["openai_api_key"] = settings.batch_openai_api_key
+    name = _name("first", settings.model_provider) + ("-batch" if own else "")
+    yield ProviderPool(name, settings.model_copy(update=own))
+    for number, fallback in enumerate(settings.model_fallbacks, 1):
+        yield ProviderPool(
+            _name(f"fallback-{number}", fallback.provider),
+            settings.model_copy(update=_changes(fallback)),
+            fallback.model,
+        )
+
+
+def _changes(fallback: Fallback) -> dict[str, Any]:
+    changes = {
+        "model_provider": fallback.provider,
+        "openai_base_url": fallback.base_url,
+        "openai_api_key": fallback.api_key,
+    }
+    given = {name: value for name, value in changes.items() if value is not None}
+    return {**given, "model_slots": fallback.slots}
+
+
+def _name(place: str, provider: str) -> str:
+    """Return the name of a pool; a local model's slots are each machine's own."""
+    machine = f"-{socket.gethostname()}" if provider == "local" else ""
+    return f"{place}-{provider}{machine}"

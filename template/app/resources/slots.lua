@@ -1,0 +1,80 @@
+-- Tells a process how many slots it may hold. See ledger.py.
+--
+-- KEYS: processes by the end of their lease; the state; the channel of news
+-- ARGV: process, lease ms, most slots, reserve, held online, held batch, waiting online,
+--       waiting batch, answers, cuts, pause ms, pause of batches ms
+-- The state has fields `o:`, `b:` (what a process may hold, online and batch), `v:`, `w:` (how many
+-- more it wants) with the process behind them, and those of the cap.
+
+-- What is left of the cap where the provider says "too much", and the shortest time between two
+-- such cuts, since the answers to one burst come together. 0.7 is CUBIC's (RFC 9438, 4.6).
+local CUT, PAUSE = 0.7, 1000
+
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local me, lease, most = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local reserve = math.min(tonumber(ARGV[4]), most - 1)
+for _, dead in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now)) do
+  redis.call('HDEL', KEYS[2], 'o:' .. dead, 'b:' .. dead, 'v:' .. dead, 'w:' .. dead)
+  redis.call('ZREM', KEYS[1], dead)
+end
+local mine = {
+  o = tonumber(ARGV[5]), b = tonumber(ARGV[6]),
+  v = tonumber(ARGV[7]), w = tonumber(ARGV[8]),
+}
+local other, before, fields = {o = 0, b = 0, v = 0, w = 0}, {o = 0, b = 0, v = 0, w = 0}, {}
+local rows = redis.call('HGETALL', KEYS[2])
+for i = 1, #rows, 2 do
+  local kind, colon = string.sub(rows[i], 1, 1), string.sub(rows[i], 2, 2)
+  local value = tonumber(rows[i + 1])
+  if colon ~= ':' then fields[rows[i]] = value
+  elseif string.sub(rows[i], 3) == me then before[kind] = value
+  else other[kind] = other[kind] + value end
+end
+
+-- The cap shrinks by a share and grows by one for each round of answers (AIMD).
+local cap = math.min(most, fields.cap or most)
+local cut_at = fields.cut_at or 0
+if tonumber(ARGV[10]) > 0 then
+  if now - cut_at >= PAUSE then cap, cut_at = math.max(reserve + 1, cap * CUT), now end
+else
+  cap = math.min(most, cap + tonumber(ARGV[9]) / cap)
+end
+local paused = math.max(fields.paused or 0, now + tonumber(ARGV[11]))
+local paused_batch = math.max(fields.paused_batch or 0, now + tonumber(ARGV[12]))
+local open = now < paused and 0 or math.floor(cap)
+
+-- Where all together want more than there is, each process gets its share by what it wants.
+local function granted(kind, waiting, room)
+  local want, everyone = mine[kind] + mine[waiting], other[kind] + other[waiting]
+  local share = want
+  if want + everyone > room then share = math.ceil(room * want / (want + everyone)) end
+  return math.max(mine[kind], math.min(want, share, room - other[kind]))
+end
+local online = granted('o', 'v', open - other.b - mine.b)
+local unmet = other.v + mine.o + mine.v - online
+local batch = mine.b
+if unmet <= 0 and now >= paused_batch then
+  batch = granted('b', 'w', open - reserve - other.o - online)
+end
+
+redis.call('HSET', KEYS[2],
+  'cap', cap, 'cut_at', cut_at, 'paused', paused, 'paused_batch', paused_batch,
+  'o:' .. me, online, 'b:' .. me, batch,
+  'v:' .. me, mine.o + mine.v - online, 'w:' .. me, mine.b + mine.w - batch)
+redis.call('ZADD', KEYS[1], now + lease, me)
+redis.call('PEXPIRE', KEYS[1], 10 * lease)
+redis.call('PEXPIRE', KEYS[2], 10 * lease)
+
+-- Others hear where they may get more, and where they should give back what they do not use.
+local freed = before.o + before.b - online - batch
+local starved = mine.o + mine.v > online and before.v == 0
+if starved or (freed > 0 and (other.v > 0 or (other.w > 0 and unmet <= 0))) then
+  redis.call('PUBLISH', KEYS[3], me)
+end
+local wanted = 0
+if other.v > 0 or (other.w > 0 and unmet <= 0) then wanted = 1 end
+return {
+  online, batch, wanted, math.floor(cap), redis.call('ZCARD', KEYS[1]),
+  math.max(0, paused - now), other.o + online, other.b + batch,
+}

@@ -1,0 +1,44 @@
+"""Whose turn it is: first come, first served for each caller, and one caller after the other."""
+
+from asyncio import Future
+from collections import OrderedDict, deque
+
+
+class Turns:
+    """Those who wait for something. A caller with a hundred waits as long as one with one."""
+
+    def __init__(self) -> None:
+        self._callers: OrderedDict[str, deque[Future[None]]] = OrderedDict()
+        self._waiting = 0
+
+    def __len__(self) -> int:
+        return self._waiting
+
+    def join(self, caller: str, turn: Future[None]) -> None:
+        """Let `caller` wait; `turn` is done when it has its turn. Who gives up cancels it."""
+        self._callers.setdefault(caller, deque()).append(turn)
+        self._waiting += 1
+        turn.add_done_callback(self._left)
+
+    def next(self) -> bool:
+        """Give the next caller its turn; return False where nobody waits."""
+        while self._callers:
+            caller, turns = self._callers.popitem(last=False)
+            turn = _first_alive(turns)
+            if turns:
+                self._callers[caller] = turns  # behind the others
+            if turn is not None:
+                turn.set_result(None)
+                return True
+        return False
+
+    def _left(self, _turn: Future[None]) -> None:
+        self._waiting -= 1
+
+
+def _first_alive(turns: deque[Future[None]]) -> Future[None] | None:
+    while turns:
+        turn = turns.popleft()
+        if not turn.done():
+            return turn
+    return None
