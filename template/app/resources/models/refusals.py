@@ -42,16 +42,20 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes) -> AppError:
             return ModelError("The model server refuses this service's own key.")
         case 404 if code == "model_not_found" or "model" in detail.message.lower():
             return NotFound(detail.message, param="model", code="model_not_found")
-        case 429 if code == "insufficient_quota":
-            return ModelError("The model server says that this service's account is used up.")
         case 429:
-            return ModelRateLimited(detail.message, code=code, retry_after=_wait(headers))
+            return _too_much(detail.message, code, _wait(headers))
         case 408:
             return ModelUnavailable(detail.message, code=code)
         case _ if status >= 500:
             wait = _wait(headers)
             return ModelUnavailable(f"The model server failed: {detail.message}", retry_after=wait)
     return ModelRejected(detail.message, param=detail.param, code=code)
+
+
+def _too_much(message: str, code: str | None, wait: float) -> ModelError:
+    if code == "insufficient_quota":  # no wait helps; OpenAI says it with the same status
+        return ModelError("The model server's account of this service is used up.")
+    return ModelRateLimited(message, code=code, retry_after=wait)
 
 
 def _detail(body: bytes) -> Detail:
