@@ -147,7 +147,7 @@ class Settings(BaseSettings):
     max_batch_lines: int = 50_000
     """Most lines of one batch. 50,000 is OpenAI's limit."""
     requests_per_minute: int = 600
-    """Model calls a minute of one caller, unless its key says otherwise."""
+    """Model calls a minute of one caller, unless its key says otherwise. 0: no limit."""
     progress_streams: int = 100
     """Callers of one API process that may watch a batch live; more get a 503. Each one costs a
     read of the database a second."""

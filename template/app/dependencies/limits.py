@@ -13,8 +13,13 @@ from app.resources.rates import Rate
 
 
 async def within_limits(caller: CurrentCaller, shared: Shared) -> dict[str, str]:
-    """Return the `x-ratelimit-*` headers of the answer; raise `RateLimited` when none is left."""
+    """Return the `x-ratelimit-*` headers of the answer, none where there is no limit.
+
+    Raise `RateLimited` when none of the calls is left.
+    """
     limit = caller.requests_per_minute or shared.settings.requests_per_minute
+    if not limit:
+        return {}
     rate = await shared.rates.hit(caller.id, limit)
     if rate is None:
         return {}

@@ -1,0 +1,240 @@
+"""What a passed-through chat costs in processor time, against a relay that does nothing else.
+
+The same requests go to a raw ASGI relay on aiohttp and to this app, which checks the body and the
+key, admits, takes a slot and counts the tokens. Both ask the same model server. The ratios of one
+run are comparable between machines; microseconds are not.
+"""
+
+import argparse
+import asyncio
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from aiohttp import ClientSession, TCPConnector
+from uvicorn import run
+from uvicorn._types import ASGIReceiveCallable, ASGISendCallable, Scope
+
+from app.settings import NO_REDIS
+from benchmarks.upload import say
+from tests.lines import chat_body
+from tests.servers import EmbeddedRedis, running
+from tests.service import eventually, free_port, service
+
+CONNECTIONS = 64
+TOKENS = 200
+"""Tokens of a streamed answer, each in an event of its own."""
+
+TICK = os.sysconf("SC_CLK_TCK")
+CHUNK = (
+    b'data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1,"model":"m",'
+    b'"choices":[{"index":0,"delta":{"content":"word "},"logprobs":null,"finish_reason":null}]}\n\n'
+)
+USAGE = b'"usage":{"prompt_tokens":9,"completion_tokens":9,"total_tokens":18}'
+LAST = b'data: {"id":"chatcmpl-1","object":"chat.completion.chunk","choices":[],' + USAGE + b"}\n\n"
+WHOLE = (
+    b'{"id":"chatcmpl-1","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,'
+    b'"message":{"role":"assistant","content":"Hello there."},"finish_reason":"stop"}],'
+    + USAGE
+    + b"}"
+)
+
+
+def main() -> None:
+    """Run the benchmark and print its table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--requests", type=int, default=4000, help="whole chats of each round")
+    parser.add_argument("--streams", type=int, default=64, help="streamed chats of each round")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of which the median counts")
+    options = parser.parse_args()
+    with ExitStack() as stack:
+        subjects = start(stack)
+        whole, streamed = measure(subjects, options)
+    say("processor time of the server", "µs/chat", "x relay", "µs/token", "x relay")
+    for name in subjects:
+        say(
+            f"  {name}",
+            f"{whole[name]:.0f}",
+            f"{whole[name] / whole['relay']:.2f}",
+            f"{streamed[name]:.1f}",
+            f"{streamed[name] / streamed['relay']:.2f}",
+        )
+
+
+Subject = tuple[int, str, str]
+"""A process, its address and a key."""
+
+
+def start(stack: ExitStack) -> dict[str, Subject]:
+    """Return the relay and the app, without slots over processes and with them."""
+    model = stack.enter_context(server("model", free_port()))[1]
+    pid, relay = stack.enter_context(server("relay", free_port(), model))
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+    redis = stack.enter_context(running(EmbeddedRedis(folder))).url
+    subjects = {"relay": (pid, relay, "none")}
+    for name, url in (("app, slots of its own", NO_REDIS), ("app, slots in Redis", redis)):
+        settings: dict[str, Any] = {
+            "model_provider": "openai",
+            "openai_base_url": f"{model}/v1",
+            "requests_per_minute": 0,
+            "model_slots": CONNECTIONS,
+            "log_level": "WARNING",
+        }
+        own = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        app = stack.enter_context(service(own, url, **settings))
+        program = app.start("api")
+        subjects[name] = (program.process.pid, app.url, app.new_key())
+    return subjects
+
+
+def measure(
+    subjects: dict[str, Subject], options: argparse.Namespace
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Return the median microseconds for each chat, and for each token of a streamed one."""
+    whole: dict[str, list[float]] = {name: [] for name in subjects}
+    streamed: dict[str, list[float]] = {name: [] for name in subjects}
+    for number in range(options.rounds + 1):
+        for name, subject in subjects.items():
+            cost = asyncio.run(load(subject, options.requests, stream=False))
+            cost_of_streams = asyncio.run(load(subject, options.streams, stream=True))
+            if number:  # the first round warms up
+                whole[name].append(cost / options.requests)
+                streamed[name].append(cost_of_streams / options.streams / TOKENS)
+    return (
+        {name: median(costs) for name, costs in whole.items()},
+        {name: median(costs) for name, costs in streamed.items()},
+    )
+
+
+async def load(subject: Subject, requests: int, *, stream: bool) -> float:
+    """Send the requests; return the microseconds of processor time that the server took."""
+    pid, url, key = subject
+    body = {**chat_body("Hello", max_tokens=100), "model": "m", "stream": stream}
+    waiting = iter(range(requests))
+    async with ClientSession(
+        connector=TCPConnector(limit=CONNECTIONS), headers={"authorization": f"Bearer {key}"}
+    ) as client:
+
+        async def ask() -> None:
+            for _ in waiting:
+                async with client.post(f"{url}/v1/chat/completions", json=body) as response:
+                    answer = await response.read()
+                    assert response.status == 200, answer
+
+        before = processor_time(pid)
+        await asyncio.gather(*(ask() for _ in range(CONNECTIONS)))
+        await asyncio.sleep(0.2)  # what is counted after the answer belongs to its cost
+        return (processor_time(pid) - before) * 1e6
+
+
+def processor_time(pid: int) -> float:
+    """Return the seconds of processor time that a process has taken."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICK
+
+
+@contextmanager
+def server(kind: str, port: int, *arguments: str) -> Iterator[tuple[int, str]]:
+    """Yield the process and the address of one of the servers below."""
+    command = [sys.executable, "-m", "benchmarks.passthrough", kind, str(port), *arguments]
+    with subprocess.Popen(command) as process:
+        url = f"http://127.0.0.1:{port}"
+        try:
+            eventually(lambda: asyncio.run(_answers(url)))
+            yield process.pid, url
+        finally:
+            process.terminate()
+
+
+async def _answers(url: str) -> bool:
+    try:
+        async with ClientSession() as client, client.get(url) as response:
+            return response.status > 0
+    except OSError:
+        return False
+
+
+class ModelServer:
+    """Answers every chat with the same bytes, one event at a time where it streams."""
+
+    async def __call__(
+        self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable
+    ) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            return
+        body = await read(receive)
+        if b'"stream":true' not in body.replace(b" ", b""):
+            await answer(send, b"application/json", [WHOLE])
+            return
+        await answer(send, b"text/event-stream", [*[CHUNK] * TOKENS, LAST, b"data: [DONE]\n\n"])
+
+
+class Relay:
+    """Passes bytes on, and nothing else: the least that any such server could cost."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._client: ClientSession | None = None
+
+    async def __call__(
+        self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable
+    ) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            return
+        self._client = self._client or ClientSession(connector=TCPConnector(limit=0))
+        body = await read(receive)
+        headers = {"content-type": "application/json"}
+        async with self._client.post(self._url + scope["path"], data=body, headers=headers) as got:
+            kind = got.headers["content-type"].encode()
+            await begin(send, kind)
+            async for data in got.content.iter_any():
+                await send({"type": "http.response.body", "body": data, "more_body": True})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def read(receive: ASGIReceiveCallable) -> bytes:
+    """Return a request's body."""
+    body, more = b"", True
+    while more:
+        message: Any = await receive()
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    return body
+
+
+async def begin(send: ASGISendCallable, kind: bytes) -> None:
+    """Begin a good answer."""
+    await send(
+        {
+            "type": "http.response.start",
+            "status": 200,
+            "headers": [(b"content-type", kind)],
+            "trailers": False,
+        }
+    )
+
+
+async def answer(send: ASGISendCallable, kind: bytes, parts: list[bytes]) -> None:
+    """Send an answer in parts, a moment apart, so that each is an event of its own."""
+    await begin(send, kind)
+    for part in parts:
+        await send({"type": "http.response.body", "body": part, "more_body": True})
+        if len(parts) > 1:
+            await asyncio.sleep(0.002)
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] in (["model"], ["relay"]):
+        served = ModelServer() if sys.argv[1] == "model" else Relay(*sys.argv[3:])
+        run(served, port=int(sys.argv[2]), log_level="error", lifespan="off")
+    else:
+        main()

@@ -1,0 +1,231 @@
+"""Which provider is asked, when again, and what a call leaves behind."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import aclosing, suppress
+from itertools import chain, repeat
+from typing import Any
+
+import pytest
+from limits.aio.storage import MemoryStorage
+from limits.aio.strategies import SlidingWindowCounterRateLimiter
+
+from app.errors import (
+    AppError,
+    ModelError,
+    ModelRateLimited,
+    ModelRejected,
+    ModelUnavailable,
+)
+from app.resources.capacity import Capacity, Limits
+from app.resources.circuit import FAILURES, Circuit
+from app.resources.ledger import Priority
+from app.resources.models.interface import (
+    Answer,
+    ChatRequest,
+    Chunk,
+    EmbeddingsRequest,
+    Message,
+    ModelCard,
+    Usage,
+)
+from app.resources.quota import Quota
+from app.resources.retries import Budget, Patience, RetryBudget
+from app.resources.upstreams import Upstream, Upstreams
+from app.settings import Settings
+
+pytestmark = pytest.mark.anyio
+
+CHAT = ChatRequest(model="small", messages=[Message(role="user", content="Hello")])
+DOWN, BUSY = ModelUnavailable("down", retry_after=0.0), ModelRateLimited("busy", retry_after=0.0)
+GOOD = None
+NOTHING: Mapping[str, Any] = {}
+
+
+class Fake:
+    """A provider whose calls end as told, one after the other, the last one for ever."""
+
+    def __init__(self, *ends: AppError | None) -> None:
+        self._ends: Iterator[AppError | None] = chain(ends, repeat(ends[-1]))
+        self.asked: list[str] = []
+
+    async def complete(self, request: ChatRequest) -> Answer:
+        self.asked.append(request.model)
+        if error := next(self._ends):
+            raise error
+        return Answer(b"{}", Usage(1, 1))
+
+    async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
+        self.asked.append(request.model)
+        for part in (b"one", b"two"):
+            if error := next(self._ends):
+                raise error
+            yield Chunk(part)
+
+    async def embed(self, request: EmbeddingsRequest) -> Answer:
+        raise NotImplementedError
+
+    async def models(self) -> list[ModelCard]:
+        raise NotImplementedError
+
+
+class Hanging(Fake):
+    """A provider that never answers."""
+
+    async def complete(self, request: ChatRequest) -> Answer:
+        self.asked.append(request.model)
+        await asyncio.Event().wait()
+        raise AssertionError
+
+
+def upstream(
+    provider: Fake, model: str | None = None, settings: Mapping[str, Any] = NOTHING
+) -> Upstream:
+    limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
+    values = Settings(_env_file=None, **settings)
+    return Upstream(
+        name="fake",
+        provider=provider,
+        capacity=Capacity("fake", Limits(slots=1), Priority.ONLINE),
+        circuit=Circuit(),
+        quota=Quota(limiter, "fake", Priority.ONLINE, values),
+        model=model,
+    )
+
+
+def model(*providers: Fake, budget: Budget | None = None, longest_call: float = 60) -> Upstreams:
+    asked = [upstream(provider) for provider in providers]
+    return Upstreams(asked, budget or RetryBudget(retries=1), longest_call)
+
+
+async def streamed(subject: Upstreams) -> list[bytes]:
+    return [chunk.events async for chunk in subject.stream(CHAT)]
+
+
+async def test_the_first_provider_answers() -> None:
+    first, second = Fake(GOOD), Fake(GOOD)
+    await model(first, second).complete(CHAT)
+    assert (len(first.asked), len(second.asked)) == (1, 0)
+
+
+@pytest.mark.parametrize("error", [DOWN, BUSY])
+async def test_the_next_one_stands_in_for_a_provider_that_cannot(error: AppError) -> None:
+    first, second = Fake(error), Fake(GOOD)
+    await model(first, second).complete(CHAT)
+    assert (len(first.asked), len(second.asked)) == (1, 1)
+
+
+@pytest.mark.parametrize("error", [ModelRejected("no"), ModelError("broken")])
+async def test_what_no_provider_will_do_better_is_not_asked_twice(error: AppError) -> None:
+    first, second = Fake(error), Fake(GOOD)
+    with pytest.raises(type(error)):
+        await model(first, second).complete(CHAT)
+    assert (len(first.asked), len(second.asked)) == (1, 0)
+
+
+async def test_a_provider_gets_the_model_that_it_knows() -> None:
+    second = Fake(GOOD)
+    await Upstreams(
+        [upstream(Fake(DOWN)), upstream(second, model="other")], RetryBudget(1), 60
+    ).complete(CHAT)
+    assert second.asked == ["other"]
+
+
+async def test_a_failure_is_tried_again() -> None:
+    provider = Fake(DOWN, GOOD)
+    await model(provider).complete(CHAT)
+    assert len(provider.asked) == 2
+
+
+async def test_no_more_often_than_allowed() -> None:
+    provider = Fake(DOWN)
+    with pytest.raises(ModelUnavailable):
+        await model(provider).complete(CHAT)
+    assert len(provider.asked) == 2
+
+
+async def test_a_provider_that_is_down_is_not_asked_twice_as_often() -> None:
+    provider = Fake(*[DOWN, ModelRejected("no")] * 1000)
+    subject = model(provider)
+    for _ in range(100):
+        with pytest.raises(ModelError):
+            await subject.complete(CHAT)
+    assert len(provider.asked) < 130
+
+
+async def test_a_stream_that_has_not_begun_is_begun_elsewhere() -> None:
+    assert await streamed(model(Fake(DOWN), Fake(GOOD))) == [b"one", b"two"]
+
+
+async def test_a_stream_that_has_begun_is_not_begun_anew() -> None:
+    second = Fake(GOOD)
+    subject = model(Fake(GOOD, DOWN), second)
+    with pytest.raises(ModelUnavailable):
+        await streamed(subject)
+    assert second.asked == []
+
+
+async def test_a_dead_provider_is_not_asked() -> None:
+    provider = Fake(DOWN)
+    subject = model(provider, budget=RetryBudget(retries=0))
+    for _ in range(FAILURES + 3):
+        with pytest.raises(ModelUnavailable):
+            await subject.complete(CHAT)
+    assert len(provider.asked) == FAILURES
+
+
+async def test_an_item_of_a_batch_waits_for_a_provider_that_is_full() -> None:
+    provider = Fake(BUSY, BUSY, GOOD)
+    await model(provider, budget=Patience()).complete(CHAT)
+    assert len(provider.asked) == 3
+
+
+async def test_an_item_of_a_batch_that_fails_is_its_own_matter() -> None:
+    provider = Fake(DOWN)
+    with pytest.raises(ModelUnavailable):
+        await model(provider, budget=Patience()).complete(CHAT)
+    assert len(provider.asked) == 1
+
+
+async def test_a_call_may_not_take_for_ever() -> None:
+    with pytest.raises(TimeoutError):
+        await model(Hanging(GOOD), longest_call=0.01).complete(CHAT)
+
+
+@pytest.mark.parametrize("provider", [Fake(GOOD), Fake(DOWN), Fake(ModelRejected("no"))])
+async def test_every_end_of_a_call_gives_the_slot_back(provider: Fake) -> None:
+    used = upstream(provider)
+    subject = Upstreams([used], RetryBudget(0), 60)
+    for call in (subject.complete(CHAT), streamed(subject)):
+        with suppress(ModelError):
+            await call
+        assert used.capacity.held == 0
+
+
+async def test_a_cancelled_call_gives_the_slot_back() -> None:
+    used = upstream(Hanging(GOOD))
+    call = asyncio.create_task(Upstreams([used], RetryBudget(0), 60).complete(CHAT))
+    while not used.capacity.held:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    call.cancel()
+    await asyncio.wait([call])
+    assert used.capacity.held == 0
+
+
+async def test_a_stream_that_nobody_reads_on_gives_the_slot_back() -> None:
+    used = upstream(Fake(GOOD))
+    async with aclosing(Upstreams([used], RetryBudget(0), 60).stream(CHAT)) as chunks:
+        await anext(chunks)
+        assert used.capacity.held == 1
+    assert used.capacity.held == 0
+
+
+@pytest.mark.parametrize("limit", ["model_requests_per_minute", "model_tokens_per_minute"])
+async def test_a_minutes_quota_is_kept(limit: str) -> None:
+    provider = Fake(GOOD)
+    subject = Upstreams([upstream(provider, settings={limit: 2})], RetryBudget(0), 60)
+    await subject.complete(CHAT)
+    if limit == "model_requests_per_minute":
+        await subject.complete(CHAT)
+    with pytest.raises(ModelRateLimited):
+        await subject.complete(CHAT)
