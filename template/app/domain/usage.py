@@ -1,6 +1,7 @@
 """Tokens by caller, day and model."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import select, text
@@ -8,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.domain.tables import UsageRow
 from app.resources.models.interface import Usage
+from app.resources.tallies import Tally
 
 # The same text for SQLite and PostgreSQL, whose SQLAlchemy constructs for it differ.
 ADD = text("""
@@ -44,6 +46,12 @@ def add(session: Session, caller_id: str, model: str, usage: Usage, *, requests:
             "completion_tokens": usage.completion_tokens,
         },
     )
+
+
+def add_all(session: Session, tallies: Sequence[Tally]) -> None:
+    """Add sums to those of today."""
+    for each in tallies:
+        add(session, each.caller_id, each.model, each.used, requests=each.requests)
 
 
 def by_day(session: Session, caller_id: str, *, days: int) -> list[DayUsage]:

@@ -23,6 +23,7 @@ from app.resources.queue import Queue, queue_of
 from app.resources.rates import Rates, rates_of
 from app.resources.receivers import Receivers, open_receivers
 from app.resources.redis import open_redis
+from app.resources.tallies import Tallies
 from app.resources.tokenizer import Tokenizer, open_tokenizer
 from app.resources.upstreams import open_upstreams
 from app.settings import NO_REDIS, Settings
@@ -49,6 +50,7 @@ class Resources:
     model: Model
     background: Background
     progress_streams: CapacityLimiter
+    tallies: Tallies
 
     async def default_model(self) -> str:
         """Return the model of the app's own features: the setting, or the provider's first."""
@@ -94,6 +96,7 @@ async def open_resources(
             model=model,
             background=background,
             progress_streams=CapacityLimiter(settings.progress_streams),
+            tallies=Tallies(),
         )
 
 

@@ -4,6 +4,7 @@ Its answers are relayed as they come; only what must be known of them is read.
 """
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from io import BytesIO
@@ -29,7 +30,7 @@ from app.telemetry import traceparent
 
 END = b"\n\n"
 DONE = b"[DONE]"
-MARKS = (DONE, b'"usage":{', b'"usage": {', b'"error"', b"\n:", b"\nevent", b"\nid", b"\nretry")
+MARKS = re.compile(rb'\[DONE\]|"usage": ?\{|"error"|\n(?::|event|id|retry)')
 """A block of events without any of these, and that starts with data, is relayed unread."""
 
 END_SECONDS = 0.2
@@ -87,7 +88,7 @@ class OpenAI:
         usage = Usage()
         async with self._ask("POST", "/chat/completions", body) as response:
             async for block in _blocks(response):
-                if block.startswith(b"data:") and not any(mark in block for mark in MARKS):
+                if block.startswith(b"data:") and not MARKS.search(block):
                     yield Chunk(block)
                     continue
                 for event in block.removesuffix(END).split(END):
