@@ -1,6 +1,6 @@
 """How an endpoint waits for a model: in its caller's limits, in time, while the client is there."""
 
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Coroutine
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
@@ -11,14 +11,14 @@ from app.api.streaming import EventStream
 from app.background import usage
 from app.dependencies.caller import CurrentCaller, Flags
 from app.dependencies.deadline import Deadline, RequestDeadline
-from app.dependencies.disconnect import until_disconnect
+from app.dependencies.disconnect import ClientGoneError, until_disconnect
 from app.dependencies.limits import RateHeaders
 from app.dependencies.resources import Shared
 from app.domain.operations import Operation
-from app.errors import ModelUnavailable
+from app.errors import DeadlineExceeded, ModelUnavailable
 from app.resources import capacity
 from app.resources.lifespan import Resources
-from app.resources.models.interface import ChatRequest, Chunk, Usage
+from app.resources.models.interface import ChatRequest, Chunk, Progress, Usage, progress
 
 B = TypeVar("B", bound=BaseModel)
 T = TypeVar("T")
@@ -41,8 +41,14 @@ class Answering:
     async def whole(self, operation: Operation[B], body: B) -> Response:
         """Return the answer of `operation`, and count its tokens."""
         operation.permit(self.flags)
-        answer = await self._wait(operation.run(self.resources, body))
-        self._count(operation.model_of(body), answer.usage)
+        so_far, model = Progress(), operation.model_of(body)
+        progress.set(so_far)
+        try:
+            answer = await self._wait(operation.run(self.resources, body))
+        except (ClientGoneError, DeadlineExceeded):
+            self._count_unfinished(model, body, so_far.generated)
+            raise
+        self._count(model, answer.usage)
         return Response(answer.body, media_type="application/json", headers=self.headers)
 
     async def streamed(self, chat: ChatRequest) -> Response:
@@ -50,17 +56,37 @@ class Answering:
         chunks = self.resources.model.stream(chat)
         first = await self._wait(_first(chunks))
 
-        def count(used: Usage) -> None:
-            self._count(chat.model, used)
-
-        return EventStream(_events(first, chunks, count), self.deadline, self.headers)
+        return EventStream(self._events(chat, first, chunks), self.deadline, self.headers)
 
     async def _wait(self, call: Coroutine[Any, Any, T]) -> T:
         async with self.deadline.limit():
             return await until_disconnect(self.request, call)
 
+    async def _events(
+        self, chat: ChatRequest, first: Chunk, chunks: AsyncGenerator[Chunk, None]
+    ) -> AsyncGenerator[bytes, None]:
+        chunk: Chunk | None = first
+        generated, counted = 0, False
+        try:
+            while chunk is not None:
+                if chunk.usage:
+                    self._count(chat.model, chunk.usage)
+                    counted = True
+                if chunk.events:
+                    generated += 1
+                    yield chunk.events
+                chunk = await anext(chunks, None)
+            yield DONE
+        finally:
+            if not counted:
+                self._count_unfinished(chat.model, chat, generated)
+            await chunks.aclose()
+
     def _count(self, model: str, used: Usage) -> None:
         usage.count(self.resources, self.caller_id, model, used)
+
+    def _count_unfinished(self, model: str, body: BaseModel, generated: int) -> None:
+        usage.count_unfinished(self.resources, self.caller_id, model, body, generated)
 
 
 async def answering(
@@ -83,19 +109,3 @@ async def _first(chunks: AsyncGenerator[Chunk, None]) -> Chunk:
     async for chunk in chunks:
         return chunk
     raise ModelUnavailable("The model ended its answer before it began.")
-
-
-async def _events(
-    first: Chunk, chunks: AsyncGenerator[Chunk, None], count: Callable[[Usage], None]
-) -> AsyncGenerator[bytes, None]:
-    chunk: Chunk | None = first
-    try:
-        while chunk is not None:
-            if chunk.usage:
-                count(chunk.usage)
-            if chunk.events:
-                yield chunk.events
-            chunk = await anext(chunks, None)
-        yield DONE
-    finally:
-        await chunks.aclose()

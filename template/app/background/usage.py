@@ -3,6 +3,8 @@
 import asyncio
 import logging
 
+from pydantic import BaseModel
+
 from app.domain import usage
 from app.errors import Overloaded
 from app.resources.lifespan import Resources
@@ -26,6 +28,23 @@ def count(resources: Resources, caller_id: str, model: str, used: Usage) -> None
         except Overloaded:
             tallies.take()
             log.warning("usage of %s not counted, too much to count: %s", caller_id, used)
+
+
+def count_unfinished(
+    resources: Resources, caller_id: str, model: str, body: BaseModel, generated: int
+) -> None:
+    """Add what a call has used whose caller did not wait for its end: the provider charges it."""
+    try:
+        resources.background.spawn(_count_unfinished, resources, caller_id, model, body, generated)
+    except Overloaded:
+        log.warning("usage of %s not counted: it did not wait for its answer", caller_id)
+
+
+async def _count_unfinished(
+    resources: Resources, caller_id: str, model: str, body: BaseModel, generated: int
+) -> None:
+    prompt = await resources.tokenizer.count(body.model_dump_json())
+    count(resources, caller_id, model, Usage(prompt, generated))
 
 
 async def _write(resources: Resources) -> None:

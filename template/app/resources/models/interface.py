@@ -6,6 +6,7 @@ again. `usage` is all that the rest of the app reads.
 
 import json
 from collections.abc import AsyncGenerator
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -21,6 +22,17 @@ class Usage:
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
+
+
+@dataclass(slots=True)
+class Progress:
+    """How many tokens a call has generated so far, which counts where it never ends."""
+
+    generated: int = 0
+
+
+progress: ContextVar[Progress | None] = ContextVar("progress", default=None)
+"""Where the call at work notes them, if somebody wants to know."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import InvalidRequest, NotFound
-from app.resources.models.interface import Answer, ChatRequest, Chunk, EmbeddingsRequest, Usage
+from app.resources.models.interface import (
+    Answer,
+    ChatRequest,
+    Chunk,
+    EmbeddingsRequest,
+    Progress,
+    Usage,
+    progress,
+)
 from app.resources.tokenizer import Tokenizer
 
 Json = dict[str, Any]
@@ -81,8 +89,10 @@ async def texts(request: EmbeddingsRequest, tokenizer: Tokenizer) -> list[str]:
 async def whole(chunks: AsyncGenerator[Json, None]) -> Answer:
     """Return `chat.completion.chunk` objects, the last with the usage, as one answer."""
     assembly, usage = Assembly(), Usage()
+    so_far = progress.get() or Progress()
     async with aclosing(chunks):
         async for chunk in chunks:
+            so_far.generated += len(chunk["choices"])
             usage = usage_of(chunk) or usage
             assembly.add(chunk)
     return assembly.whole(usage)
