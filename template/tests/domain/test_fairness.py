@@ -47,7 +47,7 @@ async def postgresql(postgres_tables_url: str) -> AsyncIterator[Database]:
 def test_many_batches_of_one_caller_hardly_hold_another_up(session: Session) -> None:
     contest = Contest(session)
     big, small = contest.join("big"), contest.join("small")
-    contest.submit(big, 40, number=20)
+    contest.submit(big, 200, number=20)
     contest.until(big, 100)
     before = contest.run[big]
     contest.submit(small, 10)
@@ -168,7 +168,7 @@ def test_who_is_paused_holds_no_newcomer_back(session: Session) -> None:
 def test_a_pause_of_all_lets_cancelled_batches_end(session: Session) -> None:
     contest = Contest(session)
     caller = contest.join("ada")
-    cancelled, waiting = contest.submit(caller, 100), contest.submit(caller, 100)
+    waiting, cancelled = contest.submit(caller, 100, number=2), contest.submit(caller, 100)
     contest.go_on(2)
     before = contest.run[caller]
     pauses.pause(session, None)
