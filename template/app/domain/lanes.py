@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.domain import leases, pauses, workers
 from app.domain.clock import now
+from app.domain.files import OPEN_BATCH
 from app.domain.settlement import OPEN_ITEM
 from app.domain.tables import BatchRow, CallerRow, DeliveryRow, ItemRow
 from app.errors import Conflict
@@ -144,7 +145,7 @@ def _free(session: Session, terms: Terms) -> Select[DeliveryRow]:
     sated = (
         select(BatchRow.caller_id)
         .join(DeliveryRow, DeliveryRow.batch_id == BatchRow.id)
-        .where(alive)
+        .where(alive, BatchRow.status.in_(OPEN_BATCH))
         .group_by(BatchRow.caller_id)
         .having(func.count() >= terms.lanes_per_caller)
         .correlate(None)
@@ -164,9 +165,13 @@ def _free(session: Session, terms: Terms) -> Select[DeliveryRow]:
 
 
 def _may_run() -> ColumnElement[bool]:
-    """Return the condition that no pause holds a batch up. What only has to end may always."""
+    """Return the condition that a batch is open and not paused. What only has to end may always.
+
+    `has_work` says more of open batches; this lets the database pass over all that have ended.
+    """
     ends = BatchRow.status.in_(("cancelling", "finalizing"))
-    return or_(ends, ~pauses.paused(BatchRow.caller_id))
+    is_open = BatchRow.status.in_(OPEN_BATCH)
+    return and_(is_open, or_(ends, ~pauses.paused(BatchRow.caller_id)))
 
 
 def _held(hold: Hold) -> tuple[ColumnElement[bool], ...]:
