@@ -188,6 +188,14 @@ class Settings(BaseSettings):
     """How often each worker looks for work by itself, and for what dead workers left behind."""
     batch_lanes: int = 2
     """Workers that may work on one batch at once."""
+    lane_seconds: float = 5.0
+    """How long a worker stays on a lane while callers wait who come before. It then lets what is in
+    flight end, and on average half of the lane is empty meanwhile: with calls of a second, turns of
+    5 s cost a tenth of it, turns of 1 s a third."""
+    lanes_per_caller: Annotated[int, Field(ge=1)] = 8
+    """Lanes that one caller has at once, over all workers. Fewer than the 10 of one worker, so that
+    others need not wait for the end of a turn; 8 lanes of 32 items fill 50 model slots five times.
+    Workers that claim in the same moment may exceed it."""
     batch_chunk: int = 32
     """Items that one lane has in flight: what a killed worker repeats at most. More than half of 50
     model slots, since a few are always being recorded while the others are at the model."""

@@ -8,7 +8,6 @@ import asyncio
 import logging
 import random
 import signal
-from collections import Counter
 from functools import partial
 from typing import Any, cast
 
@@ -18,6 +17,7 @@ from arq.worker import Worker, func
 from app.jobs import batches, runs, webhooks
 from app.jobs.pool import Pool
 from app.jobs.sweep import sweep_for_ever
+from app.jobs.turns import Holdings
 from app.resources.ledger import Priority
 from app.resources.lifespan import Resources, open_resources
 from app.resources.queue import WAKE, Kind, RedisQueue, deserialize, serialize
@@ -64,7 +64,7 @@ def pools(resources: Resources, stopping: asyncio.Event) -> list[Pool]:
     """Return a pool for each kind of work, so that no kind holds another up."""
     settings = resources.settings
     scheduled = partial(runs.claim, scheduled=True)
-    lanes = partial(batches.claim, resources, stopping, Counter())
+    lanes = partial(batches.claim, resources, stopping, Holdings(resources))
     return [
         Pool(Kind.BATCHES, lanes, settings.worker_batches),
         Pool(Kind.JOBS, partial(runs.claim, resources, stopping), settings.worker_jobs),

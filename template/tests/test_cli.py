@@ -214,8 +214,16 @@ class TestKeys:
         limits = ("--requests-per-minute", "7", "--flag", "a", "--flag", "b")
         key = run("keys", "create", "somebody", *limits).stdout.strip()
         _, row = run("keys", "list").stdout.splitlines()
-        assert re.search(r"somebody .* - +7 +a, b$", row)
+        assert re.search(r"somebody .* - +7 +1 +0 +a, b$", row)
         assert key not in row
+
+    def test_shares_are_the_callers_and_stay_until_others_are_given(self, run: Run) -> None:
+        run("keys", "create", "somebody", "--weight", "2.5", "--priority", "-1")
+        run("keys", "create", "somebody")
+        run("keys", "create", "other", "--priority", "3")
+        run("keys", "create", "other", "--priority", "0")
+        rows = [row.split()[-3:] for row in run("keys", "list").stdout.splitlines()[1:]]
+        assert rows == [["2.5", "-1", "-"]] * 2 + [["1", "0", "-"]] * 2
 
     def test_a_revoked_key_says_since_when(self, run: Run) -> None:
         run("keys", "create", "somebody")

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from app.cli import jobs, keys, migrations, queue, settings, webhooks
+from app.cli import batch, jobs, keys, migrations, queue, settings, webhooks
 from app.development import CannotStart
 from app.errors import AppError, OpenError
 
@@ -27,6 +27,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(batch.app, name="batch")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(keys.app, name="keys")
 app.add_typer(queue.app, name="queue")

@@ -19,13 +19,27 @@ def create(
     flag: Annotated[
         list[str] | None, typer.Option(help="A feature for this caller; may be repeated.")
     ] = None,
+    weight: Annotated[
+        float | None,
+        typer.Option(
+            help="Share of this caller's batches; with 2 it gets twice as much as with 1."
+        ),
+    ] = None,
+    priority: Annotated[
+        int | None, typer.Option(help="Batches of callers with a higher one go first.")
+    ] = None,
 ) -> None:
     """Make a key and print it, once: only its hash is kept."""
     from app.domain.keys import create_key
 
     key = with_database(
         lambda database: database.write(
-            create_key, name, requests_per_minute=requests_per_minute, flags=flag or ()
+            create_key,
+            name,
+            requests_per_minute=requests_per_minute,
+            flags=flag or (),
+            weight=weight,
+            priority=priority,
         )
     )
     typer.echo(key)
@@ -39,7 +53,7 @@ def show() -> None:
 
     keys = with_database(lambda database: database.read(list_keys))
     show_columns(
-        ("ID", "CALLER", "CREATED", "REVOKED", "A MINUTE", "FLAGS"),
+        ("ID", "CALLER", "CREATED", "REVOKED", "A MINUTE", "WEIGHT", "PRIORITY", "FLAGS"),
         [
             (
                 key.id,
@@ -47,6 +61,8 @@ def show() -> None:
                 minute(key.created_at),
                 minute(key.revoked_at),
                 str(key.requests_per_minute or "-"),
+                f"{key.weight:g}",
+                str(key.priority),
                 ", ".join(key.flags) or "-",
             )
             for key in keys

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from app.cli.batch import show_pauses
 from app.cli.columns import show_columns
 from app.cli.database import with_database
 from app.cli.settings import read_settings
@@ -59,6 +60,7 @@ def _show(found: "Backlog", calls: int | None) -> None:
     )
     typer.echo()
     typer.echo(f"Lanes of batches: {found.lanes.held} held, {found.lanes.free} free.")
+    show_pauses(found.pauses)
     typer.echo(f"Webhooks given up: {found.dead_webhooks}.")
     unheard = "unknown, Redis is away" if calls is None else calls
     typer.echo(f"Wake-up calls not heard yet: {unheard}.")

@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 from app.domain.clock import now
 from app.domain.files import OPEN_BATCH
 from app.domain.lanes import has_work
+from app.domain.pauses import Pause, pauses
 from app.domain.runs import RUNNING
 from app.domain.tables import (
     BatchRow,
@@ -62,6 +63,7 @@ class Backlog(BaseModel):
 
     depths: list[Depth]
     lanes: Lanes
+    pauses: list[Pause]
     dead_webhooks: int
     leases: list[Lease]
     workers: list[WorkerInfo]
@@ -78,6 +80,7 @@ def backlog(session: Session, lease_seconds: float) -> Backlog:
     return Backlog(
         depths=[batches, _items(session), *_jobs(session), _webhooks(session)],
         lanes=_lanes(session, lease_seconds),
+        pauses=pauses(session),
         dead_webhooks=_webhooks_that_are(session, "dead"),
         leases=_leases(session),
         workers=_workers(session),

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
-from app.domain import files, lanes
+from app.domain import fairness, files, lanes
 from app.domain.clock import now
 from app.domain.ids import new_id
 from app.domain.operations import operations
@@ -111,8 +111,8 @@ def create(
         raise InvalidRequest("Upload the input with the purpose `batch`.", param="input_file_id")
     batch = add(
         session,
+        caller_id,
         completion_window,
-        caller_id=caller_id,
         endpoint=endpoint,
         input_file_id=input_file_id,
         batch_metadata=metadata,
@@ -123,13 +123,17 @@ def create(
     return shown(batch)
 
 
-def add(session: Session, window: str, **columns: object) -> BatchRow:
+def add(session: Session, caller_id: str, window: str, **columns: object) -> BatchRow:
     """Add the row of a batch that is created now and has its completion window before it.
 
-    By the database's clock, which also tells when it has expired.
+    By the database's clock, which also tells when it has expired. A caller for whom nothing waited
+    has saved up nothing.
     """
+    if not lanes.is_waiting(session, caller_id):
+        fairness.catch_up(session, caller_id)
     batch = BatchRow(
         id=new_id("batch"),
+        caller_id=caller_id,
         completion_window=window,
         total=0,
         completed=0,

@@ -12,7 +12,7 @@ from typing import Literal
 from sqlalchemy import Boolean, Select, bindparam, case, select, update
 from sqlalchemy.orm import Session
 
-from app.domain import usage
+from app.domain import fairness, pauses, usage
 from app.domain.clock import now
 from app.domain.lanes import ALONE, Hold
 from app.domain.tables import BatchRow, ItemRow
@@ -67,11 +67,13 @@ RECORD = (
 def claim(session: Session, hold: Hold, limit: int) -> list[Claimed]:
     """Take up to `limit` items of an open batch that nobody works on, in input order.
 
-    What has to run alone is taken one by one, on the lane for it.
+    None is taken while it is paused. What has to run alone is taken one by one, on the lane for it.
     """
     alone = hold.lane == ALONE
     open_batch = select(BatchRow.id).where(
-        BatchRow.id == hold.batch_id, BatchRow.status == "in_progress"
+        BatchRow.id == hold.batch_id,
+        BatchRow.status == "in_progress",
+        ~pauses.paused(BatchRow.caller_id),
     )
     free = (
         select(ItemRow.id)
@@ -96,7 +98,7 @@ def claim(session: Session, hold: Hold, limit: int) -> list[Claimed]:
 
 
 def record(session: Session, hold: Hold, caller_id: str, outcomes: Sequence[Outcome]) -> int:
-    """Write outcomes, the batch's counters and the caller's usage; return how many were accepted.
+    """Write outcomes, the batch's counters, what the caller has used; return how many it accepted.
 
     One is refused where the item has ended, or was handed to another attempt meanwhile. What ends
     gets its place while the batch's row is locked: who sees a place sees all places before it,
@@ -110,6 +112,7 @@ def record(session: Session, hold: Hold, caller_id: str, outcomes: Sequence[Outc
     places = _count(session, hold.batch_id, ended["succeeded"], ended["failed"])
     session.connection().execute(RECORD, [_values(outcome, places) for outcome in accepted])
     _add_usage(session, caller_id, accepted)
+    fairness.charge(session, caller_id, sum(map(_cost, accepted)))
     return len(accepted)
 
 
@@ -161,6 +164,12 @@ def _count(session: Session, batch_id: str, completed: int, failed: int) -> Iter
         .execution_options(synchronize_session=False)
     ).one()
     return iter(range(ended - completed - failed + 1, ended + 1))
+
+
+def _cost(outcome: Outcome) -> int:
+    """Return the tokens of an attempt. One that failed has cost something, too."""
+    used = outcome.usage or Usage()
+    return max(1, used.prompt_tokens + used.completion_tokens)
 
 
 def _add_usage(session: Session, caller_id: str, outcomes: Sequence[Outcome]) -> None:

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app.domain import fairness
 from app.domain.ids import new_id
 from app.domain.tables import ApiKeyRow, CallerRow
-from app.errors import NotFound
+from app.errors import InvalidRequest, NotFound
 
 PREFIX = "sk-"
 NO_HASH = bytes(32)
+LEAST_WEIGHT, MOST_WEIGHT = 0.001, 1000.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,8 @@ class KeyInfo:
     revoked_at: float | None
     requests_per_minute: int | None
     flags: list[str]
+    weight: float
+    priority: int
 
 
 def create_key(
@@ -46,10 +50,13 @@ def create_key(
     *,
     requests_per_minute: int | None = None,
     flags: Collection[str] = (),
+    weight: float | None = None,
+    priority: int | None = None,
 ) -> str:
     """Return a new key of the caller `name`, who is made where there is none of that name.
 
-    Limits and flags belong to the caller: given ones replace those of all its keys.
+    Limits, flags and shares belong to the caller: given ones replace those of all its keys. Raise
+    `InvalidRequest` for a weight that no share can be reckoned with.
     """
     caller = session.scalar(select(CallerRow).where(CallerRow.name == name))
     if caller is None:
@@ -58,6 +65,7 @@ def create_key(
         session.flush()
     caller.requests_per_minute = requests_per_minute or caller.requests_per_minute
     caller.flags = sorted(flags) or caller.flags
+    _share(session, caller, weight, priority)
     key_id, secret = secrets.token_hex(8), secrets.token_urlsafe(32)
     session.add(
         ApiKeyRow(id=key_id, caller_id=caller.id, hash=_hash(secret), created_at=time.time())
@@ -80,6 +88,8 @@ def list_keys(session: Session) -> list[KeyInfo]:
             revoked_at=key.revoked_at,
             requests_per_minute=caller.requests_per_minute,
             flags=caller.flags,
+            weight=caller.weight,
+            priority=caller.priority,
         )
         for key, caller in rows
     ]
@@ -106,6 +116,18 @@ def find_caller(session: Session, key: str) -> Caller | None:
         return None
     caller = session.get_one(CallerRow, row.caller_id)
     return Caller(caller.id, caller.name, caller.requests_per_minute, frozenset(caller.flags))
+
+
+def _share(session: Session, caller: CallerRow, weight: float | None, priority: int | None) -> None:
+    if weight is not None:
+        if not LEAST_WEIGHT <= weight <= MOST_WEIGHT:
+            raise InvalidRequest(f"A weight is from {LEAST_WEIGHT:g} to {MOST_WEIGHT:g}.")
+        caller.weight = weight
+    if priority is not None and priority != caller.priority:
+        # What it has had beside others says nothing beside these.
+        caller.priority, caller.virtual_time = priority, 0.0
+        session.flush()
+        fairness.catch_up(session, caller.id)
 
 
 def _hash(secret: str) -> bytes:

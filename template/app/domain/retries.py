@@ -34,8 +34,8 @@ def retry(
     batches.check_endpoint(old.endpoint, flags)
     new = batches.add(
         session,
+        old.caller_id,
         old.completion_window,
-        caller_id=old.caller_id,
         endpoint=old.endpoint,
         input_file_id=old.input_file_id,
         batch_metadata=old.batch_metadata,

@@ -4,8 +4,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, case, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, case, func, select, update
+from sqlalchemy.orm import Session, aliased
 
 from app.domain import events, leases
 from app.domain.clock import now
@@ -74,9 +74,20 @@ class Run:
 def claim(
     session: Session, owner: str, lease_seconds: float, names: Collection[str], *, scheduled: bool
 ) -> Claimed | None:
-    """Take the job that is due for longest among those of these names, or return None."""
+    """Take the next job of these names, or return None.
+
+    The caller with the fewest running jobs comes first, then what is due for longest.
+    """
+    others = aliased(JobRow)
+    busy = (
+        select(others.caller_id, func.count().label("running"))
+        .where(others.status.in_(RUNNING))
+        .group_by(others.caller_id)
+        .subquery()
+    )
     due = (
         select(JobRow)
+        .outerjoin(busy, busy.c.caller_id == JobRow.caller_id)
         .where(
             JobRow.status == "queued",
             JobRow.not_before <= now(),
@@ -84,9 +95,9 @@ def claim(
             JobRow.scheduled.is_(scheduled),
             JobRow.name.in_(names),
         )
-        .order_by(JobRow.not_before, JobRow.id)
+        .order_by(func.coalesce(busy.c.running, 0), JobRow.not_before, JobRow.id)
         .limit(1)
-        .with_for_update(skip_locked=True)
+        .with_for_update(skip_locked=True, of=JobRow)
     )
     job = session.scalar(due)
     if job is None:

@@ -6,7 +6,6 @@ lease, and at most the items in flight are run again.
 
 import asyncio
 import logging
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +19,7 @@ from app.domain.lanes import Hold, LostHoldError
 from app.domain.lines import LineSplitter
 from app.jobs.items import attempt
 from app.jobs.recorder import Recorder
+from app.jobs.turns import Holdings, Turn
 from app.resources import capacity
 from app.resources.lifespan import Resources
 from app.resources.queue import Kind
@@ -30,44 +30,38 @@ log = logging.getLogger(__name__)
 
 
 async def claim(
-    resources: Resources, stopping: asyncio.Event, held: Counter[str]
+    resources: Resources, stopping: asyncio.Event, holdings: Holdings
 ) -> Callable[[], Coroutine[Any, Any, None]] | None:
     """Claim the next free lane of a batch; return what works on it, or None where none has work.
 
-    `held` counts this worker's lanes of each batch, and is kept here.
+    `holdings` are this worker's lanes, and are kept here.
     """
-    settings = resources.settings
-    hold = await resources.database.write(
-        lanes.claim,
-        new_id("lease"),
-        settings.lease_seconds,
-        held=+held,
-        most_lanes=settings.batch_lanes,
-    )
+    hold = await resources.database.write(lanes.claim, new_id("lease"), holdings.terms)
     if hold is None:
         return None
-    held[hold.batch_id] += 1
-    return partial(_run_held, resources, stopping, hold, held)
+    holdings.take(hold)
+    return partial(_run_held, resources, stopping, holdings, hold)
 
 
 async def _run_held(
-    resources: Resources, stopping: asyncio.Event, hold: Hold, held: Counter[str]
+    resources: Resources, stopping: asyncio.Event, holdings: Holdings, hold: Hold
 ) -> None:
+    turn = Turn(holdings, hold, resources.settings.lane_seconds)
     try:
-        await run_batch(resources, stopping, hold)
+        await run_batch(resources, stopping, hold, turn)
     finally:
-        held[hold.batch_id] -= 1
+        holdings.drop(hold)
 
 
-async def run_batch(resources: Resources, stopping: asyncio.Event, hold: Hold) -> None:
-    """Work on one lane of a batch until nothing is left for it, or `stopping` is set."""
+async def run_batch(resources: Resources, stopping: asyncio.Event, hold: Hold, turn: Turn) -> None:
+    """Work on a lane until nothing is left for it, its turn is over, or `stopping` is set."""
     database = resources.database
     at_once = True
     try:
         work = await database.read(batches.work, hold.batch_id)
         request_id.set(work.request_id)
         capacity.caller.set(work.caller_id)
-        await Drain(resources, stopping, hold, work).run()
+        await Drain(resources, stopping, hold, turn, work).run()
         await database.write(items.give_back, hold)
         if not stopping.is_set():
             await settle(resources, hold.batch_id)
@@ -88,10 +82,11 @@ class Drain:
     resources: Resources
     stopping: asyncio.Event
     hold: Hold
+    turn: Turn
     work: Work
 
     async def run(self) -> None:
-        """Work until nothing is left, the lease is lost or the batch was cancelled or expired."""
+        """Work until nothing is left, the turn is over, or the lease or the batch has ended."""
         working = asyncio.create_task(self._work())
         holding = asyncio.create_task(self._keep_alive())
         try:
@@ -166,7 +161,7 @@ class Drain:
             await end_tasks(*running)
 
     async def _start_items(self, recorder: Recorder, room: int) -> set[asyncio.Task[None]]:
-        if self.stopping.is_set():
+        if self.stopping.is_set() or await self.turn.is_over():
             return set()
         claimed = await self.resources.database.write(items.claim, self.hold, room)
 

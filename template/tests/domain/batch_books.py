@@ -34,6 +34,7 @@ class Books:
         self._store = store
         self._leases: dict[str, tuple[Hold, float]] = {}
         self._held: dict[int, tuple[int, str]] = {}
+        self._charged = 0
         self._errors: Counter[int] = Counter()
         self._crashes: Counter[int] = Counter()
         self._ended: dict[int, SimpleNamespace] = {}
@@ -66,6 +67,7 @@ class Books:
         good = [each for each in group if self._held.get(each[0]) == (each[1], hold.owner)]
         for item_id, _, ending in good:
             del self._held[item_id]
+            self._charged += 1
             self._errors[item_id] += ending != "succeeded"
         return len(good)
 
@@ -84,6 +86,8 @@ class Books:
         """Compare all that is in the tables."""
         self._check_items()
         self._check_batches()
+        [caller] = self._store.rows("SELECT virtual_time FROM callers")
+        assert caller.virtual_time == self._charged
         living = [hold for hold, _ in self._leases.values() if self.alive(hold)]
         assert len({(hold.batch_id, hold.lane) for hold in living}) == len(living)
 

@@ -7,16 +7,17 @@ from itertools import count
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from app.domain import batches, intake, items, lanes, recovery, settlement
+from app.domain import batches, intake, items, lanes, pauses, recovery, settlement
 from app.domain.intake import NewItem
 from app.domain.items import Claimed
-from app.domain.lanes import Hold, LostHoldError
+from app.domain.lanes import Hold, LostHoldError, Terms
 from app.errors import Conflict
 from tests.domain.batch_books import Books, Ending, Written, outcome, sizes
 from tests.domain.machine import ANY, BEAT, LEASE, MOST_CRASHES, allow_everything, store
 from tests.domain.store import CALLER, INPUT, expire_at
 
 LANES = 2
+TERMS = Terms(LEASE, lanes_per_batch=LANES, lanes_per_caller=9, held={})
 ENDINGS = st.sampled_from(("succeeded", "failed", "pending"))
 
 
@@ -112,9 +113,7 @@ class BatchMachine(RuleBasedStateMachine):
     @rule()
     def claim_lanes(self) -> None:
         for _ in range(2 * LANES):
-            hold = self.store.write(
-                lanes.claim, next(self.owners), LEASE, held={}, most_lanes=LANES
-            )
+            hold = self.store.write(lanes.claim, next(self.owners), TERMS)
             if hold is not None:
                 self.books.renew(hold)
                 self.drains.append(Drain(hold, self._intake(hold)))
@@ -142,6 +141,16 @@ class BatchMachine(RuleBasedStateMachine):
             if self.drains:
                 self.work(which, 3, ["pending", "pending", "pending"])
                 self.books.check()
+
+    @precondition(lambda self: self.drains)
+    @rule(which=ANY)
+    def pause(self, which: int) -> None:
+        """Let a worker go on while batches are paused: it begins nothing."""
+        begun = len(self.books.claims)
+        self.store.write(pauses.pause, None)
+        self.work(which, 3, ["succeeded", "succeeded", "succeeded"])
+        self.store.write(pauses.resume, None)
+        assert len(self.books.claims) == begun
 
     @precondition(lambda self: self.books.claims)
     @rule(which=ANY, ending=ENDINGS)

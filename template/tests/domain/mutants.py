@@ -96,8 +96,8 @@ MUTANTS = (
             (
                 "test_no_line_runs_before_all_are_checked",
                 "items",
-                ', BatchRow.status == "in_progress"\n',
-                "\n",
+                '        BatchRow.status == "in_progress",\n',
+                "",
             ),
             (
                 "test_what_another_worker_has_is_refused",
@@ -108,7 +108,7 @@ MUTANTS = (
             (
                 "test_a_living_worker_keeps_its_lane",
                 "lanes",
-                "            DeliveryRow.heartbeat_at < now() - lease_seconds,\n",
+                "            ~alive,\n",
                 "",
             ),
             (

@@ -15,6 +15,7 @@ from importlib.util import find_spec, module_from_spec
 from hypothesis import Phase, settings
 
 from tests.domain.mutants import CONTROLS, MUTANTS, Mutant
+from tests.domain.unfair import UNFAIR
 from tests.service import PROJECT
 
 PASSED, FAILED = 0, 10
@@ -22,6 +23,8 @@ PASSED, FAILED = 0, 10
 
 LONGEST = 60
 """Seconds after which a mutant is ended: one may run for ever."""
+
+ALL = CONTROLS + MUTANTS + UNFAIR
 
 SIDES = 2
 """Mutants that are tested at the same time."""
@@ -40,14 +43,14 @@ def exit_codes() -> dict[Mutant, int]:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    return dict(zip(CONTROLS + MUTANTS, json.loads(done.stdout), strict=True))
+    return dict(zip(ALL, json.loads(done.stdout), strict=True))
 
 
 def main() -> None:
     """Test every mutant."""
-    for module in ("test_fences", "test_machines"):
+    for module in ("test_fairness", "test_fences", "test_machines"):
         importlib.import_module(f"tests.domain.{module}")
-    waiting = [(mutant, _source(mutant)) for mutant in CONTROLS + MUTANTS]
+    waiting = [(mutant, _source(mutant)) for mutant in ALL]
     running: dict[int, Mutant] = {}
     codes: dict[Mutant, int] = {}
     while waiting or running:
@@ -56,7 +59,7 @@ def main() -> None:
             running[_fork(mutant, source)] = mutant
         child, status = os.wait()
         codes[running.pop(child)] = os.waitstatus_to_exitcode(status)
-    sys.stdout.write(json.dumps([codes[mutant] for mutant in CONTROLS + MUTANTS]))
+    sys.stdout.write(json.dumps([codes[mutant] for mutant in ALL]))
 
 
 def _source(mutant: Mutant) -> str:

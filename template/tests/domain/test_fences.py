@@ -158,6 +158,13 @@ def test_who_has_lost_a_lane_takes_no_more_lines_in(batch: Story) -> None:
 
 
 @on_a_batch
+def test_a_pause_begins_nothing(batch: Story) -> None:
+    batch.pause(0)
+    claim(batch)
+    batch.pause(0)
+
+
+@on_a_batch
 def test_no_line_runs_before_all_are_checked(batch: Story) -> None:
     batch.submit(2, 1000)
     batch.claim_lanes()

@@ -13,12 +13,13 @@ from sqlalchemy import Connection, delete, event, insert, select, text, update
 from sqlalchemy.orm import Session
 from sqlalchemy.util import await_only
 
-from app.domain import items, recovery
+from app.domain import fairness, items, recovery
 from app.domain.clock import now
 from app.domain.items import Outcome
 from app.domain.lanes import Hold
 from app.domain.tables import Base, BatchRow, CallerRow, ItemRow
 from app.resources.database import Database, open_database
+from app.resources.models.interface import Usage
 from app.settings import Settings
 from tests.tables import new_database
 
@@ -89,7 +90,7 @@ class Held:
         return self._step(session)
 
     def _hold(self, _connection: Connection, _cursor: object, statement: str, *_: object) -> None:
-        if statement.startswith(self._statement):
+        if statement.strip().startswith(self._statement):
             self.holding.set()
             await_only(self.may_go_on.wait())
 
@@ -151,6 +152,21 @@ async def meet_on_items(database: Database, step: Callable[..., None], *, forwar
     await run_into(database, Held(lock_one_by_one, "SELECT"), Counted(partial(step, group=group)))
 
 
+async def record_for_one_caller(database: Database, first: Step, stop_after: str) -> None:
+    """Record an item of each of a caller's batches; the first transaction begins with a step."""
+    steps: list[Step] = []
+    for hold in (HOLD, Hold("batch_b", 0, 1, "lease_b")):
+        [item] = await database.write(items.claim, hold, 1)
+        used = Outcome(item.id, item.attempt, "succeeded", b"{}", Usage(1, 1), "model_a")
+        steps.append(partial(items.record, hold=hold, caller_id="caller_a", outcomes=[used]))
+
+    def begin_and_record(session: Session) -> None:
+        first(session)
+        steps[0](session)
+
+    await run_into(database, Held(begin_and_record, stop_after), Counted(steps[1]))
+
+
 async def sweep_twice(database: Database) -> None:
     """Let two workers sweep after an outage, when many batches are late at once."""
     await database.write(items.claim, Hold("batch_b", 0, 1, "lease_dead"), 1)
@@ -176,6 +192,18 @@ async def test_in_another_order_they_would_deadlock(
 ) -> None:
     with pytest.raises(AssertionError, match="deadlock"):
         await meet_on_items(database, step, forwards=False)
+
+
+async def test_what_a_caller_has_used_and_its_virtual_time_are_written_in_one_order(
+    database: Database,
+) -> None:
+    await record_for_one_caller(database, lambda _: None, "INSERT INTO usage")
+
+
+async def test_with_the_virtual_time_first_they_would_deadlock(database: Database) -> None:
+    charge = partial(fairness.charge, caller_id="caller_a", cost=1)
+    with pytest.raises(AssertionError, match="deadlock"):
+        await record_for_one_caller(database, charge, "UPDATE callers")
 
 
 async def test_two_sweeps_do_not_deadlock(database: Database) -> None:

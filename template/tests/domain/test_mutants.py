@@ -4,6 +4,7 @@ import pytest
 
 from tests.domain.mutants import CONTROLS, MUTANTS, Mutant
 from tests.domain.mutation import FAILED, PASSED, exit_codes
+from tests.domain.unfair import UNFAIR
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -13,7 +14,7 @@ def codes() -> dict[Mutant, int]:
     return exit_codes()
 
 
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.module)
+@pytest.mark.parametrize("mutant", MUTANTS + UNFAIR, ids=lambda mutant: mutant.module)
 def test_a_missing_guard_is_noticed(codes: dict[Mutant, int], mutant: Mutant) -> None:
     assert codes[mutant] == FAILED, f"{mutant.test} does not notice"
 

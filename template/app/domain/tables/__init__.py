@@ -1,6 +1,6 @@
 """Every table. Who imports one from here has them all registered."""
 
-from app.domain.tables.batches import BatchRow, DeliveryRow, ItemRow, LeaseRow
+from app.domain.tables.batches import BatchRow, DeliveryRow, ItemRow, LeaseRow, PauseRow
 from app.domain.tables.callers import ApiKeyRow, CallerRow, IdempotencyRow, UsageRow
 from app.domain.tables.files import FileChunkRow, FileRow
 from app.domain.tables.jobs import JobRow, ScheduleRow
@@ -20,6 +20,7 @@ __all__ = [
     "ItemRow",
     "JobRow",
     "LeaseRow",
+    "PauseRow",
     "ScheduleRow",
     "UsageRow",
     "WebhookDeliveryRow",

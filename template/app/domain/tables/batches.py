@@ -135,3 +135,12 @@ class DeliveryRow(Base):
     lane: Mapped[int] = mapped_column(primary_key=True)
     generation: Mapped[int] = mapped_column(default=0)
     heartbeat_at: Mapped[float] = mapped_column(default=0.0)
+
+
+class PauseRow(Base):
+    """Batches that wait `since` then: those of the caller whose id `subject` is, or all for `*`."""
+
+    __tablename__ = "pauses"
+
+    subject: Mapped[str] = mapped_column(String(40), primary_key=True)
+    since: Mapped[float]

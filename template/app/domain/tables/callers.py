@@ -7,7 +7,11 @@ from app.domain.tables.registry import Base
 
 
 class CallerRow(Base):
-    """Somebody who calls the API, with the limits and features of all its keys."""
+    """Somebody who calls the API, with the limits and features of all its keys.
+
+    `virtual_time` is what its batches have cost so far, divided by its `weight`; see `fairness.py`.
+    Who has a higher `priority` goes before all others.
+    """
 
     __tablename__ = "callers"
 
@@ -16,6 +20,9 @@ class CallerRow(Base):
     requests_per_minute: Mapped[int | None]
     flags: Mapped[list[str]]
     created_at: Mapped[float]
+    weight: Mapped[float] = mapped_column(default=1.0)
+    priority: Mapped[int] = mapped_column(default=0)
+    virtual_time: Mapped[float] = mapped_column(default=0.0)
 
 
 class ApiKeyRow(Base):

@@ -1,0 +1,65 @@
+"""For a lane that waits, a worker gives one of its own back, and no more."""
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from app.domain.lanes import Hold, Terms
+from app.jobs.turns import Holdings, Turn
+from app.resources.lifespan import Resources
+from app.settings import Settings
+
+pytestmark = pytest.mark.anyio
+
+HOLDS = [Hold("batch_a", lane, 1, f"lease_{lane}") for lane in range(3)]
+
+
+class OneWaits:
+    """A database in which one lane waits."""
+
+    asked = 0
+
+    async def read(self, _fn: object, _hold: Hold, _terms: Terms, leaving: int) -> bool:
+        self.asked += 1
+        await asyncio.sleep(0)
+        return leaving < 1
+
+
+@pytest.fixture
+def database() -> OneWaits:
+    return OneWaits()
+
+
+@pytest.fixture
+def holdings(database: OneWaits) -> Holdings:
+    resources: Any = SimpleNamespace(settings=Settings(_env_file=None), database=database)
+    made = Holdings(cast("Resources", resources))
+    for hold in HOLDS:
+        made.take(hold)
+    return made
+
+
+async def test_of_several_that_ask_at_once_one_leaves(holdings: Holdings) -> None:
+    assert sum(await asyncio.gather(*map(holdings.must_leave, HOLDS))) == 1
+
+
+async def test_what_has_left_counts_no_more(holdings: Holdings) -> None:
+    assert await holdings.must_leave(HOLDS[0])
+    holdings.drop(HOLDS[0])
+    assert holdings.terms.held == {"batch_a": 2}
+    assert await holdings.must_leave(HOLDS[1])
+
+
+async def test_a_turn_that_is_over_stays_so_and_asks_once(
+    holdings: Holdings, database: OneWaits
+) -> None:
+    turn = Turn(holdings, HOLDS[0], 0.0)
+    assert [await turn.is_over() for _ in range(3)] == [True] * 3
+    assert database.asked == 1
+
+
+async def test_a_turn_asks_nobody_before_its_time(holdings: Holdings, database: OneWaits) -> None:
+    assert not await Turn(holdings, HOLDS[0], 60.0).is_over()
+    assert database.asked == 0
