@@ -144,14 +144,23 @@ def test_the_kubernetes_manifests_fit_their_schemas(render: Render) -> None:
 
 
 def test_the_container_waits_longer_than_the_app_takes_to_stop(render: Render) -> None:
-    grace, closing = 30, 10  # SHUTDOWN_GRACE and CLOSE_TIMEOUT
-    compose = yaml.safe_load((render({}) / "compose.yaml").read_text())
-    assert int(compose["services"]["worker"]["stop_grace_period"].rstrip("s")) > grace + closing
+    project = render({})
+    stated = dict(re.findall(r"^# (\w+)=([\d.]+)$", (project / ".env.example").read_text(), re.M))
+    readiness = 5  # in production, where READINESS_GRACE is unset
+    longest = readiness + float(stated["SHUTDOWN_GRACE"]) + float(stated["CLOSE_TIMEOUT"])
+    compose = yaml.safe_load((project / "compose.yaml").read_text())
+    for name in ("api", "worker"):
+        assert int(compose["services"][name]["stop_grace_period"].rstrip("s")) > longest
     kubernetes = render({"deployment": "kubernetes"})
+    config = yaml.safe_load((kubernetes / "k8s/config.yaml").read_text())["data"]
+    assert config["READINESS_GRACE"] == str(readiness)
+    assert float(config["SHUTDOWN_GRACE"]) == float(stated["SHUTDOWN_GRACE"])
     for name in ("api", "worker"):
         *_, deployment = yaml.safe_load_all((kubernetes / f"k8s/{name}.yaml").read_text())
         pod = deployment["spec"]["template"]["spec"]
-        assert pod["terminationGracePeriodSeconds"] > grace + closing + 5
+        assert pod["terminationGracePeriodSeconds"] > longest
+    for document in (project, kubernetes):
+        assert "60 seconds" in (document / "docs/deploying.md").read_text()
 
 
 def test_the_image_needs_only_what_it_copies(render: Render) -> None:

@@ -13,6 +13,7 @@ AppError
 ├── Conflict                  the thing is in a state that forbids this
 ├── RateLimited               the caller asks too often
 ├── Overloaded                this server is full
+├── ShuttingDown              this process is about to end
 ├── ReceiverUnreachable       the caller's own receiver of webhooks cannot be reached
 ├── DeadlineExceeded          the request's time ran out
 └── ModelError                the model's provider failed
@@ -115,6 +116,13 @@ class Overloaded(AppError):
     """This server is full."""
 
     code = "overloaded"
+    retry_after = 1.0
+
+
+class ShuttingDown(AppError):
+    """This process is about to end; another one answers."""
+
+    code = "shutting_down"
     retry_after = 1.0
 
 

@@ -10,6 +10,7 @@ from fastapi import FastAPI
 
 from app import api
 from app.api.body_limit import BodyLimit
+from app.api.draining import Draining
 from app.api.errors import add_error_handlers
 from app.api.requests import Requests
 from app.api.startup import Startup
@@ -36,7 +37,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     async def lifespan(_app: FastAPI) -> AsyncIterator[State]:
         configure_logging(configured.log_level, as_json=configured.production)
         async with open_resources(configured) as resources:
-            yield State(resources=resources)
+            with resources.drain.on_signals():
+                yield State(resources=resources)
 
     app = FastAPI(
         title=configured.service_name,
@@ -48,6 +50,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         limit=configured.max_body_bytes,
         limits={"/v1/files": configured.max_file_bytes + MULTIPART_BYTES},
     )
+    app.add_middleware(Draining)
     app.add_middleware(Requests)
     app.add_middleware(Startup)
     add_error_handlers(app)

@@ -21,6 +21,9 @@ MIB = 1024 * 1024
 OPENAI_URL = "https://api.openai.com/v1"
 NO_REDIS = "none"
 
+LAST_WORDS = 1.0
+"""Seconds that requests which are cut off have to say so, before uvicorn cancels them."""
+
 
 class Fallback(BaseModel):
     """A provider that stands in for the first one. What is not given is as in the settings."""
@@ -62,8 +65,11 @@ class Settings(BaseSettings):
     """Address that the API listens on. Containers need 0.0.0.0."""
     port: int = 8000
     """Port that the API listens on."""
+    readiness_grace: float | None = None
+    """How long a stopping API takes requests while `/ready` says 503, so that load balancers turn
+    away first. Unset: 5 in production, 0 in development, where nobody looks at `/ready`."""
     shutdown_grace: float = 30.0
-    """How long a stopping process waits for work in flight before it cancels it."""
+    """How long a stopping process then waits for work in flight before it cuts it off."""
 
     # Storage
     data_dir: Path = Path(".data")
@@ -245,6 +251,18 @@ class Settings(BaseSettings):
     def production(self) -> bool:
         """Whether gaps and dangerous values stop the start."""
         return self.app_env == "production"
+
+    @property
+    def readiness_seconds(self) -> float:
+        """`readiness_grace`, or what suits where it is unset."""
+        if self.readiness_grace is not None:
+            return self.readiness_grace
+        return 5.0 if self.production else 0.0
+
+    @property
+    def stop_seconds(self) -> float:
+        """Longest that a process takes to stop, if all goes well: have it killed later only."""
+        return self.readiness_seconds + self.shutdown_grace + LAST_WORDS + self.close_timeout
 
     @property
     def sql_url(self) -> str:

@@ -31,18 +31,27 @@ LONGEST_PAUSE = 30.0
 
 
 async def run(settings: Settings) -> None:
-    """Work until SIGTERM or SIGINT, then finish or give back what is in flight and return."""
+    """Work until SIGTERM or SIGINT, then finish or give back what is in flight and return.
+
+    A second signal gives it back at once.
+    """
     configure_logging(settings.log_level, as_json=settings.production)
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
+    stopping, over = asyncio.Event(), asyncio.Event()
+
+    def stop() -> None:
+        (over if stopping.is_set() else stopping).set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
+        asyncio.get_running_loop().add_signal_handler(number, stop)
     async with open_resources(settings, Priority.BATCH) as resources:
-        await work(resources, stopping)
+        await work(resources, stopping, over)
 
 
-async def work(resources: Resources, stopping: asyncio.Event) -> None:
-    """Claim and do work of every kind until `stopping` is set, then come to an end."""
+async def work(resources: Resources, stopping: asyncio.Event, over: asyncio.Event) -> None:
+    """Claim and do work of every kind until `stopping` is set, then come to an end.
+
+    What is in flight then may go on until `over` is set, for `shutdown_grace` at most.
+    """
     settings = resources.settings
     all_pools = pools(resources, stopping)
     helpers = [asyncio.create_task(sweep_for_ever(resources))]
@@ -51,13 +60,14 @@ async def work(resources: Resources, stopping: asyncio.Event) -> None:
     working = [asyncio.create_task(p.work(stopping, settings.sweep_seconds)) for p in all_pools]
     log.info("worker ready")
     await stopping.wait()
+    log.info("stopping: what is in flight has %g s", settings.shutdown_grace)
+    asyncio.get_running_loop().call_later(settings.shutdown_grace, over.set)
     await end_tasks(*helpers)
     for pool in all_pools:
         pool.wake()
     await asyncio.wait(working, timeout=settings.close_timeout)
     await end_tasks(*working)
-    finishing = (p.finish(settings.shutdown_grace, settings.close_timeout) for p in all_pools)
-    await asyncio.gather(*finishing)
+    await asyncio.gather(*(pool.finish(over, settings.close_timeout) for pool in all_pools))
 
 
 def pools(resources: Resources, stopping: asyncio.Event) -> list[Pool]:

@@ -19,7 +19,7 @@ _context.set_forkserver_preload(["tests.preloaded"])
 
 
 class Forked:
-    """An `app` command as a process, with the methods of `subprocess.Popen` that tests use."""
+    """An `app` command line as a process, with the methods of `subprocess.Popen` that tests use."""
 
     def __init__(self, command: str, environment: Mapping[str, str], log: Path) -> None:
         log.touch()  # others look for it at once
@@ -56,9 +56,10 @@ def _run(command: str, environment: dict[str, str], log: Path) -> None:
     with log.open("ab") as output:
         os.dup2(output.fileno(), sys.stdout.fileno())
         os.dup2(output.fileno(), sys.stderr.fileno())
+    sys.stdin = None  # this one cannot be inherited, which uvicorn's `--workers` would do
     if folder := environment[MORE_MODULES]:
         domain.__path__.append(folder)
     os.environ.clear()
     os.environ.update(environment)
-    sys.argv = ["app", command]
+    sys.argv = ["app", *command.split()]
     main()

@@ -1,9 +1,10 @@
-"""Redis and PostgreSQL for the tests: servers that may be killed, frozen and started again."""
+"""Redis, PostgreSQL and nginx for the tests: they may be killed, frozen and started again."""
 
 import os
 import pwd
 import shutil
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,8 +15,22 @@ import pytest
 from redis import Redis
 
 from app.development import valkey
-from tests.service import answers, eventually, free_port
+from tests.service import PROJECT, answers, eventually, free_port
 
+NGINX_CONF = PROJECT / "docs" / "nginx.conf"
+AROUND_SERVER = """
+pid {folder}/nginx.pid;
+events {{}}
+http {{
+    access_log off;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+    {server}
+}}
+"""
 POSTGRES_FOLDERS = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
 
 
@@ -122,6 +137,30 @@ class Postgres(Server):
         """Whether it takes connections."""
         ask = [str(self._binaries / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self._port)]
         return subprocess.run(ask, check=False).returncode == 0
+
+
+class Nginx(Server):
+    """A proxy as in docs/nginx.conf, before two of our processes. It must be installed."""
+
+    def __init__(self, folder: Path, first: str, second: str) -> None:
+        binary = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
+        if not binary:
+            missing("nginx is not installed: `apt-get install nginx-light` brings it")
+        listen = f"127.0.0.1:{free_port()}"
+        server = NGINX_CONF.read_text().replace("listen 80", f"listen {listen}")
+        for documented, real in (("127.0.0.1:8000", first), ("127.0.0.1:8001", second)):
+            server = server.replace(documented, real.removeprefix("http://"))
+        config = folder / "nginx.conf"
+        config.write_text(AROUND_SERVER.format(folder=folder, server=server))
+        options = ["-p", str(folder), "-c", str(config), "-e", "stderr", "-g", "daemon off;"]
+        super().__init__([str(binary), *options], folder / "nginx.log")
+        self.url = f"http://{listen}"
+
+    def ready(self) -> bool:
+        """Whether it takes connections."""
+        with socket.socket() as connection:
+            host, port = self.url.removeprefix("http://").split(":")
+            return connection.connect_ex((host, int(port))) == 0
 
 
 AnyServer = TypeVar("AnyServer", bound=Server)

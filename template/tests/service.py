@@ -56,12 +56,13 @@ def answers(redis: Redis) -> bool:
 
 
 class Program:
-    """One `app` command as a process, with its log in a file."""
+    """One `app` command line as a process, with its log in a file."""
 
     def __init__(self, command: str, environment: Mapping[str, str], log: Path) -> None:
         self.command = command
         self.name = log.stem
         self.log = log
+        self.url = f"http://127.0.0.1:{environment['PORT']}"
         self.process = Forked(command, {**os.environ, **environment}, log)
 
     @property
@@ -142,7 +143,7 @@ class Service:
         return httpx2.Client(base_url=self.url, headers=headers, timeout=LIMIT)
 
     def _start(self, command: str, environment: Mapping[str, str]) -> Program:
-        name = f"{command}-{len(self.programs)}"
+        name = f"{command.split(maxsplit=1)[0]}-{len(self.programs)}"
         own = {key: value.format(name=name) for key, value in environment.items()}
         log = self.folder / f"{name}.log"
         program = Program(command, {**self.environment, **own}, log)
@@ -164,7 +165,7 @@ class Service:
         if program.command == "worker":
             return "worker ready" in program.text()
         try:
-            return httpx2.get(f"{self.url}/ready").status_code == 200
+            return httpx2.get(f"{program.url}/ready").status_code == 200
         except httpx2.TransportError:
             return False
 

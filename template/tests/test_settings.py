@@ -130,6 +130,15 @@ class TestSecrets:
         assert KEY not in load_settings().model_dump_json()
 
 
+def test_a_stop_waits_for_load_balancers_where_there_are_some(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert Settings().readiness_seconds == 0
+    monkeypatch.setenv("APP_ENV", "production")
+    assert Settings().readiness_seconds > 0
+    assert Settings(readiness_grace=0).readiness_seconds == 0
+
+
 def test_every_setting_says_what_it_decides() -> None:
     silent = [name for name, field in Settings.model_fields.items() if not field.description]
     assert silent == []

@@ -32,6 +32,7 @@ STATUS: dict[type[errors.AppError], tuple[int, str]] = {
     errors.ReceiverUnreachable: (424, "invalid_request_error"),
     errors.RateLimited: (429, "rate_limit_error"),
     errors.Overloaded: (503, "server_error"),
+    errors.ShuttingDown: (503, "server_error"),
     errors.DeadlineExceeded: (504, "server_error"),
     errors.ModelRejected: (400, "invalid_request_error"),
     errors.ModelRateLimited: (429, "rate_limit_error"),
@@ -68,6 +69,11 @@ def come_back(seconds: float) -> dict[str, str]:
     }
 
 
+def answer_to(error: errors.AppError) -> JSONResponse:
+    """Return the whole answer that tells of `error`."""
+    return JSONResponse(envelope(error), status_code(error), headers=_headers(error))
+
+
 def bad_url() -> JSONResponse:
     """Return the answer to a URL that nothing here can have."""
     error = errors.InvalidRequest("The URL has a NUL character.", code="invalid_url")
@@ -82,7 +88,7 @@ def internal_error() -> JSONResponse:
 
 async def _app_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, errors.AppError)  # noqa: S101 -- registered for this class only
-    return JSONResponse(envelope(error), status_code(error), headers=_headers(error))
+    return answer_to(error)
 
 
 async def _validation_error(_request: Request, error: Exception) -> Response:

@@ -26,7 +26,7 @@ process would reach an external model better: taking this one out of rotation wo
 class Readiness(BaseModel):
     """Whether requests should come here, and the state of each resource."""
 
-    status: Literal["ready", "degraded", "unavailable"]
+    status: Literal["ready", "degraded", "unavailable", "draining"]
     resources: dict[str, str]
 
 
@@ -38,7 +38,13 @@ async def live() -> dict[str, str]:
 
 @router.get("/ready", responses={503: {"model": Readiness}})
 async def ready(shared: Shared, response: Response) -> Readiness:
-    """Answer 200 when requests can be served, 503 when not, and say which resource fails."""
+    """Answer 200 when requests can be served, 503 when not, and say which resource fails.
+
+    A stopping process is `draining`: it still serves, but wants no more requests.
+    """
+    if shared.drain.begun.is_set():
+        response.status_code = 503
+        return Readiness(status="draining", resources={})
     checks: dict[str, Awaitable[object] | None] = {
         "database": shared.database.read(_ask),
         "redis": None if shared.redis is None else shared.redis.ping(),

@@ -65,10 +65,10 @@ class EventStream(Response):
                 async for events in self._events:
                     await self._write(send, events)
         except AppError as error:
-            last = _failure(error)
+            last = error_event(error)
         except Exception:
             log.exception("a stream failed")
-            last = _failure(ModelError("The answer broke off."))
+            last = error_event(ModelError("The answer broke off."))
         await send({"type": "http.response.body", "body": last})
 
     async def _ping(self, send: Send) -> None:
@@ -90,5 +90,6 @@ def event(data: bytes) -> bytes:
     return b"data: " + data + b"\n\n"
 
 
-def _failure(error: AppError) -> bytes:
+def error_event(error: AppError) -> bytes:
+    """Return the last event of a stream that fails, as OpenAI's clients read it."""
     return event(json.dumps(envelope(error)).encode())

@@ -5,21 +5,17 @@ driver. They work from any folder, because all paths in the settings start at th
 """
 
 import asyncio
-import math
 import os
-import socket
 import sys
 from pathlib import Path
-from typing import Annotated, Any
 
 import typer
 
-from app.cli import batch, jobs, keys, migrations, queue, settings, webhooks
+from app.cli import api, batch, jobs, keys, migrations, queue, settings, webhooks
 from app.development import CannotStart
 from app.errors import AppError, OpenError
 
 PROJECT = Path(__file__).parents[2]
-FACTORY = "app.main:create_app"
 
 app = typer.Typer(
     help="Run and look after this LLM API.",
@@ -32,6 +28,7 @@ app.add_typer(jobs.app, name="jobs")
 app.add_typer(keys.app, name="keys")
 app.add_typer(queue.app, name="queue")
 app.add_typer(webhooks.app, name="webhooks")
+app.command(name="api")(api.serve)
 app.command(name="migrate")(migrations.migrate)
 app.command(name="settings")(settings.show)
 
@@ -59,39 +56,6 @@ def dev() -> None:
     with hold(values.data_dir):
         migrations.migrate()
         run_everything(values)
-
-
-@app.command()
-def api(
-    *,
-    reload: Annotated[bool, typer.Option(help="Start again when code in app/ changes.")] = False,
-    workers: Annotated[int, typer.Option(min=1, help="Processes that share the port.")] = 1,
-    fd: Annotated[int | None, typer.Option(hidden=True, help="A socket that listens.")] = None,
-) -> None:
-    """Run the API."""
-    import uvicorn
-
-    from app.telemetry import configure_logging
-
-    values = settings.read_settings()
-    configure_logging(values.log_level, as_json=values.production)
-    options: dict[str, Any] = {
-        "factory": True,
-        "host": values.host,
-        "port": values.port,
-        # app.telemetry configures logs, and the app logs its requests itself.
-        "log_config": None,
-        "access_log": False,
-        "timeout_graceful_shutdown": math.ceil(values.shutdown_grace),
-        # One request's context would reach the next one (python/cpython#140947).
-        "reset_contextvars": True,
-    }
-    if fd is not None:
-        config = uvicorn.Config(FACTORY, **options)
-        uvicorn.Server(config).run(sockets=[socket.socket(fileno=fd)])
-    else:
-        watched = ["app"] if reload else None
-        uvicorn.run(FACTORY, reload=reload, reload_dirs=watched, workers=workers, **options)
 
 
 @app.command()

@@ -84,7 +84,7 @@ def _api(settings: Settings, environment: Mapping[str, str], listener: socket.so
         [*APP, "api", "--fd", str(listener.fileno())],
         environment=environment,
         pass_fds=[listener.fileno()],
-        grace=settings.shutdown_grace + settings.close_timeout,
+        grace=settings.stop_seconds,
         colour=typer.colors.BLUE,
     )
 
@@ -94,7 +94,7 @@ def _worker(settings: Settings, environment: Mapping[str, str]) -> Child:
         "worker",
         [*APP, "worker"],
         environment=environment,
-        grace=settings.shutdown_grace + settings.close_timeout,
+        grace=settings.stop_seconds,
         colour=typer.colors.GREEN,
     )
 

@@ -43,14 +43,15 @@ class Pool:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._look.wait(), seconds)
 
-    async def finish(self, grace: float, patience: float) -> None:
-        """Wait `grace` seconds for what runs to come to a good place, then end it.
+    async def finish(self, over: asyncio.Event, patience: float) -> None:
+        """Wait for what runs to come to a good place, but end it once the grace is `over`.
 
         What it held it gives back, for which it has `patience` seconds.
         """
-        if self._running:
-            await asyncio.wait(self._running, timeout=grace)
-        await end_tasks(*self._running, patience=patience)
+        waiting = asyncio.create_task(over.wait())
+        while self._running and not over.is_set():
+            await asyncio.wait({waiting, *self._running}, return_when=asyncio.FIRST_COMPLETED)
+        await end_tasks(waiting, *self._running, patience=patience)
 
     async def _fill(self, stopping: asyncio.Event) -> None:
         while len(self._running) < self._slots and not stopping.is_set():

@@ -15,6 +15,7 @@ from app.errors import OpenError
 from app.resources.background import Background, open_background
 from app.resources.cache import Cache
 from app.resources.database import Database, open_database
+from app.resources.drain import Drain, open_drain
 from app.resources.http import open_http
 from app.resources.ledger import Priority
 from app.resources.models.interface import Model
@@ -49,6 +50,7 @@ class Resources:
     tokenizer: Tokenizer
     model: Model
     background: Background
+    drain: Drain
     progress_streams: CapacityLimiter
     tallies: Tallies
 
@@ -64,7 +66,7 @@ async def open_resources(
     """Yield all resources. Raise `OpenError` when one fails, after closing those before it.
 
     `priority` is that of this process's calls to the model: a worker's come behind people's.
-    The background tasks come last, so that they end while everything they use is still open.
+    Requests and background tasks come last, so that they end while all that they use is open.
     """
     async with AsyncExitStack() as stack:
         offload = Offload(settings.offload_threads, settings.offload_processes)
@@ -82,6 +84,9 @@ async def open_resources(
         background = await opening.enter(
             "background", open_background(settings.background_tasks, settings.close_timeout / 2)
         )
+        drain = await opening.enter(
+            "requests", open_drain(settings.readiness_seconds, settings.shutdown_grace)
+        )
         yield Resources(
             settings=settings,
             offload=offload,
@@ -95,6 +100,7 @@ async def open_resources(
             tokenizer=tokenizer,
             model=model,
             background=background,
+            drain=drain,
             progress_streams=CapacityLimiter(settings.progress_streams),
             tallies=Tallies(),
         )

@@ -110,7 +110,7 @@ async def run(point: Point | None) -> None:
         ending = asyncio.create_task(_stop_when_done(database, stopping))
         if point is not None:
             database = Crashing(database, point)
-        await work(replace(resources, database=database), stopping)
+        await work(replace(resources, database=database), stopping, asyncio.Event())
         await ending
 
 

@@ -117,14 +117,16 @@ async def test_what_is_claimed_while_it_stops_is_run_and_not_forgotten() -> None
     await until(lambda: supply.running == 1)
     assert supply.pieces == 4
     supply.ended.set()
-    await pool.finish(grace=NEVER, patience=NEVER)
+    await pool.finish(asyncio.Event(), patience=NEVER)
     assert supply.running == 0
 
 
-async def test_what_does_not_end_in_time_is_ended() -> None:
+async def test_what_does_not_end_before_the_grace_is_over_is_ended() -> None:
     supply = Supply(1)
     pool = Pool(Kind.JOBS, supply.claim, slots=1)
     async with working(pool):
         await until(lambda: supply.running == 1)
-    await pool.finish(grace=SOON, patience=SOON)
+    over = asyncio.Event()
+    asyncio.get_running_loop().call_later(SOON, over.set)
+    await pool.finish(over, patience=SOON)
     assert not supply.ended.is_set()

@@ -143,6 +143,19 @@ def test_a_stopped_worker_repeats_nothing(slow: Service, client: OpenAI) -> None
     assert slow.in_database(total, ItemRow.crashes, batch.id) == 0
 
 
+def test_a_worker_that_is_stopped_twice_gives_back_at_once(slow: Service, client: OpenAI) -> None:
+    worker = slow.start("worker", SHUTDOWN_GRACE="600", SIMULATED_LATENCY="600")
+    batch = submit(client, CHUNK)
+    eventually(lambda: slow.in_database(total, ItemRow.attempt, batch.id) == CHUNK)
+    worker.process.send_signal(signal.SIGTERM)
+    eventually(partial(says, worker, "stopping"))
+    assert worker.stop() == 0
+    assert slow.in_database(open_leases) == 0
+    slow.start("worker")
+    check_whole(client, batch, CHUNK)
+    assert slow.in_database(total, ItemRow.crashes, batch.id) == 0
+
+
 def test_a_batch_that_nobody_was_told_of_is_found(slow: Service, client: OpenAI) -> None:
     batch = submit(client, 5)
     with Redis.from_url(slow.settings.broker_url) as redis:
