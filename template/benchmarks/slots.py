@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from statistics import median
 
@@ -80,7 +80,8 @@ async def people(url: str, key: str, batches: int, seconds: float) -> list[float
     used: list[float] = []
     with working(url, key, batches):
         async with slots(url, key, Priority.ONLINE) as (_, capacity), asyncio.TaskGroup() as calls:
-            await asyncio.sleep(1)
+            if batches:
+                await until_batches_work(capacity)
             ends = time.perf_counter() + seconds
             while time.perf_counter() < ends:
                 calls.create_task(call(capacity, waited))
@@ -115,8 +116,7 @@ async def after_a_kill(url: str) -> None:
     """Print how soon the slots of a killed process are another's."""
     with working(url, "kill", 1) as (process,):
         async with slots(url, "kill", Priority.BATCH) as (_, capacity):
-            while capacity.used[Priority.BATCH] < SLOTS - LIMITS.reserved:
-                await one_report(capacity)
+            await until_batches_work(capacity)
             process.send_signal(signal.SIGKILL)
             began = time.perf_counter()
             await asyncio.gather(*(one(capacity) for _ in range(2 * SLOTS)))
@@ -125,13 +125,13 @@ async def after_a_kill(url: str) -> None:
     say("  free again", f"{took:.1f}", f"{LIMITS.lease:.1f}")
 
 
-async def one_report(capacity: Capacity) -> None:
-    """Learn how many slots are taken, by asking for one in vain or not."""
-    try:
-        async with asyncio.timeout(0.1):
-            await one(capacity)
-    except TimeoutError:
-        pass
+async def until_batches_work(capacity: Capacity) -> None:
+    """Ask for a slot now and then, until the report says that batches have all they can."""
+    while capacity.used[Priority.BATCH] < SLOTS - LIMITS.reserved:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await one(capacity)
+        await asyncio.sleep(0.1)
 
 
 async def one(capacity: Capacity) -> None:

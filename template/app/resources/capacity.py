@@ -87,7 +87,7 @@ class Capacity:
         self._ledger = ledger
         self._turns = Turns()
         self._due = asyncio.Event()
-        self._reporting = self._changed = False
+        self._reporting = self._changed = self._told_of_waiting = False
         self._wanted = False
         self._away = False
         self._processes = 1
@@ -166,6 +166,8 @@ class Capacity:
             return
         self._serve()
         self._linger()
+        if self._told_of_waiting and not self._turns:
+            self._due.set()  # batches are kept from slots for nobody
 
     def _tell(self) -> None:
         """Report what has changed; after the report under way only if its answer is not enough."""
@@ -246,6 +248,7 @@ class Capacity:
             self._follow(allowance)
         finally:
             self._reporting = False
+        self._told_of_waiting = len(self._turns) > 0
         self._serve()
         if self._changed and (self._turns or self._wanted):
             self._due.set()
