@@ -2,6 +2,7 @@
 
 import asyncio
 
+from app import deadline
 from app.domain.items import Claimed, Outcome
 from app.domain.operations import operations
 from app.jobs.attempts import failure_of
@@ -16,7 +17,7 @@ async def attempt(resources: Resources, endpoint: str, item: Claimed) -> Outcome
     operation = operations()[endpoint]
     try:
         body = operation.body.model_validate_json(item.body)
-        async with asyncio.timeout(resources.settings.request_timeout):
+        async with asyncio.timeout_at(deadline.shorten(resources.settings.request_timeout)):
             answer = await operation.run(resources, body)
     except Exception as error:  # noqa: BLE001 -- whatever it is, it is the item's outcome
         return _failed(resources, item, error)
