@@ -16,6 +16,7 @@ from arq.typing import WorkerCoroutine
 from arq.worker import Worker, func
 
 from app.jobs import batches, runs, webhooks
+from app.jobs.metrics import serving_metrics
 from app.jobs.pool import Pool
 from app.jobs.sweep import sweep_for_ever
 from app.resources.lifespan import Resources, open_resources
@@ -36,7 +37,7 @@ async def run(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    async with open_resources(settings) as resources:
+    async with open_resources(settings) as resources, serving_metrics(resources):
         await work(resources, stopping)
 
 

@@ -14,6 +14,7 @@ from app.dependencies.deadline import Deadline, RequestDeadline
 from app.dependencies.disconnect import until_disconnect
 from app.dependencies.limits import RateHeaders
 from app.dependencies.resources import Shared
+from app.dependencies.streams import hold_stream
 from app.domain.operations import Operation
 from app.errors import ModelUnavailable
 from app.resources.lifespan import Resources
@@ -46,6 +47,7 @@ class Answering:
 
     async def streamed(self, chat: ChatRequest) -> Response:
         """Return the answer as server-sent events. What fails before the first is a plain error."""
+        hold_stream(self.request.state.held, self.resources)
         chunks = self.resources.model.stream(chat)
         first = await self._wait(_first(chunks))
 
@@ -55,8 +57,7 @@ class Answering:
         return EventStream(_events(first, chunks, count), self.deadline, self.headers)
 
     async def _wait(self, call: Coroutine[Any, Any, T]) -> T:
-        async with self.deadline.limit():
-            return await until_disconnect(self.request, call)
+        return await until_disconnect(self.request, call)
 
     def _count(self, model: str, used: Usage) -> None:
         usage.count(self.resources, self.caller_id, model, used)

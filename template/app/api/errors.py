@@ -68,10 +68,15 @@ def come_back(seconds: float) -> dict[str, str]:
     }
 
 
+def refusal(error: errors.AppError) -> JSONResponse:
+    """Return the answer to a request that ends in `error`."""
+    return JSONResponse(envelope(error), status_code(error), headers=_headers(error))
+
+
 def bad_url() -> JSONResponse:
     """Return the answer to a URL that nothing here can have."""
     error = errors.InvalidRequest("The URL has a NUL character.", code="invalid_url")
-    return JSONResponse(envelope(error), status_code(error))
+    return refusal(error)
 
 
 def internal_error() -> JSONResponse:
@@ -82,13 +87,12 @@ def internal_error() -> JSONResponse:
 
 async def _app_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, errors.AppError)  # noqa: S101 -- registered for this class only
-    return JSONResponse(envelope(error), status_code(error), headers=_headers(error))
+    return refusal(error)
 
 
 async def _validation_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101
-    found = invalid(list(error.errors()))
-    return JSONResponse(envelope(found), status_code(found))
+    return refusal(invalid(list(error.errors())))
 
 
 async def _http_error(_request: Request, error: Exception) -> Response:
@@ -111,6 +115,8 @@ def _headers(error: errors.AppError) -> dict[str, str]:
     headers = {}
     if isinstance(error, errors.Unauthenticated):
         headers["www-authenticate"] = "Bearer"
+    if isinstance(error, errors.RateLimited):
+        headers |= error.headers
     if error.retry_after is not None:
         headers |= come_back(error.retry_after)
     elif status_code(error) >= 409:

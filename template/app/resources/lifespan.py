@@ -14,7 +14,9 @@ from redis.asyncio import Redis
 from app.errors import OpenError
 from app.resources.background import Background, open_background
 from app.resources.cache import Cache
+from app.resources.calls import Calls
 from app.resources.database import Database, open_database
+from app.resources.heartbeat import open_heartbeat
 from app.resources.http import open_http
 from app.resources.models.interface import Model
 from app.resources.models.providers import open_model
@@ -23,6 +25,7 @@ from app.resources.queue import Queue, queue_of
 from app.resources.rates import Rates, rates_of
 from app.resources.receivers import Receivers, open_receivers
 from app.resources.redis import open_redis
+from app.resources.room import ControlledDelay, Room
 from app.resources.tokenizer import Tokenizer, open_tokenizer
 from app.settings import NO_REDIS, Settings
 
@@ -47,6 +50,9 @@ class Resources:
     tokenizer: Tokenizer
     model: Model
     background: Background
+    room: Room
+    calls: Calls
+    streams: CapacityLimiter
     progress_streams: CapacityLimiter
 
     async def default_model(self) -> str:
@@ -63,6 +69,7 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
     async with AsyncExitStack() as stack:
         offload = Offload(settings.offload_threads, settings.offload_processes)
         opening = Opening(stack, settings)
+        await opening.enter("heartbeat", open_heartbeat())
         database = await opening.enter("database", open_database(settings))
         redis = None
         if settings.redis_url != NO_REDIS:
@@ -87,8 +94,16 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
             tokenizer=tokenizer,
             model=model,
             background=background,
+            room=_room(settings),
+            calls=Calls(),
+            streams=CapacityLimiter(settings.max_streams),
             progress_streams=CapacityLimiter(settings.progress_streams),
         )
+
+
+def _room(settings: Settings) -> Room:
+    delay = ControlledDelay(settings.queue_target, settings.queue_interval)
+    return Room(settings.max_requests, settings.max_waiting, delay)
 
 
 class Opening:
