@@ -11,7 +11,7 @@ AppError
 ├── PermissionDenied          a valid key that may not do this
 ├── NotFound                  no such thing, or not this caller's
 ├── Conflict                  the thing is in a state that forbids this
-├── RateLimited               the caller asks too often
+├── RateLimited               the caller asks too often, or too much at once
 ├── Overloaded                this server is full
 ├── ShuttingDown              this process is about to end
 ├── ReceiverUnreachable       the caller's own receiver of webhooks cannot be reached
@@ -21,6 +21,9 @@ AppError
     ├── ModelRateLimited      ... it is asked too often
     └── ModelUnavailable      ... it cannot be reached or is failing
 """
+
+from collections.abc import Mapping
+from types import MappingProxyType
 
 
 class Misconfigured(Exception):
@@ -106,10 +109,22 @@ class Conflict(AppError):
 
 
 class RateLimited(AppError):
-    """The caller asks too often."""
+    """The caller asks too often, or too much at once."""
 
     code = "rate_limit_exceeded"
     retry_after = 1.0
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        retry_after: float | None = None,
+        headers: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        super().__init__(message, code=code, retry_after=retry_after)
+        self.headers = headers
+        """What is left of the caller's limits, as the answer tells it."""
 
 
 class Overloaded(AppError):

@@ -9,7 +9,9 @@ from typing import TypedDict
 from fastapi import FastAPI
 
 from app import api
+from app.api.admission import Admission
 from app.api.body_limit import BodyLimit
+from app.api.deadlines import Deadlines
 from app.api.draining import Draining
 from app.api.errors import add_error_handlers
 from app.api.requests import Requests
@@ -50,6 +52,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         limit=configured.max_body_bytes,
         limits={"/v1/files": configured.max_file_bytes + MULTIPART_BYTES},
     )
+    app.add_middleware(Admission)
+    app.add_middleware(Deadlines, longest=configured.request_timeout)
     app.add_middleware(Draining)
     app.add_middleware(Requests)
     app.add_middleware(Startup)

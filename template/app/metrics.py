@@ -1,12 +1,37 @@
-"""What this process measures of itself, in Prometheus' terms. Importing this starts nothing."""
+"""What this process measures of itself, in Prometheus' terms. Importing this starts nothing.
 
-from prometheus_client import Counter, Histogram
+Names of routes, limits and reasons are labels; callers, models and paths are not, since each value
+of a label is kept for ever.
+"""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+
+requests = Histogram(
+    "app_http_request_seconds",
+    "From a request's first byte to its answer's last; a stream counts whole.",
+    ["method", "route", "status"],
+    buckets=SECONDS,
+)
+
+refused = Counter("app_refused_total", "What was refused for lack of room, by reason.", ["reason"])
+
+used = Gauge("app_limit_used", "Places taken of what this process bounds.", ["limit"])
+waiting = Gauge("app_limit_waiting", "How many wait for such a place.", ["limit"])
+size = Gauge("app_limit_size", "How many such places there are.", ["limit"])
+
+lag = Histogram(
+    "app_event_loop_lag_seconds",
+    "How much later than asked for the event loop came back, ten times a second.",
+    buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
 
 slot_wait = Histogram(
     "app_model_slot_wait_seconds",
     "Wait of a model call for its slot.",
     ["pool", "priority"],
-    buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 600),
+    buckets=(0.001, *SECONDS),
 )
 
 model_calls = Counter("app_model_calls_total", "Calls to model providers.", ["provider", "outcome"])

@@ -121,8 +121,11 @@ class Settings(BaseSettings):
     none was better than the others; without any, callers waited for a whole call of a batch."""
     model_slot_lease: Annotated[float, Field(ge=1)] = 6.0
     """After this time the slots of a process that was killed are free again."""
-    model_slot_wait: float = 30.0
+    model_slot_wait: float = 20.0
     """Longest wait of an online call for its slot; then it is refused."""
+    model_slot_target: float = 2.0
+    """Longest wait once there has been a queue for `model_slot_wait`: who is served after ten calls
+    of others has often gone by then."""
     model_slots_alone: Annotated[float, Field(gt=0, le=1)] = 0.5
     """Share of the slots that online calls use while Redis is away: each process takes its part.
     Half, since a process that started meanwhile is not known to the others. Batches wait."""
@@ -145,7 +148,24 @@ class Settings(BaseSettings):
 
     # Limits
     request_timeout: float = 600.0
-    """Longest time for one request; a client may ask for less with `X-Request-Timeout`."""
+    """Longest time for one request, its upload and its wait for a place and a model included, until
+    its answer begins, or a model's stream ends; a client may ask for less with `X-Request-Timeout`.
+    Whatever waits for it waits no longer. To keep it costs a request 6 µs."""
+    max_requests: Annotated[int, Field(ge=1)] = 1000
+    """Requests that one API process serves at once, but for streams and probes; others wait.
+    The way in and out costs a request 3 µs."""
+    max_waiting: int = 1000
+    """Requests of one process that may wait for their turn; more get a 503 at once."""
+    queue_target: float = 0.1
+    """Longest wait for a turn once there has been a queue for `queue_interval`: who has waited
+    longer gets a 503, so that those behind are served in time."""
+    queue_interval: float = 2.0
+    """Longest wait for a turn otherwise. Twenty times the target, as Facebook had them."""
+    max_streams: Annotated[int, Field(ge=1)] = 1000
+    """Answers that one process streams at once; more get a 503."""
+    calls_per_caller: Annotated[int, Field(ge=1)] = 500
+    """Model calls of one caller in flight at once in one API process, not in all together; more get
+    a 429. Half of a process, so that nobody fills it alone."""
     max_body_bytes: int = 10 * MIB
     """Largest request body, but for uploads."""
     max_file_bytes: int = 200 * MIB
@@ -186,6 +206,13 @@ class Settings(BaseSettings):
     """Longest wait for any one resource at the start. A local model may take a while to load."""
     close_timeout: float = 10.0
     """Longest wait for any one resource at the end."""
+
+    # Metrics
+    metrics_token: SecretStr | None = None
+    """Who sends this as a bearer token may read `GET /metrics`. Unset: whoever reaches the port.
+    To measure a request costs 3 µs, to read all takes the event loop 1 ms."""
+    worker_metrics_port: int = 0
+    """Port on `host` where a worker answers `GET /metrics`. 0: none."""
 
     # Jobs
     lease_seconds: float = 15.0

@@ -15,6 +15,7 @@ from arq.typing import WorkerCoroutine
 from arq.worker import Worker, func
 
 from app.jobs import batches, runs, webhooks
+from app.jobs.metrics import serving_metrics
 from app.jobs.pool import Pool
 from app.jobs.sweep import sweep_for_ever
 from app.jobs.turns import Holdings
@@ -43,7 +44,10 @@ async def run(settings: Settings) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop)
-    async with open_resources(settings, Priority.BATCH) as resources:
+    async with (
+        open_resources(settings, Priority.BATCH) as resources,
+        serving_metrics(resources),
+    ):
         await work(resources, stopping, over)
 
 

@@ -1,5 +1,6 @@
 """How an endpoint waits for a model: in its caller's limits, in time, while the client is there."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Coroutine
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
@@ -14,6 +15,7 @@ from app.dependencies.deadline import Deadline, RequestDeadline
 from app.dependencies.disconnect import ClientGoneError, until_disconnect
 from app.dependencies.limits import RateHeaders
 from app.dependencies.resources import Shared
+from app.dependencies.streams import hold_stream
 from app.domain.operations import Operation
 from app.errors import DeadlineExceeded, ModelUnavailable
 from app.resources import capacity
@@ -45,7 +47,7 @@ class Answering:
         progress.set(so_far)
         try:
             answer = await self._wait(operation.run(self.resources, body))
-        except (ClientGoneError, DeadlineExceeded):
+        except (ClientGoneError, DeadlineExceeded, asyncio.CancelledError):
             self._count_unfinished(model, body, so_far.generated)
             raise
         self._count(model, answer.usage)
@@ -53,14 +55,14 @@ class Answering:
 
     async def streamed(self, chat: ChatRequest) -> Response:
         """Return the answer as server-sent events. What fails before the first is a plain error."""
+        hold_stream(self.request.state.held, self.resources)
         chunks = self.resources.model.stream(chat)
         first = await self._wait(_first(chunks))
 
         return EventStream(self._events(chat, first, chunks), self.deadline, self.headers)
 
     async def _wait(self, call: Coroutine[Any, Any, T]) -> T:
-        async with self.deadline.limit():
-            return await until_disconnect(self.request, call)
+        return await until_disconnect(self.request, call)
 
     async def _events(
         self, chat: ChatRequest, first: Chunk, chunks: AsyncGenerator[Chunk, None]

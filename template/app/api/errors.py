@@ -77,7 +77,7 @@ def answer_to(error: errors.AppError) -> JSONResponse:
 def bad_url() -> JSONResponse:
     """Return the answer to a URL that nothing here can have."""
     error = errors.InvalidRequest("The URL has a NUL character.", code="invalid_url")
-    return JSONResponse(envelope(error), status_code(error))
+    return answer_to(error)
 
 
 def internal_error() -> JSONResponse:
@@ -93,8 +93,7 @@ async def _app_error(_request: Request, error: Exception) -> Response:
 
 async def _validation_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101
-    found = invalid(list(error.errors()))
-    return JSONResponse(envelope(found), status_code(found))
+    return answer_to(invalid(list(error.errors())))
 
 
 async def _http_error(_request: Request, error: Exception) -> Response:
@@ -117,6 +116,8 @@ def _headers(error: errors.AppError) -> dict[str, str]:
     headers = {}
     if isinstance(error, errors.Unauthenticated):
         headers["www-authenticate"] = "Bearer"
+    if isinstance(error, errors.RateLimited):
+        headers |= error.headers
     if error.retry_after is not None:
         headers |= come_back(error.retry_after)
     elif status_code(error) >= 409:

@@ -10,6 +10,7 @@ import time
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app import metrics
 from app.api.errors import bad_url, internal_error
 from app.domain.ids import new_id
 from app.telemetry import request_id, traceparent
@@ -21,6 +22,10 @@ SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,100}")
 
 TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 """https://www.w3.org/TR/trace-context/#traceparent-header"""
+
+
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+"""Methods that metrics tell apart: a client may invent others without end."""
 
 
 class Requests:
@@ -50,9 +55,10 @@ class Requests:
             if not response.status:
                 await internal_error()(scope, receive, response.send)
         finally:
-            milliseconds = (time.perf_counter() - started) * 1000
+            seconds = time.perf_counter() - started
             status = response.status or "-"
-            log.info("%s %s %s %.1f ms", scope["method"], scope["path"], status, milliseconds)
+            _measure(scope, status, seconds)
+            log.info("%s %s %s %.1f ms", scope["method"], scope["path"], status, seconds * 1000)
 
 
 class Observed:
@@ -68,6 +74,12 @@ class Observed:
             self.status = message["status"]
             MutableHeaders(scope=message)["x-request-id"] = request_id.get()
         await self._send(message)
+
+
+def _measure(scope: Scope, status: int | str, seconds: float) -> None:
+    method = scope["method"] if scope["method"] in METHODS else "other"
+    route = getattr(scope.get("route"), "path", "none")
+    metrics.requests.labels(method, route, status).observe(seconds)
 
 
 def _id(headers: Headers) -> str:

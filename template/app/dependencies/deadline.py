@@ -1,15 +1,12 @@
 """How long this request may take."""
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Header
 
-from app.dependencies.resources import Shared
-from app.errors import DeadlineExceeded
+from app import deadline
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,29 +15,19 @@ class Deadline:
 
     at: float | None
 
-    @asynccontextmanager
-    async def limit(self) -> AsyncIterator[None]:
+    def limit(self) -> AbstractAsyncContextManager[None]:
         """Cancel what runs inside when the time is out, and raise `DeadlineExceeded`."""
-        timeout = asyncio.timeout_at(self.at)
-        try:
-            async with timeout:
-                yield
-        except TimeoutError as error:
-            if timeout.expired():
-                raise DeadlineExceeded("The request took longer than its time limit.") from error
-            raise
+        return deadline.limit(self.at)
 
 
-async def deadline(
-    shared: Shared,
-    x_request_timeout: Annotated[
-        float | None, Header(gt=0, description="Seconds that this request may take.")
+async def request_deadline(
+    _wish: Annotated[
+        str | None,
+        Header(alias="X-Request-Timeout", description="Seconds that this request may take."),
     ] = None,
 ) -> Deadline:
-    """Return the request's deadline: the caller's wish, bounded by `request_timeout`."""
-    longest = shared.settings.request_timeout
-    seconds = min(x_request_timeout or longest, longest)
-    return Deadline(asyncio.get_running_loop().time() + seconds)
+    """Return the request's deadline, as `api/deadlines.py` has read it from the header."""
+    return Deadline(deadline.ends_at.get())
 
 
-RequestDeadline = Annotated[Deadline, Depends(deadline)]
+RequestDeadline = Annotated[Deadline, Depends(request_deadline)]

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 from anyio import WouldBlock
 
+from app import metrics
 from app.dependencies.caller import CurrentCaller
 from app.dependencies.resources import Shared
 from app.errors import Overloaded
@@ -15,6 +16,7 @@ async def watching(shared: Shared, _caller: CurrentCaller) -> AsyncIterator[None
     try:
         shared.progress_streams.acquire_on_behalf_of_nowait(place)
     except WouldBlock as error:
+        metrics.refused.labels("progress_streams").inc()
         message = "Too many are watching: ask for the batch itself now and then, or come back."
         raise Overloaded(message, retry_after=5.0) from error
     try:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic import BaseModel
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.domain import fairness, files, lanes
@@ -79,13 +80,20 @@ class Work:
     input_file_id: str
     status: str
     request_id: str
+    seconds: float
+    """What is left until it expires."""
 
 
 def work(session: Session, batch_id: str) -> Work:
     """Return what a worker needs to know of a batch, whoever's it is."""
     batch = session.get_one(BatchRow, batch_id)
     return Work(
-        batch.caller_id, batch.endpoint, batch.input_file_id, batch.status, batch.request_id
+        caller_id=batch.caller_id,
+        endpoint=batch.endpoint,
+        input_file_id=batch.input_file_id,
+        status=batch.status,
+        request_id=batch.request_id,
+        seconds=batch.expires_at - session.scalars(select(now())).one(),
     )
 
 

@@ -4,7 +4,7 @@ import logging
 import random
 from dataclasses import dataclass
 
-from app.errors import AppError
+from app.errors import AppError, DeadlineExceeded
 
 log = logging.getLogger(__name__)
 
@@ -38,12 +38,12 @@ def failure_of(error: Exception) -> Failure:
     that nobody foresaw, which is logged.
     """
     match error:
+        case TimeoutError() | DeadlineExceeded():
+            message = "The model took longer than the time limit."
+            return Failure("deadline_exceeded", message, FIRST_DELAY)
         case AppError():
             message = error.message.replace("\0", "")  # which PostgreSQL cannot store
             return Failure(error.code or "model_error", message, error.retry_after)
-        case TimeoutError():
-            message = "The model took longer than the time limit."
-            return Failure("deadline_exceeded", message, FIRST_DELAY)
         case _:
             log.error("an attempt failed", exc_info=error)
             return Failure("internal_error", "The server failed.", FIRST_DELAY)

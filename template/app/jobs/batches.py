@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from app import deadline
 from app.domain import batches, files, intake, items, lanes, results, settlement
 from app.domain.batches import Work
 from app.domain.ids import new_id
@@ -61,7 +62,8 @@ async def run_batch(resources: Resources, stopping: asyncio.Event, hold: Hold, t
         work = await database.read(batches.work, hold.batch_id)
         request_id.set(work.request_id)
         capacity.caller.set(work.caller_id)
-        await Drain(resources, stopping, hold, turn, work).run()
+        expires_at = asyncio.get_running_loop().time() + work.seconds
+        await Drain(resources, stopping, hold, turn, work, expires_at).run()
         await database.write(items.give_back, hold)
         if not stopping.is_set():
             await settle(resources, hold.batch_id)
@@ -84,6 +86,8 @@ class Drain:
     hold: Hold
     turn: Turn
     work: Work
+    expires_at: float
+    """On the loop's clock. No call of the model goes on beyond it."""
 
     async def run(self) -> None:
         """Work until nothing is left, the turn is over, or the lease or the batch has ended."""
@@ -166,6 +170,7 @@ class Drain:
         claimed = await self.resources.database.write(items.claim, self.hold, room)
 
         async def run(item: items.Claimed) -> None:
+            deadline.ends_at.set(self.expires_at)  # of this item's own task
             await recorder.record(await attempt(self.resources, self.work.endpoint, item))
 
         return {asyncio.create_task(run(item)) for item in claimed}

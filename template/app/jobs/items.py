@@ -1,5 +1,8 @@
 """One attempt at one item of a batch."""
 
+import asyncio
+
+from app import deadline
 from app.domain.items import Claimed, Outcome
 from app.domain.operations import operations
 from app.jobs.attempts import failure_of
@@ -14,7 +17,9 @@ async def attempt(resources: Resources, endpoint: str, item: Claimed) -> Outcome
     operation = operations()[endpoint]
     try:
         body = operation.body.model_validate_json(item.body)
-        answer = await operation.run(resources, body)
+        # Not by `request_timeout`: that is a call's, and an item may wait long for its slot.
+        async with asyncio.timeout_at(deadline.ends_at.get()):
+            answer = await operation.run(resources, body)
     except Exception as error:  # noqa: BLE001 -- whatever it is, it is the item's outcome
         return _failed(resources, item, error)
     return Outcome(

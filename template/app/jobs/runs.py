@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from app import deadline
 from app.domain import runs
 from app.domain.ids import new_id
 from app.domain.jobs import Job, jobs
@@ -82,15 +83,15 @@ class Attempt:
             progress=claimed.progress,
             owner=claimed.owner,
         )
-        deadline = asyncio.timeout(claimed.seconds)
+        limit = asyncio.timeout_at(deadline.shorten(claimed.seconds))
         try:
-            async with deadline:
+            async with limit:
                 subject = self.job.subject.model_validate(claimed.subject)
                 result: BaseModel | None = await self.job.run(run, subject)
         except LostRunError:
             raise
         except Exception as error:  # noqa: BLE001 -- whatever it is, it is the job's outcome
-            if deadline.expired():
+            if limit.expired() or deadline.passed():
                 return Outcome("expired", error_code="deadline_exceeded", error_message=LATE)
             return self._failed(error)
         return Outcome("succeeded", result=result.model_dump(mode="json") if result else None)

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, ParamSpec
 
+from app import deadline
 from app.errors import Overloaded
 from app.resources.tasks import end_tasks
 
@@ -21,7 +22,7 @@ class Background:
     """At most `limit` tasks; more are refused, a failing one is logged."""
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
+        self.limit = limit
         self._tasks: set[asyncio.Task[Any]] = set()
         self._closed = False
 
@@ -36,9 +37,11 @@ class Background:
         **kwargs: P.kwargs,
     ) -> None:
         """Start `function(*args)`. Raise `Overloaded` when full or when the process is stopping."""
-        if self._closed or len(self._tasks) >= self._limit:
+        if self._closed or len(self._tasks) >= self.limit:
             raise Overloaded("There is no room for more background work.")
-        task = asyncio.create_task(function(*args, **kwargs), name=function.__qualname__)
+        task = asyncio.create_task(
+            function(*args, **kwargs), name=function.__qualname__, context=deadline.set_aside()
+        )
         self._tasks.add(task)
         task.add_done_callback(self._ended)
 

@@ -6,6 +6,8 @@ from typing import Generic, TypeVar
 
 from cachetools import TTLCache
 
+from app import deadline
+
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
@@ -23,7 +25,8 @@ class Cache(Generic[K, V]):
         """
         task = self._values.get(key)
         if task is None or (task.done() and (task.cancelled() or task.exception())):
-            task = asyncio.ensure_future(_await(load()))
+            # Not by the deadline of the first who asks: the others may have more time.
+            task = asyncio.create_task(_await(load), context=deadline.set_aside())
             self._values[key] = task
         return await asyncio.shield(task)
 
@@ -32,5 +35,5 @@ class Cache(Generic[K, V]):
         self._values.pop(key, None)
 
 
-async def _await(awaitable: Awaitable[V]) -> V:
-    return await awaitable
+async def _await(load: Callable[[], Awaitable[V]]) -> V:
+    return await load()

@@ -21,6 +21,7 @@ from redis.exceptions import RedisError
 from app import metrics
 from app.errors import ModelRateLimited, Overloaded
 from app.resources.ledger import Allowance, Ledger, Priority, Report
+from app.resources.room import ControlledDelay
 from app.resources.tasks import end_tasks
 from app.resources.turns import Turns
 
@@ -58,8 +59,10 @@ class Limits:
     """Share of the slots that batches leave free."""
     lease: float = 6.0
     """Time after which the slots of a dead process are free again."""
-    longest_wait: float = 30.0
+    longest_wait: float = 20.0
     """Time after which an online caller is refused. Batches wait as long as they must."""
+    target: float = 2.0
+    """Its longest wait once there has been a queue for `longest_wait`."""
     alone: float = 0.5
     """Share of the slots that all processes together use while they cannot hear of each other."""
     batch_pause_wait: float = 1.0
@@ -86,6 +89,7 @@ class Capacity:
         self._priority = priority
         self._ledger = ledger
         self._turns = Turns()
+        self._delay = ControlledDelay(limits.target, limits.longest_wait)
         self._due = asyncio.Event()
         self._reporting = self._changed = self._told_of_waiting = False
         self._wanted = False
@@ -139,6 +143,8 @@ class Capacity:
         self._refuse_before_a_long_pause()
         loop = asyncio.get_running_loop()
         turn, began = loop.create_future(), loop.time()
+        if not self._turns:
+            self._delay.was_empty(began)
         self._turns.join(caller.get(), turn)
         self._tell()
         online = self._priority is Priority.ONLINE
@@ -148,10 +154,18 @@ class Capacity:
         except BaseException as error:
             self._give_up(turn)
             if isinstance(error, TimeoutError):
-                message = "All of the model's places are taken. Ask again in a moment."
-                raise Overloaded(message, retry_after=5.0) from error
+                raise self._refusal() from error
             raise
-        self._waited(loop.time() - began)
+        waited = loop.time() - began
+        self._waited(waited)
+        if online and waited > self._delay.longest_wait(loop.time()):
+            self._give_back()  # to one who came later and may still be served in time
+            raise self._refusal()
+
+    def _refusal(self) -> Overloaded:
+        metrics.refused.labels("model_slots").inc()
+        message = "All of the model's places are taken. Ask again in a moment."
+        return Overloaded(message, retry_after=self._delay.come_back())
 
     def _give_up(self, turn: asyncio.Future[None]) -> None:
         if turn.done() and not turn.cancelled():

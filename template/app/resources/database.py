@@ -4,7 +4,7 @@ A transaction cannot wait for a model or a client, because it cannot await. So n
 while a model thinks, and the same function serves SQLite and PostgreSQL.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from sqlite3 import Connection as SqliteConnection
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.orm import Session
 
-from app.resources.offload import in_thread
+from app.resources.offload import in_thread, to_its_end
 from app.settings import Settings
 
 P = ParamSpec("P")
@@ -35,7 +35,16 @@ SQLITE_PRAGMAS = (
 
 
 class Database(Protocol):
-    """A database whose transactions are functions. Results must be loaded: no lazy attributes."""
+    """A database whose transactions are functions. Results must be loaded: no lazy attributes.
+
+    Whose deadline comes while a transaction waits gets `DeadlineExceeded`, and it never begins. One
+    that has begun goes on to its end, whatever becomes of its caller.
+    """
+
+    @property
+    def limits(self) -> Mapping[str, CapacityLimiter]:
+        """How many transactions of each kind may run at once."""
+        ...
 
     async def write(self, fn: Transaction[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Return `fn(session, *args)` after its commit; an exception rolls everything back.
@@ -62,6 +71,7 @@ class SqliteDatabase:
         self._reader = create_engine(url, pool_size=readers, max_overflow=0)
         self._writing = CapacityLimiter(1)
         self._reading = CapacityLimiter(readers)
+        self.limits = {"database_writer": self._writing, "database_readers": self._reading}
         # BEGIN IMMEDIATE, because a read that turns into a write fails at once beside a writer.
         _begin_with(self._writer, "BEGIN IMMEDIATE")
         _begin_with(self._reader, "BEGIN")
@@ -88,8 +98,10 @@ class SqliteDatabase:
 class PostgresDatabase:
     """asyncpg underneath; conflicts between transactions are tried again."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, connections: int) -> None:
         self._engine = engine
+        self._connections = CapacityLimiter(connections)
+        self.limits = {"database_connections": self._connections}
         self._readonly = engine.execution_options(
             postgresql_readonly=True, isolation_level="REPEATABLE READ"
         )
@@ -110,8 +122,12 @@ class PostgresDatabase:
         await self._engine.dispose()
 
     async def _run(self, engine: AsyncEngine, fn: Callable[[Session], T]) -> T:
-        async with engine.connect() as connection:
-            return await connection.run_sync(_commit, fn)
+        return await to_its_end(self._connections, lambda: _connected(engine, fn))
+
+
+async def _connected(engine: AsyncEngine, fn: Callable[[Session], T]) -> T:
+    async with engine.connect() as connection:
+        return await connection.run_sync(_commit, fn)
 
 
 def _commit(bind: Engine | Connection, fn: Callable[[Session], T]) -> T:
@@ -158,10 +174,11 @@ def _connect(settings: Settings) -> SqliteDatabase | PostgresDatabase:
     engine = create_async_engine(
         url.set(drivername="postgresql+asyncpg"),
         pool_size=settings.database_connections,
+        max_overflow=0,
         pool_pre_ping=True,
     )
     _end_idle_transactions(engine, settings.lease_seconds)
-    return PostgresDatabase(engine)
+    return PostgresDatabase(engine, settings.database_connections)
 
 
 def _end_idle_transactions(engine: AsyncEngine, seconds: float) -> None:

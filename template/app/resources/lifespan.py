@@ -14,8 +14,10 @@ from redis.asyncio import Redis
 from app.errors import OpenError
 from app.resources.background import Background, open_background
 from app.resources.cache import Cache
+from app.resources.calls import Calls
 from app.resources.database import Database, open_database
 from app.resources.drain import Drain, open_drain
+from app.resources.heartbeat import open_heartbeat
 from app.resources.http import open_http
 from app.resources.ledger import Priority
 from app.resources.models.interface import Model
@@ -24,6 +26,7 @@ from app.resources.queue import Queue, queue_of
 from app.resources.rates import Rates, rates_of
 from app.resources.receivers import Receivers, open_receivers
 from app.resources.redis import open_redis
+from app.resources.room import ControlledDelay, Room
 from app.resources.tallies import Tallies
 from app.resources.tokenizer import Tokenizer, open_tokenizer
 from app.resources.upstreams import open_upstreams
@@ -51,6 +54,9 @@ class Resources:
     model: Model
     background: Background
     drain: Drain
+    room: Room
+    calls: Calls
+    streams: CapacityLimiter
     progress_streams: CapacityLimiter
     tallies: Tallies
 
@@ -71,6 +77,7 @@ async def open_resources(
     async with AsyncExitStack() as stack:
         offload = Offload(settings.offload_threads, settings.offload_processes)
         opening = Opening(stack, settings)
+        await opening.enter("heartbeat", open_heartbeat())
         database = await opening.enter("database", open_database(settings))
         redis = None
         if settings.redis_url != NO_REDIS:
@@ -101,9 +108,17 @@ async def open_resources(
             model=model,
             background=background,
             drain=drain,
+            room=_room(settings),
+            calls=Calls(),
+            streams=CapacityLimiter(settings.max_streams),
             progress_streams=CapacityLimiter(settings.progress_streams),
             tallies=Tallies(),
         )
+
+
+def _room(settings: Settings) -> Room:
+    delay = ControlledDelay(settings.queue_target, settings.queue_interval)
+    return Room(settings.max_requests, settings.max_waiting, delay)
 
 
 class Opening:

@@ -5,11 +5,13 @@ worth it for less than a millisecond of work.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
-from anyio import CapacityLimiter, to_process, to_thread
+from anyio import CapacityLimiter, WouldBlock, to_process, to_thread
+
+from app import deadline
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -59,12 +61,24 @@ async def in_thread(
     limiter: CapacityLimiter, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
 ) -> T:
     """Return `function(*args)`, run in a thread under a limit of the calling resource's own."""
-    thread = object()
-    await limiter.acquire_on_behalf_of(thread)
-    call = asyncio.ensure_future(
-        to_thread.run_sync(partial(function, *args, **kwargs), limiter=CapacityLimiter(1))
-    )
     # AnyIO would free its limiter when asyncio cancels the caller, with the thread still at work:
     # five calls under a limit of one, each cancelled, were five threads at once.
-    call.add_done_callback(lambda _: limiter.release_on_behalf_of(thread))
-    return await asyncio.shield(call)
+    call = partial(to_thread.run_sync, partial(function, *args, **kwargs))
+    return await to_its_end(limiter, lambda: call(limiter=CapacityLimiter(1)))
+
+
+async def to_its_end(limiter: CapacityLimiter, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Return `await call()`, under a limit. Raise `DeadlineExceeded` where no time is left for it.
+
+    A cancelled caller leaves; what has begun goes on, and counts until it ends.
+    """
+    deadline.remaining()
+    place = object()
+    try:
+        limiter.acquire_on_behalf_of_nowait(place)
+    except WouldBlock:
+        async with deadline.limit(deadline.ends_at.get()):
+            await limiter.acquire_on_behalf_of(place)
+    running = asyncio.ensure_future(call())
+    running.add_done_callback(lambda _: limiter.release_on_behalf_of(place))
+    return await asyncio.shield(running)

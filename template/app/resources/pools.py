@@ -31,6 +31,7 @@ class ProviderPool:
             reserve=own.model_slots_reserve,
             lease=own.model_slot_lease,
             longest_wait=own.model_slot_wait,
+            target=own.model_slot_target,
             alone=own.model_slots_alone,
             batch_pause_wait=own.batch_pause_wait,
         )

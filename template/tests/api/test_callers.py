@@ -16,7 +16,7 @@ from app.main import create_app
 from app.settings import Settings
 from tests.service import Service, eventually
 
-OPEN = {"/live", "/ready"}
+OPEN = {"/live", "/ready", "/metrics"}
 LINE = (
     b'{"custom_id": "1", "method": "POST", "url": "/v1/chat/completions", "body": '
     b'{"model": "simulated-chat", "messages": [{"role": "user", "content": "secret of A"}]}}'

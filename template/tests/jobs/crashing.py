@@ -69,6 +69,7 @@ class Crashing:
 
     def __init__(self, database: Database, point: Point) -> None:
         self._database = database
+        self.limits = database.limits
         self._point = point
         self._seen = 0
 

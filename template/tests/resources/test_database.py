@@ -1,9 +1,10 @@
 """Transactions as functions: the same behaviour on SQLite and on PostgreSQL."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from functools import partial
 from pathlib import Path
+from threading import Event
 
 import anyio
 import pytest
@@ -12,6 +13,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 from sqlalchemy.util import await_only
 
+from app import deadline
+from app.errors import DeadlineExceeded
 from app.resources.database import Database, SqliteDatabase, open_database
 from app.settings import Settings
 
@@ -169,6 +172,82 @@ async def test_a_database_that_is_not_there_does_not_open(tmp_path: Path) -> Non
     with pytest.raises(DBAPIError, match="unable to open"):
         async with open_database(Settings(_env_file=None, database_url=url)):
             pass
+
+
+async def blocked(database: Database, release: Event) -> list[asyncio.Task[int]]:
+    """Return transactions that have taken every writer or connection, until `release` is set."""
+
+    def block(session: Session) -> int:
+        if isinstance(database, SqliteDatabase):
+            release.wait(30)
+        else:
+            while not release.is_set():
+                await_only(asyncio.sleep(0.005))
+        return number(session)
+
+    limit = next(iter(database.limits.values()))
+    size = int(limit.total_tokens)
+    tasks = [asyncio.create_task(database.write(block)) for _ in range(size)]
+    async with asyncio.timeout(30):
+        while limit.borrowed_tokens < size:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+    return tasks
+
+
+async def test_out_of_time_no_transaction_begins(database: Database) -> None:
+    with pytest.raises(DeadlineExceeded):
+        await late(database.write(add))
+    assert await database.read(number) == 0
+
+
+async def late(write: Awaitable[int]) -> int:
+    deadline.ends_at.set(asyncio.get_running_loop().time())
+    try:
+        return await write
+    finally:
+        deadline.ends_at.set(None)
+
+
+async def test_the_wait_for_a_connection_ends_at_the_deadline(database: Database) -> None:
+    release = Event()
+    running = await blocked(database, release)
+
+    async def hasty() -> None:
+        deadline.shorten(0.01)
+        await database.write(add)
+
+    try:
+        with pytest.raises(DeadlineExceeded):
+            await asyncio.wait_for(asyncio.create_task(hasty()), 10)
+    finally:
+        release.set()
+    assert set(await asyncio.gather(*running)) == {0}
+    assert await database.read(number) == 0
+
+
+async def test_a_transaction_that_has_begun_goes_on_without_its_caller(database: Database) -> None:
+    release, begun = Event(), Event()
+
+    def slow(session: Session) -> None:
+        begun.set()
+        add(session)
+        if isinstance(database, SqliteDatabase):
+            release.wait(30)
+        else:
+            while not release.is_set():
+                await_only(asyncio.sleep(0.005))
+
+    caller = asyncio.create_task(database.write(slow))
+    async with asyncio.timeout(30):
+        while not begun.is_set():  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+    caller.cancel()
+    await asyncio.wait({caller})
+    assert caller.cancelled()
+    release.set()
+    async with asyncio.timeout(30):
+        while await database.read(number) != 1:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
 
 
 def _raise(state: str) -> str:

@@ -1,0 +1,69 @@
+"""Gives each request one deadline, before anything else is done for it."""
+
+import asyncio
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app import deadline
+from app.api.errors import answer_to
+from app.errors import AppError, InvalidRequest
+
+HEADER = b"x-request-timeout"
+
+
+class Deadlines:
+    """Plain ASGI: what has not begun to answer by its deadline is cancelled, and ends in a 504.
+
+    An answer that has begun goes on; streams of a model end at the deadline by themselves.
+    """
+
+    def __init__(self, app: ASGIApp, longest: float) -> None:
+        self.app = app
+        self.longest = longest
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request within its header's seconds, or `longest` if that is less."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        try:
+            seconds = min(_wish(scope) or self.longest, self.longest)
+            await self._serve(seconds, scope, receive, send)
+        except AppError as error:
+            await answer_to(error)(scope, receive, send)
+
+    async def _serve(self, seconds: float, scope: Scope, receive: Receive, send: Send) -> None:
+        at = asyncio.get_running_loop().time() + seconds
+        deadline.ends_at.set(at)
+        timeout = asyncio.timeout_at(at)
+
+        async def begin(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                timeout.reschedule(None)
+            await send(message)
+
+        try:
+            async with timeout:
+                await self.app(scope, receive, begin)
+        except TimeoutError as error:
+            if timeout.expired():
+                raise deadline.out_of_time() from error
+            raise
+
+
+def _wish(scope: Scope) -> float | None:
+    for name, value in scope["headers"]:
+        if name == HEADER:
+            return _seconds(value)
+    return None
+
+
+def _seconds(value: bytes) -> float:
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = 0.0
+    if not seconds > 0:  # nor is NaN
+        message = "X-Request-Timeout must be a number of seconds greater than 0."
+        raise InvalidRequest(message, param=HEADER.decode(), code="invalid_timeout")
+    return seconds

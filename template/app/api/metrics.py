@@ -1,0 +1,25 @@
+"""GET /metrics: what Prometheus reads."""
+
+import secrets
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Response
+
+from app.dependencies.resources import Shared
+from app.errors import Unauthenticated
+from app.resources.gauges import CONTENT_TYPE, exposition
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/metrics")
+async def metrics(
+    shared: Shared, authorization: Annotated[str | None, Header()] = None
+) -> Response:
+    """Give the metrics of this process; where `metrics_token` is set, to its bearer only."""
+    token = shared.settings.metrics_token
+    if token is not None:
+        wanted = f"Bearer {token.get_secret_value()}".encode()
+        if not secrets.compare_digest((authorization or "").encode(), wanted):
+            raise Unauthenticated("Send METRICS_TOKEN as a header: Authorization: Bearer TOKEN.")
+    return Response(exposition(shared), media_type=CONTENT_TYPE)
