@@ -8,13 +8,13 @@ from typing import Annotated, Any, TypeVar
 from fastapi import Depends, Request, Response
 from pydantic import BaseModel
 
+from app import deadline
 from app.api.streaming import EventStream
 from app.background import usage
-from app.dependencies.caller import CurrentCaller, Flags
-from app.dependencies.deadline import Deadline, RequestDeadline
+from app.dependencies.caller import CurrentCaller, flags
 from app.dependencies.disconnect import ClientGoneError, until_disconnect
-from app.dependencies.limits import RateHeaders
-from app.dependencies.resources import Shared
+from app.dependencies.limits import within_limits
+from app.dependencies.resources import opened
 from app.dependencies.streams import hold_stream
 from app.domain.operations import Operation
 from app.errors import DeadlineExceeded, ModelUnavailable
@@ -36,7 +36,7 @@ class Answering:
     request: Request
     caller_id: str
     flags: frozenset[str]
-    deadline: Deadline
+    ends_at: float | None
     headers: dict[str, str]
     resources: Resources
 
@@ -59,7 +59,7 @@ class Answering:
         chunks = self.resources.model.stream(chat)
         first = await self._wait(_first(chunks))
 
-        return EventStream(self._events(chat, first, chunks), self.deadline, self.headers)
+        return EventStream(self._events(chat, first, chunks), self.ends_at, self.headers)
 
     async def _wait(self, call: Coroutine[Any, Any, T]) -> T:
         return await until_disconnect(self.request, call)
@@ -91,17 +91,17 @@ class Answering:
         usage.count_unfinished(self.resources, self.caller_id, model, body, generated)
 
 
-async def answering(
-    request: Request,
-    caller: CurrentCaller,
-    flags: Flags,
-    headers: RateHeaders,
-    deadline: RequestDeadline,
-    shared: Shared,
-) -> Answering:
+async def answering(request: Request, caller: CurrentCaller) -> Answering:
     """Return the means to answer this request by a model, in its caller's turn."""
     capacity.caller.set(caller.id)
-    return Answering(request, caller.id, flags, deadline, headers, shared)
+    return Answering(
+        request=request,
+        caller_id=caller.id,
+        flags=await flags(request, caller),
+        ends_at=deadline.ends_at.get(),
+        headers=await within_limits(request, caller),
+        resources=opened(request),
+    )
 
 
 ModelAnswer = Annotated[Answering, Depends(answering)]

@@ -8,7 +8,6 @@ from fastapi import APIRouter, Depends, Response
 
 from app.api.streaming import EventStream, event
 from app.dependencies.database import CallerDatabase, CallersRows
-from app.dependencies.deadline import Deadline
 from app.dependencies.resources import Shared
 from app.dependencies.watching import watching
 from app.domain import batches
@@ -38,7 +37,7 @@ async def watch_batch(batch_id: str, rows: CallersRows, shared: Shared) -> Event
     present state first: nothing needs replaying.
     """
     batch = await rows.read(batches.get, batch_id)
-    return EventStream(_changes(rows, batch, shared.drain.begun), Deadline(None), {})
+    return EventStream(_changes(rows, batch, shared.drain.begun), None, {})
 
 
 async def _changes(

@@ -10,8 +10,8 @@ from anyio import create_task_group
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from app import deadline
 from app.api.errors import envelope
-from app.dependencies.deadline import Deadline
 from app.errors import AppError, ModelError
 
 log = logging.getLogger(__name__)
@@ -32,14 +32,14 @@ class EventStream(Response):
     def __init__(
         self,
         events: AsyncGenerator[bytes, None],
-        deadline: Deadline,
+        ends_at: float | None,
         headers: Mapping[str, str],
     ) -> None:
         self.status_code = 200
         self.background = None
         self.init_headers({"cache-control": "no-store", "x-accel-buffering": "no", **headers})
         self._events = events
-        self._deadline = deadline
+        self._ends_at = ends_at
         self._last_sent = 0.0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -61,7 +61,7 @@ class EventStream(Response):
     async def _relay(self, send: Send) -> None:
         last = b""
         try:
-            async with self._deadline.limit(), aclosing(self._events):
+            async with deadline.limit(self._ends_at), aclosing(self._events):
                 async for events in self._events:
                     await self._write(send, events)
         except AppError as error:

@@ -5,7 +5,7 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
-from app.dependencies.resources import Shared
+from app.dependencies.resources import opened
 from app.domain import keys
 from app.domain.keys import Caller
 from app.errors import Unauthenticated
@@ -13,11 +13,12 @@ from app.errors import Unauthenticated
 SCHEME = "Bearer"
 
 
-async def caller(request: Request, shared: Shared) -> Caller:
+async def caller(request: Request) -> Caller:
     """Return the caller of a live key; raise `Unauthenticated` for anything else.
 
     The answer is remembered for `key_cache_seconds`, under the key's hash: no key stays in memory.
     """
+    shared = opened(request)
     scheme, _, key = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != SCHEME.lower() or not key.strip():
         raise Unauthenticated("Send your API key as a header: Authorization: Bearer KEY.")
@@ -34,9 +35,9 @@ async def caller(request: Request, shared: Shared) -> Caller:
 CurrentCaller = Annotated[Caller, Depends(caller)]
 
 
-async def flags(caller: CurrentCaller, shared: Shared) -> frozenset[str]:
+async def flags(request: Request, caller: CurrentCaller) -> frozenset[str]:
     """Return the features that are on for this caller: everybody's and the caller's own."""
-    return shared.settings.feature_flags | caller.flags
+    return opened(request).settings.feature_flags | caller.flags
 
 
 Flags = Annotated[frozenset[str], Depends(flags)]

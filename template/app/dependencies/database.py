@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from typing import Annotated, Concatenate, ParamSpec, TypeVar
 
-from fastapi import Depends
+from fastapi import Depends, Request
 from sqlalchemy.orm import Session
 
 from app.dependencies.caller import CurrentCaller
-from app.dependencies.resources import Shared
+from app.dependencies.resources import opened
 from app.resources.database import Database
 
 P = ParamSpec("P")
@@ -45,9 +45,9 @@ class CallerDatabase:
         return await self._database.read(fn, self._caller_id, *args, **kwargs)
 
 
-async def caller_database(caller: CurrentCaller, shared: Shared) -> CallerDatabase:
+async def caller_database(request: Request, caller: CurrentCaller) -> CallerDatabase:
     """Return the database bound to the caller."""
-    return CallerDatabase(shared.database, caller.id)
+    return CallerDatabase(opened(request).database, caller.id)
 
 
 CallersRows = Annotated[CallerDatabase, Depends(caller_database)]

@@ -5,25 +5,26 @@ import time
 from collections.abc import Mapping
 from typing import Annotated
 
-from fastapi import Depends
+from fastapi import Depends, Request
 
 from app import metrics
 from app.dependencies.caller import CurrentCaller
-from app.dependencies.held import Held, Holding
-from app.dependencies.resources import Shared
+from app.dependencies.held import Holding
+from app.dependencies.resources import opened
 from app.domain.keys import Caller
 from app.errors import RateLimited
 from app.resources.lifespan import Resources
 from app.resources.rates import Rate
 
 
-async def within_limits(caller: CurrentCaller, shared: Shared, held: Held) -> dict[str, str]:
+async def within_limits(request: Request, caller: CurrentCaller) -> dict[str, str]:
     """Return the answer's `x-ratelimit-*` headers, and hold a place among the caller's calls.
 
     Raise `RateLimited` when the caller's minute is used up or all places are taken.
     """
+    shared = opened(request)
     headers = await _hit(caller, shared)
-    _hold_call(caller, shared, held, headers)
+    _hold_call(caller, shared, request.state.held, headers)
     return headers
 
 
