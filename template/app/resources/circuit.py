@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import monotonic
 
-from app.errors import ModelUnavailable
+from app.errors import DeadlineExceeded, ModelUnavailable
 
 FAILURES = 5
 """Calls that fail in a row before the circuit opens: one that fails by itself is no reason."""
@@ -43,8 +43,8 @@ class Circuit:
     def call(self) -> Iterator[None]:
         """Run one call, whose `ModelUnavailable` or `TimeoutError` is a failure of the provider.
 
-        Raise `CircuitOpenError` while the circuit is open. Any other end, but for a cancellation,
-        shows that the provider is alive.
+        Raise `CircuitOpenError` while the circuit is open. Any other end shows that the provider is
+        alive, but for those of the caller's own: a cancellation, or a deadline.
         """
         if self.open:
             message = "The model server fails and is left alone for a moment."
@@ -54,6 +54,8 @@ class Circuit:
             yield
         except (ModelUnavailable, TimeoutError):
             self._failed()
+            raise
+        except DeadlineExceeded:
             raise
         except Exception:
             self._succeeded()

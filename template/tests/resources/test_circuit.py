@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from app.errors import ModelRejected, ModelUnavailable
+from app.errors import AppError, DeadlineExceeded, ModelRejected, ModelUnavailable
 from app.resources.circuit import FAILURES, LONGEST_PAUSE, Circuit, CircuitOpenError
 
 pytestmark = pytest.mark.anyio
@@ -24,7 +24,7 @@ class Provider:
             with self.circuit.call():
                 if error is not None:
                     raise error
-        except (ModelUnavailable, ModelRejected, TimeoutError, asyncio.CancelledError) as raised:
+        except (AppError, TimeoutError, asyncio.CancelledError) as raised:
             if raised is not error:
                 raise
 
@@ -60,10 +60,18 @@ def test_calls_that_take_too_long_are_failures(provider: Provider) -> None:
     assert provider.circuit.open
 
 
-def test_clients_that_go_are_no_failures(provider: Provider) -> None:
+@pytest.mark.parametrize("end", [asyncio.CancelledError(), DeadlineExceeded("late")])
+def test_the_ends_of_callers_tell_nothing_of_the_provider(
+    provider: Provider, end: BaseException
+) -> None:
+    provider.fail(FAILURES - 1)
     for _ in range(2 * FAILURES):
-        provider.call(asyncio.CancelledError())
+        provider.call(end)
     provider.call()
+    provider.fail(FAILURES - 1)
+    provider.call(end)
+    provider.fail(1)
+    assert provider.circuit.open
 
 
 def test_one_probe_at_a_time(provider: Provider) -> None:

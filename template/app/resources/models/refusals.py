@@ -42,7 +42,7 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes) -> AppError:
             return ModelError("The model server refuses this service's own key.")
         case 404 if code == "model_not_found" or "model" in detail.message.lower():
             return NotFound(detail.message, param="model", code="model_not_found")
-        case 429:
+        case 429 | 529:  # 529 is Anthropic's "overloaded"
             return _too_much(detail.message, code, _wait(headers))
         case 408:
             return ModelUnavailable(detail.message, code=code)
