@@ -226,6 +226,24 @@ async def test_an_online_caller_is_refused_after_its_longest_wait(processes: Pro
     await first.end()
 
 
+async def test_once_a_queue_stands_who_has_waited_long_is_refused_for_those_behind(
+    processes: Processes,
+) -> None:
+    capacity = await processes.start(ONLINE, replace(LIMITS, longest_wait=0.5, target=0.3))
+    first = Calls(capacity).begin(4)
+    await until(lambda: first.running == 4)
+    served = Calls(capacity)
+    for _ in range(7):  # a queue that does not empty for longer than 0.5 s
+        served.begin(1)
+        await asyncio.sleep(0.1)
+    await first.end()
+    await until(lambda: capacity.waiting == 0)
+    refused = [call for call in served.tasks if call.done() and call.exception()]
+    assert served.running >= 1
+    assert len(refused) > 7 - served.running - 1
+    await served.end()
+
+
 async def test_a_batch_pauses_after_an_online_caller_had_waited_long(processes: Processes) -> None:
     limits = replace(LIMITS, batch_pause_wait=0.05)
     first = Calls(await processes.start(ONLINE, limits)).begin(4)
