@@ -45,6 +45,17 @@ def shorten(seconds: float) -> float:
 
 
 @asynccontextmanager
+async def within(seconds: float) -> AsyncIterator[None]:
+    """Give what runs inside `seconds` at most; raise `TimeoutError` when they are over."""
+    earlier = ends_at.get()
+    try:
+        async with asyncio.timeout_at(shorten(seconds)):
+            yield
+    finally:
+        ends_at.set(earlier)
+
+
+@asynccontextmanager
 async def limit(at: float | None) -> AsyncIterator[None]:
     """Cancel what runs inside at that moment, and raise `DeadlineExceeded`."""
     timeout = asyncio.timeout_at(at)

@@ -170,6 +170,8 @@ class ModelRateLimited(ModelError):
 
     code = "model_rate_limited"
     retry_after = 1.0
+    pause: float = 0.0
+    """Seconds for which it wants no call at all, where it says so."""
 
 
 class ModelUnavailable(ModelError):

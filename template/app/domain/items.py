@@ -43,6 +43,8 @@ class Outcome:
     error_message: str | None = None
     delay: float = 0.0
     """Seconds before the next attempt, where `status` is `pending`."""
+    own: bool = True
+    """Whether a failure is the item's own and counts among its tries."""
 
 
 AGAIN = bindparam("again", type_=Boolean)
@@ -145,7 +147,7 @@ def _values(outcome: Outcome, places: Iterator[int]) -> dict[str, object]:
         "new_response": outcome.response,
         "new_code": outcome.error_code,
         "new_message": outcome.error_message,
-        "failures": int(outcome.status != "succeeded"),
+        "failures": int(outcome.status != "succeeded" and outcome.own),
         "again": outcome.status == "pending",
         "delay": outcome.delay,
         "place_or_none": None if outcome.status == "pending" else next(places),

@@ -4,7 +4,7 @@ import logging
 import random
 from dataclasses import dataclass
 
-from app.errors import AppError, DeadlineExceeded
+from app.errors import AppError, DeadlineExceeded, ModelRateLimited
 
 log = logging.getLogger(__name__)
 
@@ -19,13 +19,15 @@ class Failure:
     code: str
     message: str
     wait: float | None
+    own: bool = True
+    """Whether it counts among the tries: that the provider is full is nobody's failure."""
 
     def delay(self, errors: int, attempts: int) -> float | None:
         """Return the seconds before the next of `attempts` tries, None where that was the last.
 
         They double with each of the `errors` before and differ, so that items do not come in step.
         """
-        if self.wait is None or errors + 1 >= attempts:
+        if self.wait is None or (self.own and errors + 1 >= attempts):
             return None
         growing = min(LONGEST_DELAY, FIRST_DELAY * 2.0**errors)
         return max(self.wait, growing) * random.uniform(1.0, 1.5)  # noqa: S311 -- no secret
@@ -41,6 +43,8 @@ def failure_of(error: Exception) -> Failure:
         case TimeoutError() | DeadlineExceeded():
             message = "The model took longer than the time limit."
             return Failure("deadline_exceeded", message, FIRST_DELAY)
+        case ModelRateLimited():
+            return Failure("model_rate_limited", error.message, error.retry_after, own=False)
         case AppError():
             message = error.message.replace("\0", "")  # which PostgreSQL cannot store
             return Failure(error.code or "model_error", message, error.retry_after)

@@ -41,5 +41,6 @@ def _failed(resources: Resources, item: Claimed, error: Exception) -> Outcome:
         "failed" if delay is None else "pending",
         error_code=failure.code,
         error_message=failure.message,
+        own=failure.own,
         delay=delay or 0.0,
     )

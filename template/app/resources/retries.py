@@ -3,7 +3,7 @@
 import random
 from typing import Protocol
 
-from app.errors import AppError, ModelRateLimited
+from app.errors import AppError
 from app.resources.circuit import CircuitOpenError
 
 SHARE = 0.1
@@ -53,9 +53,9 @@ class RetryBudget:
 
 
 class Patience:
-    """Batches wait for a provider that is full or dead, since neither is an item's own failure.
+    """Batches wait for a provider that is left alone for a while: no call is made meanwhile.
 
-    Failures of a call that was made are not tried again here: SQL counts an item's attempts.
+    A call that was made is not made again here: SQL counts an item's attempts.
     """
 
     def earn(self) -> None:
@@ -63,6 +63,6 @@ class Patience:
 
     def wait(self, _retries: int, error: AppError) -> float | None:
         """Return how long to wait, if that is all there is to do."""
-        if not isinstance(error, CircuitOpenError | ModelRateLimited):
+        if not isinstance(error, CircuitOpenError):
             return None
         return (error.retry_after or FIRST_WAIT) + random.uniform(0.0, LONGEST_WAIT)  # noqa: S311

@@ -13,7 +13,7 @@ from typing import Any, Self, TypeVar
 from aiohttp import ClientSession
 from redis.asyncio import Redis
 
-from app import metrics
+from app import deadline, metrics
 from app.errors import ModelError, ModelRateLimited, ModelUnavailable, Overloaded
 from app.resources.capacity import Capacity, open_capacity
 from app.resources.circuit import Circuit
@@ -65,7 +65,7 @@ class Upstream:
                 self.capacity.succeeded()
                 outcome = "answered"
             except ModelRateLimited as error:
-                self.capacity.overloaded(error.retry_after or 0.0)
+                self.capacity.overloaded(error.pause)
                 outcome = "rate_limited"
                 raise
             except TimeoutError:
@@ -128,7 +128,7 @@ class Upstreams:
         async for upstream in tries:
             try:
                 # Counted from here: a batch may wait for its slot as long as it must.
-                async with upstream.call(request), asyncio.timeout(self._longest_call):
+                async with upstream.call(request), deadline.within(self._longest_call):
                     return await ask(upstream)
             except PASSING as error:
                 tries.failed(error)

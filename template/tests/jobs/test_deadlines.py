@@ -52,13 +52,6 @@ async def within(seconds: float, model: Asked) -> Outcome:
     return await attempt(resources(model, request_timeout=1000), CHAT_URL, ITEM)
 
 
-async def test_an_item_has_the_time_of_one_request() -> None:
-    model = Asked()
-    await asyncio.create_task(attempt(resources(model, request_timeout=50), CHAT_URL, ITEM))
-    assert model.left[0]
-    assert 0 < model.left[0] <= 50
-
-
 async def test_an_item_has_less_where_its_batch_expires_before() -> None:
     model = Asked()
     outcome = await asyncio.create_task(within(50, model))

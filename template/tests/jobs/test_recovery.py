@@ -79,13 +79,15 @@ def last_recovery(session: Session, batch_id: str) -> float:
     return session.scalar(select(func.max(ItemRow.finished_at)).where(*lost)) or 0.0
 
 
-def frozen_with_items(service: Service, worker: Program) -> bool:
-    """Stop the worker's clock; let it go on where it has nothing in flight in that moment."""
-    worker.process.send_signal(signal.SIGSTOP)
+def all_frozen_with_items(service: Service) -> bool:
+    """Freeze the workers; let them go on where nothing is in flight in that moment."""
+    for worker in service.workers():
+        worker.process.send_signal(signal.SIGSTOP)
     running = select(func.count()).where(ItemRow.status == "running")
     if service.in_database(lambda session: session.scalar(running)):
         return True
-    worker.process.send_signal(signal.SIGCONT)
+    for worker in service.workers():
+        worker.process.send_signal(signal.SIGCONT)
     return False
 
 
@@ -104,7 +106,7 @@ def test_a_killed_worker_repeats_only_what_was_in_flight(slow: Service, client: 
     worker = slow.start("worker")
     batch = submit(client, ITEMS)
     eventually(lambda: completed(client, batch) >= ITEMS // 3)
-    eventually(lambda: frozen_with_items(slow, worker))
+    eventually(lambda: all_frozen_with_items(slow))
     worker.stop(signal.SIGKILL)
     slow.start("worker")
     check_whole(client, batch, ITEMS)
@@ -119,6 +121,7 @@ def test_all_workers_may_be_killed_and_what_they_held_runs_again_soon(
     slow.start("worker", "worker")
     batch = submit(client, ITEMS)
     eventually(lambda: completed(client, batch) >= ITEMS // 3)
+    eventually(lambda: all_frozen_with_items(slow))
     for worker in slow.workers():
         worker.stop(signal.SIGKILL)
     slow.start("worker")

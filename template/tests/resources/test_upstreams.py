@@ -10,6 +10,7 @@ import pytest
 from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 
+from app import deadline
 from app.errors import (
     AppError,
     ModelError,
@@ -48,9 +49,11 @@ class Fake:
     def __init__(self, *ends: AppError | None) -> None:
         self._ends: Iterator[AppError | None] = chain(ends, repeat(ends[-1]))
         self.asked: list[str] = []
+        self.left: float | None = None
 
     async def complete(self, request: ChatRequest) -> Answer:
         self.asked.append(request.model)
+        self.left = deadline.remaining()
         if error := next(self._ends):
             raise error
         return Answer(b"{}", Usage(1, 1))
@@ -174,15 +177,28 @@ async def test_a_dead_provider_is_not_asked() -> None:
     assert len(provider.asked) == FAILURES
 
 
-async def test_an_item_of_a_batch_waits_for_a_provider_that_is_full() -> None:
-    provider = Fake(BUSY, BUSY, GOOD)
-    await model(provider, budget=Patience()).complete(CHAT)
-    assert len(provider.asked) == 3
+async def test_an_item_of_a_batch_waits_for_a_dead_provider_to_live() -> None:
+    provider = Fake(*[DOWN] * FAILURES, GOOD)
+    subject = model(provider, budget=Patience())
+    for _ in range(FAILURES):
+        with pytest.raises(ModelUnavailable):
+            await subject.complete(CHAT)
+    await subject.complete(CHAT)
+    assert len(provider.asked) == FAILURES + 1
 
 
-async def test_an_item_of_a_batch_that_fails_is_its_own_matter() -> None:
-    provider = Fake(DOWN)
-    with pytest.raises(ModelUnavailable):
+async def test_a_call_is_told_how_long_it_may_take() -> None:
+    provider = Fake(GOOD)
+    await model(provider, longest_call=50).complete(CHAT)
+    assert provider.left
+    assert provider.left <= 50
+    assert deadline.remaining() is None
+
+
+@pytest.mark.parametrize("error", [DOWN, BUSY])
+async def test_a_call_for_an_item_of_a_batch_is_made_once(error: AppError) -> None:
+    provider = Fake(error)
+    with pytest.raises(type(error)):
         await model(provider, budget=Patience()).complete(CHAT)
     assert len(provider.asked) == 1
 

@@ -43,7 +43,7 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes) -> AppError:
         case 404 if code == "model_not_found" or "model" in detail.message.lower():
             return NotFound(detail.message, param="model", code="model_not_found")
         case 429 | 529:  # 529 is Anthropic's "overloaded"
-            return _too_much(detail.message, code, _wait(headers))
+            return _too_much(detail.message, code, headers)
         case 408:
             return ModelUnavailable(detail.message, code=code)
         case _ if status >= 500:
@@ -52,10 +52,13 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes) -> AppError:
     return ModelRejected(detail.message, param=detail.param, code=code)
 
 
-def _too_much(message: str, code: str | None, wait: float) -> ModelError:
+def _too_much(message: str, code: str | None, headers: Mapping[str, str]) -> ModelError:
     if code == "insufficient_quota":  # no wait helps; OpenAI says it with the same status
         return ModelError("The model server's account of this service is used up.")
-    return ModelRateLimited(message, code=code, retry_after=wait)
+    error = ModelRateLimited(message, code=code, retry_after=_wait(headers))
+    if {"retry-after", "retry-after-ms"} & {name.lower() for name in headers}:
+        error.pause = error.retry_after or 0.0
+    return error
 
 
 def _detail(body: bytes) -> Detail:

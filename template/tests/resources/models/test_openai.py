@@ -212,7 +212,7 @@ async def test_the_time_to_wait_may_be_a_date(provider: Provider) -> None:
     assert 0 < error.retry_after <= 3600
 
 
-@pytest.mark.parametrize("status", [408, 500, 502, 503, 529])
+@pytest.mark.parametrize("status", [408, 500, 502, 503])
 async def test_a_failing_server_may_be_tried_again(provider: Provider, status: int) -> None:
     error = await refused(provider, answering(status, "<html>"))
     assert type(error) is ModelUnavailable
