@@ -19,7 +19,8 @@ AppError
 └── ModelError                the model's provider failed
     ├── ModelRejected         ... it refuses this request, and will again
     ├── ModelRateLimited      ... it is asked too often
-    └── ModelUnavailable      ... it cannot be reached or is failing
+    └── ModelUnavailable      ... it fails
+        └── ModelDown         ... for everybody: it cannot be reached or has no room
 """
 
 from collections.abc import Mapping
@@ -175,7 +176,11 @@ class ModelRateLimited(ModelError):
 
 
 class ModelUnavailable(ModelError):
-    """The provider cannot be reached or is failing."""
+    """The provider fails at this request, and may not fail at it again."""
 
     code = "model_unavailable"
     retry_after = 1.0
+
+
+class ModelDown(ModelUnavailable):
+    """The provider cannot be reached or says that it serves nobody now."""

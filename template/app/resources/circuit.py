@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import monotonic
 
-from app.errors import DeadlineExceeded, ModelUnavailable
+from app.errors import DeadlineExceeded, ModelDown
 
 FAILURES = 5
 """Calls that fail in a row before the circuit opens: one that fails by itself is no reason."""
@@ -20,7 +20,7 @@ SOON = 0.1
 """Shortest time after which to ask again, while a probe is under way."""
 
 
-class CircuitOpenError(ModelUnavailable):
+class CircuitOpenError(ModelDown):
     """The provider was not asked, because it fails."""
 
 
@@ -41,7 +41,10 @@ class Circuit:
 
     @contextmanager
     def call(self) -> Iterator[None]:
-        """Run one call, whose `ModelUnavailable` or `TimeoutError` is a failure of the provider.
+        """Run one call, whose `ModelDown` or `TimeoutError` is a failure of the provider.
+
+        A plain `ModelUnavailable` is not: some requests break a server that is well, and a batch of
+        those would close it for all others.
 
         Raise `CircuitOpenError` while the circuit is open. Any other end shows that the provider is
         alive, but for those of the caller's own: a cancellation, or a deadline.
@@ -52,7 +55,7 @@ class Circuit:
         probe = self._probing = self._open_until is not None
         try:
             yield
-        except (ModelUnavailable, TimeoutError):
+        except (ModelDown, TimeoutError):
             self._failed()
             raise
         except DeadlineExceeded:

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from app.errors import AppError, DeadlineExceeded, ModelRejected, ModelUnavailable
+from app.errors import AppError, DeadlineExceeded, ModelDown, ModelRejected, ModelUnavailable
 from app.resources.circuit import FAILURES, LONGEST_PAUSE, Circuit, CircuitOpenError
 
 pytestmark = pytest.mark.anyio
@@ -30,7 +30,7 @@ class Provider:
 
     def fail(self, times: int = FAILURES) -> None:
         for _ in range(times):
-            self.call(ModelUnavailable("down"))
+            self.call(ModelDown("down"))
 
 
 @pytest.fixture
@@ -44,10 +44,8 @@ def test_it_opens_after_failures_in_a_row(provider: Provider) -> None:
         provider.call()
 
 
-@pytest.mark.parametrize("alive", [None, ModelRejected("no")])
-def test_an_answer_in_between_keeps_it_closed(
-    provider: Provider, alive: ModelRejected | None
-) -> None:
+@pytest.mark.parametrize("alive", [None, ModelRejected("no"), ModelUnavailable("of this request")])
+def test_an_answer_in_between_keeps_it_closed(provider: Provider, alive: AppError | None) -> None:
     provider.fail(FAILURES - 1)
     provider.call(alive)
     provider.fail(FAILURES - 1)

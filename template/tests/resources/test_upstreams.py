@@ -13,6 +13,7 @@ from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from app import deadline
 from app.errors import (
     AppError,
+    ModelDown,
     ModelError,
     ModelRateLimited,
     ModelRejected,
@@ -38,7 +39,7 @@ from app.settings import Settings
 pytestmark = pytest.mark.anyio
 
 CHAT = ChatRequest(model="small", messages=[Message(role="user", content="Hello")])
-DOWN, BUSY = ModelUnavailable("down", retry_after=0.0), ModelRateLimited("busy", retry_after=0.0)
+DOWN, BUSY = ModelDown("down", retry_after=0.0), ModelRateLimited("busy", retry_after=0.0)
 GOOD = None
 NOTHING: Mapping[str, Any] = {}
 

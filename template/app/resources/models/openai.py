@@ -14,7 +14,7 @@ from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout
 from pydantic import BaseModel, ValidationError
 
 from app import deadline
-from app.errors import ModelUnavailable
+from app.errors import ModelDown, ModelUnavailable
 from app.resources.models.interface import (
     Answer,
     ChatRequest,
@@ -147,7 +147,7 @@ class OpenAI:
         except (ClientError, TimeoutError) as error:
             deadline.remaining()  # the caller's time, and not the server, has failed
             reason = f"The model server cannot be reached: {type(error).__name__}."
-            raise ModelUnavailable(reason) from error
+            raise ModelDown(reason) from error
 
 
 def _within(configured: ClientTimeout, left: float | None) -> ClientTimeout:

@@ -8,6 +8,7 @@ import msgspec
 
 from app.errors import (
     AppError,
+    ModelDown,
     ModelError,
     ModelRateLimited,
     ModelRejected,
@@ -47,8 +48,9 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes) -> AppError:
         case 408:
             return ModelUnavailable(detail.message, code=code)
         case _ if status >= 500:
-            wait = _wait(headers)
-            return ModelUnavailable(f"The model server failed: {detail.message}", retry_after=wait)
+            kind = ModelDown if status in (502, 503, 504) else ModelUnavailable
+            message = f"The model server failed: {detail.message}"
+            return kind(message, retry_after=_wait(headers))
     return ModelRejected(detail.message, param=detail.param, code=code)
 
 

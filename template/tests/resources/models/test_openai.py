@@ -215,7 +215,7 @@ async def test_the_time_to_wait_may_be_a_date(provider: Provider) -> None:
 @pytest.mark.parametrize("status", [408, 500, 502, 503])
 async def test_a_failing_server_may_be_tried_again(provider: Provider, status: int) -> None:
     error = await refused(provider, answering(status, "<html>"))
-    assert type(error) is ModelUnavailable
+    assert isinstance(error, ModelUnavailable)
     assert error.retry_after
 
 
