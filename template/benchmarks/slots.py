@@ -18,8 +18,10 @@ from statistics import median
 
 from redis.asyncio import Redis
 
-from app.resources.capacity import Capacity, Limits, open_capacity
+from app.resources.capacity import Capacity
 from app.resources.ledger import Priority
+from app.resources.limits import Limits
+from app.resources.pools import open_capacity
 from app.resources.redis import open_redis
 from app.settings import Settings
 from benchmarks.upload import say

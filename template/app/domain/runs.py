@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, case, func, select, update
+from sqlalchemy import ColumnElement, Select, case, func, select, update
 from sqlalchemy.orm import Session, aliased
 
 from app.domain import events, leases
@@ -78,28 +78,7 @@ def claim(
 
     The caller with the fewest running jobs comes first, then what is due for longest.
     """
-    others = aliased(JobRow)
-    busy = (
-        select(others.caller_id, func.count().label("running"))
-        .where(others.status.in_(RUNNING))
-        .group_by(others.caller_id)
-        .subquery()
-    )
-    due = (
-        select(JobRow)
-        .outerjoin(busy, busy.c.caller_id == JobRow.caller_id)
-        .where(
-            JobRow.status == "queued",
-            JobRow.not_before <= now(),
-            JobRow.deadline_at > now(),
-            JobRow.scheduled.is_(scheduled),
-            JobRow.name.in_(names),
-        )
-        .order_by(func.coalesce(busy.c.running, 0), JobRow.not_before, JobRow.id)
-        .limit(1)
-        .with_for_update(skip_locked=True, of=JobRow)
-    )
-    job = session.scalar(due)
+    job = session.scalar(_next(names, scheduled=scheduled))
     if job is None:
         return None
     job.status, job.owner, job.attempt = "running", owner, job.attempt + 1
@@ -119,6 +98,30 @@ def claim(
         errors=job.errors,
         seconds=job.deadline_at - session.scalars(select(now())).one(),
         owner=owner,
+    )
+
+
+def _next(names: Collection[str], *, scheduled: bool) -> Select[JobRow]:
+    others = aliased(JobRow)
+    busy = (
+        select(others.caller_id, func.count().label("running"))
+        .where(others.status.in_(RUNNING))
+        .group_by(others.caller_id)
+        .subquery()
+    )
+    return (
+        select(JobRow)
+        .outerjoin(busy, busy.c.caller_id == JobRow.caller_id)
+        .where(
+            JobRow.status == "queued",
+            JobRow.not_before <= now(),
+            JobRow.deadline_at > now(),
+            JobRow.scheduled.is_(scheduled),
+            JobRow.name.in_(names),
+        )
+        .order_by(func.coalesce(busy.c.running, 0), JobRow.not_before, JobRow.id)
+        .limit(1)
+        .with_for_update(skip_locked=True, of=JobRow)
     )
 
 

@@ -12,17 +12,13 @@ import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
-from dataclasses import dataclass
-from typing import Final
-
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from app import metrics
 from app.errors import ModelRateLimited, Overloaded
 from app.resources.ledger import Allowance, Ledger, Priority, Report
+from app.resources.limits import Limits
+from app.resources.news import AWAY
 from app.resources.room import ControlledDelay
-from app.resources.tasks import end_tasks
 from app.resources.turns import Turns
 
 log = logging.getLogger(__name__)
@@ -37,41 +33,12 @@ unless others wait for it."""
 RETRY = 0.5
 """Seconds between two reports while Redis is away, or while somebody waits: news may get lost."""
 
-LISTEN = 5.0
-"""Seconds after which a connection without any news is looked at."""
-
 SHORT_PAUSE = 2.0
 """Longest pause of a provider that an online caller waits for; before a longer one it is refused,
 or another provider asked."""
 
 BATCH_PAUSE = 5.0
 """Seconds for which batches get no more slots after an online caller had waited too long."""
-
-AWAY: Final = (RedisError, OSError, TimeoutError)
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How many slots there are, and how they are shared out. Times are in seconds."""
-
-    slots: int
-    reserve: float = 0.1
-    """Share of the slots that batches leave free."""
-    lease: float = 6.0
-    """Time after which the slots of a dead process are free again."""
-    longest_wait: float = 20.0
-    """Time after which an online caller is refused. Batches wait as long as they must."""
-    target: float = 2.0
-    """Its longest wait once there has been a queue for `longest_wait`."""
-    alone: float = 0.5
-    """Share of the slots that all processes together use while they cannot hear of each other."""
-    batch_pause_wait: float = 1.0
-    """Wait of an online caller from which on batches pause for a moment."""
-
-    @property
-    def reserved(self) -> int:
-        """Slots that batches leave free; one at least is always theirs."""
-        return min(math.ceil(self.slots * self.reserve), self.slots - 1)
 
 
 class Capacity:
@@ -96,8 +63,7 @@ class Capacity:
         self._away = False
         self._processes = 1
         self._paused_until = 0.0
-        self._answers = self._cuts = 0
-        self._pause = self._batch_pause = 0.0
+        self._news = Report()
         self._lingering: asyncio.TimerHandle | None = None
         self._waits = metrics.slot_wait.labels(name, priority)
         self._name = name
@@ -126,12 +92,12 @@ class Capacity:
 
     def succeeded(self) -> None:
         """Note a good answer: the provider bears this many calls."""
-        self._answers += 1
+        self._news.answers += 1
 
     def overloaded(self, pause: float = 0.0) -> None:
         """Note that the provider was asked too much, and wants `pause` seconds without a call."""
-        self._cuts += 1
-        self._pause = max(self._pause, pause)
+        self._news.cuts += 1
+        self._news.pause = max(self._news.pause, pause)
         self._due.set()
 
     async def _take(self) -> None:
@@ -205,7 +171,7 @@ class Capacity:
     def _waited(self, seconds: float) -> None:
         self._waits.observe(seconds)
         if self._priority is Priority.ONLINE and seconds > self._limits.batch_pause_wait:
-            self._batch_pause = BATCH_PAUSE
+            self._news.batch_pause = BATCH_PAUSE
             self._due.set()
 
     def _left_of_pause(self) -> float:
@@ -229,33 +195,18 @@ class Capacity:
             self._due.clear()
             await self._report()
 
-    async def listen_for_ever(self, redis: Redis) -> None:
-        """Report when others give slots back or need some."""
-        assert self._ledger  # noqa: S101 -- without one there is nothing to hear
-        while True:
-            with suppress(*AWAY):
-                async with redis.pubsub() as news:
-                    await news.subscribe(self._ledger.channel)
-                    while True:
-                        if await news.get_message(ignore_subscribe_messages=True, timeout=LISTEN):
-                            self._heard()
-            await asyncio.sleep(RETRY)
-
-    def _heard(self) -> None:
+    def heard(self) -> None:
+        """Report where others have given slots back or need some, and that matters here."""
         if self._turns or self.held < self.allowed:
             self._due.set()
 
     async def _report(self) -> None:
         assert self._ledger  # noqa: S101
-        answers, cuts, self._answers, self._cuts = self._answers, self._cuts, 0, 0
-        pause, batch_pause, self._pause, self._batch_pause = self._pause, self._batch_pause, 0, 0
+        report, self._news = self._news, Report()
+        report.held, report.waiting = self.held, len(self._turns)
         self._reporting = True
         try:
-            allowance = await self._ledger.report(
-                Report(self.held, len(self._turns), answers, cuts, pause, batch_pause),
-                self._limits.slots,
-                self._limits.reserved,
-            )
+            allowance = await self._ledger.report(report, self._limits.slots, self._limits.reserved)
         except AWAY as error:
             self._go_alone(error)
         else:
@@ -288,25 +239,3 @@ class Capacity:
         self._away, self._wanted = True, False
         share = math.floor(self._limits.slots * self._limits.alone / self._processes)
         self.allowed = max(1, share) if self._priority is Priority.ONLINE else 0
-
-
-@asynccontextmanager
-async def open_capacity(
-    name: str, limits: Limits, priority: Priority, redis: Redis | None, service_slug: str
-) -> AsyncIterator[Capacity]:
-    """Yield the slots of the provider `name`; give all back at the end."""
-    if redis is None:
-        yield Capacity(name, limits, priority)
-        return
-    ledger = Ledger(redis, f"{service_slug}:slots:{name}", priority, limits.lease)
-    capacity = Capacity(name, limits, priority, ledger)
-    tasks = [
-        asyncio.create_task(capacity.report_for_ever()),
-        asyncio.create_task(capacity.listen_for_ever(redis)),
-    ]
-    try:
-        yield capacity
-    finally:
-        await end_tasks(*tasks)
-        with suppress(*AWAY):
-            await ledger.sign_off()

@@ -29,12 +29,12 @@ class Priority(StrEnum):
     BATCH = "batch"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Report:
     """What a process holds and wants of the slots, and what it has heard from the provider."""
 
-    held: int
-    waiting: int
+    held: int = 0
+    waiting: int = 0
     answers: int = 0
     """Good answers since the last report."""
     cuts: int = 0
@@ -70,7 +70,7 @@ class Ledger:
         self._priority = priority
         self._lease_ms = round(lease * 1000)
         # One hash tag, so that a cluster keeps them together: a script may not cross its nodes.
-        self._keys = [f"{{{key}}}:processes", f"{{{key}}}:slots", f"{{{key}}}:news"]
+        self._keys = ["{" + key + "}" + part for part in (":processes", ":slots", ":news")]
         self._script = redis.register_script(SCRIPT.read_text())
         self.channel = self._keys[2]
 

@@ -1,12 +1,19 @@
 """Which providers there are, in the order in which they are asked, and whose slots they take."""
 
+import asyncio
 import socket
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from app.resources.capacity import Limits
-from app.resources.ledger import Priority
+from redis.asyncio import Redis
+
+from app.resources.capacity import Capacity
+from app.resources.ledger import Ledger, Priority
+from app.resources.limits import Limits
+from app.resources.news import AWAY, listen_for_ever
+from app.resources.tasks import end_tasks
 from app.settings import Fallback, Settings
 
 DEFAULT_SLOTS = 50
@@ -68,3 +75,25 @@ def _name(place: str, provider: str) -> str:
     """Return the name of a pool; a local model's slots are each machine's own."""
     machine = f"-{socket.gethostname()}" if provider == "local" else ""
     return f"{place}-{provider}{machine}"
+
+
+@asynccontextmanager
+async def open_capacity(
+    name: str, limits: Limits, priority: Priority, redis: Redis | None, service_slug: str
+) -> AsyncIterator[Capacity]:
+    """Yield the slots of the provider `name`; give all back at the end."""
+    if redis is None:
+        yield Capacity(name, limits, priority)
+        return
+    ledger = Ledger(redis, f"{service_slug}:slots:{name}", priority, limits.lease)
+    capacity = Capacity(name, limits, priority, ledger)
+    tasks = [
+        asyncio.create_task(capacity.report_for_ever()),
+        asyncio.create_task(listen_for_ever(redis, ledger.channel, capacity.heard)),
+    ]
+    try:
+        yield capacity
+    finally:
+        await end_tasks(*tasks)
+        with suppress(*AWAY):
+            await ledger.sign_off()

@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 
 from app import deadline, metrics
 from app.errors import ModelError, ModelRateLimited, ModelUnavailable, Overloaded
-from app.resources.capacity import Capacity, open_capacity
+from app.resources.capacity import Capacity
 from app.resources.circuit import Circuit
 from app.resources.ledger import Priority
 from app.resources.models.interface import (
@@ -27,7 +27,7 @@ from app.resources.models.interface import (
     ModelCard,
 )
 from app.resources.models.providers import open_model
-from app.resources.pools import provider_pools
+from app.resources.pools import open_capacity, provider_pools
 from app.resources.quota import Quota
 from app.resources.rates import limiter_of
 from app.resources.retries import Budget, Patience, RetryBudget

@@ -10,8 +10,10 @@ import pytest
 from redis.asyncio import Redis
 
 from app.errors import ModelRateLimited, Overloaded
-from app.resources.capacity import Capacity, Limits, caller, open_capacity
+from app.resources.capacity import Capacity, caller
 from app.resources.ledger import Ledger, Priority, Report
+from app.resources.limits import Limits
+from app.resources.pools import open_capacity
 from app.resources.redis import open_redis
 from app.settings import Settings
 from tests.servers import EmbeddedRedis, running

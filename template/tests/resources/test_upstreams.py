@@ -19,9 +19,10 @@ from app.errors import (
     ModelRejected,
     ModelUnavailable,
 )
-from app.resources.capacity import Capacity, Limits
+from app.resources.capacity import Capacity
 from app.resources.circuit import FAILURES, Circuit
 from app.resources.ledger import Priority
+from app.resources.limits import Limits
 from app.resources.models.interface import (
     Answer,
     ChatRequest,
