@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from string import Template
 from typing import TypeVar
 
 import pytest
@@ -18,19 +19,19 @@ from app.development import valkey
 from tests.service import PROJECT, answers, eventually, free_port
 
 NGINX_CONF = PROJECT / "docs" / "nginx.conf"
-AROUND_SERVER = """
-pid {folder}/nginx.pid;
-events {{}}
-http {{
+AROUND_SERVER = Template("""
+pid $folder/nginx.pid;
+events {}
+http {
     access_log off;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
-    {server}
-}}
-"""
+    client_body_temp_path $folder/body;
+    proxy_temp_path $folder/proxy;
+    fastcgi_temp_path $folder/fastcgi;
+    uwsgi_temp_path $folder/uwsgi;
+    scgi_temp_path $folder/scgi;
+    $server
+}
+""")
 POSTGRES_FOLDERS = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
 
 
@@ -151,7 +152,7 @@ class Nginx(Server):
         for documented, real in (("127.0.0.1:8000", first), ("127.0.0.1:8001", second)):
             server = server.replace(documented, real.removeprefix("http://"))
         config = folder / "nginx.conf"
-        config.write_text(AROUND_SERVER.format(folder=folder, server=server))
+        config.write_text(AROUND_SERVER.substitute(folder=folder, server=server))
         options = ["-p", str(folder), "-c", str(config), "-e", "stderr", "-g", "daemon off;"]
         super().__init__([str(binary), *options], folder / "nginx.log")
         self.url = f"http://{listen}"
