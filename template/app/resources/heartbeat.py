@@ -16,8 +16,7 @@ SECONDS = 0.1
 class Heartbeat:
     """Asks the loop to come back after a while, and tells each listener how late it did."""
 
-    def __init__(self, every: float = SECONDS) -> None:
-        self.every = every
+    def __init__(self) -> None:
         self.due = time.monotonic()
         """When the next beat should come. Other threads may read it."""
         self.beneath: frozenset[FrameType] = frozenset()
@@ -34,8 +33,8 @@ class Heartbeat:
     def _beat(self) -> None:
         late = max(0.0, time.monotonic() - self.due)
         self.beneath = frozenset(outwards(sys._getframe(1)))  # noqa: SLF001
-        self.due = time.monotonic() + self.every
-        self._next = self._loop.call_later(self.every, self._beat)
+        self.due = time.monotonic() + SECONDS
+        self._next = self._loop.call_later(SECONDS, self._beat)
         for listener in self.listeners:
             listener(late)
 
@@ -48,9 +47,9 @@ def outwards(frame: FrameType | None) -> Iterator[FrameType]:
 
 
 @asynccontextmanager
-async def open_heartbeat(every: float = SECONDS) -> AsyncIterator[Heartbeat]:
+async def open_heartbeat() -> AsyncIterator[Heartbeat]:
     """Yield the running heartbeat."""
-    heartbeat = Heartbeat(every)
+    heartbeat = Heartbeat()
     try:
         yield heartbeat
     finally:

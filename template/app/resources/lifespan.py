@@ -80,7 +80,7 @@ async def open_resources(
         opening = Opening(stack, settings)
         stalls = Stalls(every_one=not settings.production)
         watched = open_watchdog(settings.stall_threshold, stalls.tell)
-        heartbeat = await opening.enter("watchdog", watched)
+        heartbeat = await opening.enter("heartbeat", watched)
         threads = {
             "offload_threads": offload.threads,
             "framework_threads": to_thread.current_default_thread_limiter(),

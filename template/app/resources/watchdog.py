@@ -133,13 +133,12 @@ class Watchdog:
 async def open_watchdog(
     threshold: float, tell: Callable[[Stall], None], folder: Path = APP
 ) -> AsyncIterator[Heartbeat]:
-    """Yield the loop's heartbeat, watched: `tell` gets each stall longer than `threshold` seconds.
+    """Yield the loop's heartbeat, watched: `tell` gets stalls longer than `threshold` seconds.
 
-    `tell` is called in the watchdog's thread, while the loop may be standing. Only code in `folder`
-    is named. A threshold of 0 watches nothing.
+    None is missed that is longer by a beat. `tell` is called in the watchdog's thread, while the
+    loop may be standing. Only code in `folder` is named. A threshold of 0 watches nothing.
     """
-    every = min(0.1, threshold / 2) if threshold else 0.1
-    async with open_heartbeat(every) as heartbeat:
+    async with open_heartbeat() as heartbeat:
         watchdog = Watchdog(heartbeat, threshold, tell, folder) if threshold else None
         try:
             yield heartbeat
