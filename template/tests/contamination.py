@@ -16,7 +16,7 @@ class Visit(NamedTuple):
     route: int
 
 
-def visits(routes: int, callers: int = 4) -> st.SearchStrategy[list[Visit]]:
+def visits(routes: int, callers: int = 4, most: int = 6) -> st.SearchStrategy[list[Visit]]:
     """Generate calls of several callers that overlap."""
     each = st.builds(
         Visit,
@@ -24,13 +24,18 @@ def visits(routes: int, callers: int = 4) -> st.SearchStrategy[list[Visit]]:
         start=st.integers(0, 4),
         route=st.integers(0, routes - 1),
     )
-    return st.lists(each, min_size=2, max_size=6)
+    return st.lists(each, min_size=2, max_size=most)
 
 
 async def strangers(
-    names: Sequence[str], visits: Sequence[Visit], ask: Callable[[Visit], Awaitable[str]]
+    names: Sequence[Sequence[str]],
+    visits: Sequence[Visit],
+    ask: Callable[[Visit], Awaitable[str]],
 ) -> list[tuple[Visit, str]]:
-    """Make the visits; return each with a name in its answer that is another caller's."""
+    """Make the visits; return each with a name in its answer that is another caller's.
+
+    `names` are those of each caller.
+    """
 
     async def visit(one: Visit) -> str:
         await asyncio.sleep(one.start / 1000)
@@ -40,8 +45,9 @@ async def strangers(
     return [
         (one, name)
         for one, answer in zip(visits, answers, strict=True)
-        for name in names
-        if name in answer and name != names[one.caller]
+        for caller, known in enumerate(names)
+        for name in known
+        if name in answer and caller != one.caller
     ]
 
 

@@ -35,7 +35,7 @@ async def contaminated(app: FastAPI, plan: list[Visit]) -> list[tuple[Visit, str
         async def ask(visit: Visit) -> str:
             return (await client.get("/who", headers={"x-name": NAMES[visit.caller]})).text
 
-        return await strangers(NAMES, plan, ask)
+        return await strangers([[name] for name in NAMES], plan, ask)
 
 
 @pytest.mark.parametrize("name", BROKEN)

@@ -12,7 +12,7 @@ Call = Callable[[int], Awaitable[int]]
 
 
 async def broken_task() -> None:
-    asyncio.create_task(asyncio.sleep(30))
+    asyncio.create_task(asyncio.sleep(30))  # type: ignore[unused-awaitable]
 
 
 async def broken_swallowing_task() -> None:
