@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from anyio import to_thread  # noqa: TID251 -- asked for its limit only
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from app import metrics
@@ -39,6 +40,7 @@ def limits(resources: Resources) -> Iterator[tuple[str, float, int, float]]:
         "progress_streams": resources.progress_streams,
         "offload_threads": resources.offload.threads,
         "offload_processes": resources.offload.processes,
+        "framework_threads": to_thread.current_default_thread_limiter(),
         **resources.database.limits,
     }
     for name, limiter in limiters.items():

@@ -19,7 +19,7 @@ from tests.lines import CHAT_URL, chat_body, jsonl, line
 from tests.service import LIMIT, Service
 
 ROUTES = sorted(
-    (method, context.path)
+    (method, str(context.path))
     for context in iter_route_contexts(create_app(Settings(_env_file=None)).routes)
     for method in context.methods or ()
 )
@@ -37,7 +37,7 @@ class Caller:
     def request(self, method: str, path: str) -> dict[str, Any]:
         """Return what it asks on a route; deletes are of what there is not."""
         own = {} if method == "DELETE" else self.owned
-        url = re.sub(r"{(\w+)(:path)?}", lambda found: own.get(str(found[1]), self.name), path)
+        url = re.sub(r"{(\w+)(:path)?}", lambda found: own.get(found[1], self.name), path)
         headers = {"authorization": f"Bearer {self.key}", "x-request-id": f"{self.name}-asks"}
         asked: dict[str, Any] = {"method": method, "url": url, "headers": headers}
         if path == "/v1/files" and method == "POST":
