@@ -44,7 +44,7 @@ async def costs() -> dict[str, float]:
     offload = Offload(4, 1)
     await offload.warm_up(abs, 0)
     request = Request({"type": "http", "headers": []}, _stays)
-    ways = {
+    ways: dict[str, Callable[[], Awaitable[object]]] = {
         "in_thread": partial(one_by_one, partial(offload.in_thread, abs, 0)),
         "in_process": partial(one_by_one, partial(offload.in_process, abs, 0)),
         "cooperate": in_turns,
