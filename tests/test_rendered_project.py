@@ -20,7 +20,9 @@ DISTINCT = [{}, ALL_ON, ALL_OFF]
 
 
 @pytest.mark.parametrize("answers", DISTINCT, ids=name_of)
-@pytest.mark.parametrize("check", ["ruff check", "ruff format --check", "mypy .", "lint-imports"])
+@pytest.mark.parametrize(
+    "check", ["ruff check", "ruff format --check", "mypy .", "lint-imports", "flake8 app"]
+)
 def test_a_render_passes_its_own_checks(
     checkout: Render,
     environment: Environment,

@@ -27,6 +27,30 @@ lag = Histogram(
     buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
 
+stalls = Counter(
+    "app_event_loop_stalls_total",
+    "Starvation: how often the loop stood for longer than STALL_SECONDS, by the line that kept it.",
+    ["offender"],
+)
+
+exhausted = Counter(
+    "app_threads_exhausted_seconds_total",
+    "Exhaustion: time for which all threads of a limit were taken while calls waited for one.",
+    ["limit"],
+)
+
+garbage = Histogram(
+    "app_gc_pause_seconds",
+    "Pauses for the collection of garbage, in which nothing else runs.",
+    buckets=(0.0001, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1),
+)
+
+slots = Gauge(
+    "app_model_slots",
+    "A provider's slots: `held` and `allowed` here, `cap` for all processes, `waiting` for one.",
+    ["pool", "state"],
+)
+
 slot_wait = Histogram(
     "app_model_slot_wait_seconds",
     "Wait of a model call for its slot.",

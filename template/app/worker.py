@@ -19,6 +19,7 @@ from app.jobs.metrics import serving_metrics
 from app.jobs.pool import Pool
 from app.jobs.sweep import sweep_for_ever
 from app.jobs.turns import Holdings
+from app.resources.garbage import frozen_heap
 from app.resources.ledger import Priority
 from app.resources.lifespan import Resources, open_resources
 from app.resources.queue import WAKE, Kind, RedisQueue, deserialize, serialize
@@ -48,7 +49,8 @@ async def run(settings: Settings) -> None:
         open_resources(settings, Priority.BATCH) as resources,
         serving_metrics(resources),
     ):
-        await work(resources, stopping, over)
+        with frozen_heap():
+            await work(resources, stopping, over)
 
 
 async def work(resources: Resources, stopping: asyncio.Event, over: asyncio.Event) -> None:
@@ -71,7 +73,9 @@ async def work(resources: Resources, stopping: asyncio.Event, over: asyncio.Even
         pool.wake()
     await asyncio.wait(working, timeout=settings.close_timeout)
     await end_tasks(*working)
-    await asyncio.gather(*(pool.finish(over, settings.close_timeout) for pool in all_pools))
+    async with asyncio.TaskGroup() as finishing:
+        for pool in all_pools:
+            finishing.create_task(pool.finish(over, settings.close_timeout))
 
 
 def pools(resources: Resources, stopping: asyncio.Event) -> list[Pool]:

@@ -3,6 +3,7 @@
 import asyncio
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from inspect import iscoroutinefunction
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from openai import OpenAI
 
 from app.resources.database import Database, open_database
 from app.settings import Settings
+from tests.blocking import no_blocking
+from tests.leaks import nothing_left
 from tests.receiver import Receiver, receiving
 from tests.servers import EmbeddedRedis, InstalledRedis, Postgres, running
 from tests.service import Service, service
@@ -33,6 +36,24 @@ def anyio_backend() -> str:
 def _only_these_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Keep the developer's own `.env` out of the tests."""
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def _guarded(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail an asynchronous test for calls of the app that block the event loop, and for leaks."""
+    if not iscoroutinefunction(getattr(request, "function", None)):
+        yield
+        return
+    request.getfixturevalue("_nothing_is_left")
+    with no_blocking():
+        yield
+
+
+@pytest.fixture
+async def _nothing_is_left() -> AsyncIterator[None]:
+    """Fail an asynchronous test that leaves a task or a thread behind."""
+    async with nothing_left():
+        yield
 
 
 @pytest.fixture(scope="session")

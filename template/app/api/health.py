@@ -10,6 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from app.dependencies.resources import Shared
+from app.resources.bounded import bounded_map
 
 router = APIRouter(tags=["health"])
 
@@ -50,7 +51,7 @@ async def ready(shared: Shared, response: Response) -> Readiness:
         "redis": None if shared.redis is None else shared.redis.ping(),
         "model": shared.model.models(),
     }
-    states = await asyncio.gather(*map(_state, checks.values()))
+    states = await bounded_map(_state, checks.values(), limit=len(checks))
     resources = dict(zip(checks, states, strict=True))
     failing = {name for name, state in resources.items() if state not in (OK, UNUSED)}
     if failing & NEEDED:

@@ -32,7 +32,7 @@ async def serving_metrics(resources: Resources) -> AsyncIterator[None]:
         await _listen(web.TCPSite(runner, settings.host, settings.worker_metrics_port))
         yield
     finally:
-        await runner.cleanup()
+        await runner.cleanup()  # noqa: ASYNC102 -- asyncio cancels once
 
 
 async def _listen(site: web.TCPSite) -> None:

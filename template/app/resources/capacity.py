@@ -117,10 +117,11 @@ class Capacity:
         try:
             async with asyncio.timeout(self._limits.longest_wait if online else None):
                 await turn
-        except BaseException as error:
+        except TimeoutError as error:
             self._give_up(turn)
-            if isinstance(error, TimeoutError):
-                raise self._refusal() from error
+            raise self._refusal() from error
+        except BaseException:
+            self._give_up(turn)
             raise
         waited = loop.time() - began
         self._waited(waited)

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 
+from anyio import to_thread  # noqa: TID251 -- asked for its limit only
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from app import metrics
 from app.resources.lifespan import Resources
+from app.resources.upstreams import Upstreams
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -16,7 +18,16 @@ def exposition(resources: Resources) -> bytes:
         metrics.used.labels(name).set(used)
         metrics.waiting.labels(name).set(waiting)
         metrics.size.labels(name).set(size)
+    if isinstance(resources.model, Upstreams):
+        tell_slots(resources.model)
     return generate_latest()
+
+
+def tell_slots(model: Upstreams) -> None:
+    """Set how many slots each provider has, here and in all processes."""
+    for pool, slots in model.slots.items():
+        for state in ("held", "allowed", "cap", "waiting"):
+            metrics.slots.labels(pool, state).set(getattr(slots, state))
 
 
 def limits(resources: Resources) -> Iterator[tuple[str, float, int, float]]:
@@ -29,6 +40,7 @@ def limits(resources: Resources) -> Iterator[tuple[str, float, int, float]]:
         "progress_streams": resources.progress_streams,
         "offload_threads": resources.offload.threads,
         "offload_processes": resources.offload.processes,
+        "framework_threads": to_thread.current_default_thread_limiter(),
         **resources.database.limits,
     }
     for name, limiter in limiters.items():

@@ -7,8 +7,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import dataclass
 from typing import TypeVar
 
-from aiohttp import ClientSession
-from anyio import CapacityLimiter
+from anyio import CapacityLimiter, to_thread  # noqa: TID251 -- asked for its limit only
 from redis.asyncio import Redis
 
 from app.errors import OpenError
@@ -17,8 +16,8 @@ from app.resources.cache import Cache
 from app.resources.calls import Calls
 from app.resources.database import Database, open_database
 from app.resources.drain import Drain, open_drain
-from app.resources.heartbeat import open_heartbeat
-from app.resources.http import open_http
+from app.resources.garbage import measured_garbage
+from app.resources.http import Http, open_http
 from app.resources.ledger import Priority
 from app.resources.models.interface import Model
 from app.resources.offload import Offload
@@ -27,9 +26,11 @@ from app.resources.rates import Rates, rates_of
 from app.resources.receivers import Receivers, open_receivers
 from app.resources.redis import open_redis
 from app.resources.room import ControlledDelay, Room
+from app.resources.saturation import Exhaustion, Stalls
 from app.resources.tallies import Tallies
 from app.resources.tokenizer import Tokenizer, open_tokenizer
 from app.resources.upstreams import open_upstreams
+from app.resources.watchdog import open_watchdog
 from app.settings import NO_REDIS, Settings
 
 T = TypeVar("T")
@@ -48,7 +49,7 @@ class Resources:
     """None where `redis_url` is `none`."""
     queue: Queue
     rates: Rates
-    http: ClientSession
+    http: Http
     receivers: Receivers
     tokenizer: Tokenizer
     model: Model
@@ -77,7 +78,15 @@ async def open_resources(
     async with AsyncExitStack() as stack:
         offload = Offload(settings.offload_threads, settings.offload_processes)
         opening = Opening(stack, settings)
-        await opening.enter("heartbeat", open_heartbeat())
+        stalls = Stalls(every_one=not settings.production)
+        watched = open_watchdog(settings.stall_threshold, stalls.tell)
+        heartbeat = await opening.enter("heartbeat", watched)
+        threads = {
+            "offload_threads": offload.threads,
+            "framework_threads": to_thread.current_default_thread_limiter(),
+        }
+        garbage = stack.enter_context(measured_garbage())
+        heartbeat.listeners += [Exhaustion(threads).look, garbage.tell]
         database = await opening.enter("database", open_database(settings))
         redis = None
         if settings.redis_url != NO_REDIS:

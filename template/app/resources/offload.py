@@ -1,7 +1,7 @@
 """The only door out of the event loop: blocking calls to threads, heavy computing to processes.
 
 A hop costs about 100 µs to a thread and 120 µs to a process (CPython 3.13, 2 cores), so neither is
-worth it for less than a millisecond of work.
+worth it for less than a millisecond of work. `benchmarks/offload.py` measures it.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ from typing import Any, ParamSpec, TypeVar
 from anyio import CapacityLimiter, WouldBlock, to_process, to_thread
 
 from app import deadline
+from app.resources.bounded import bounded_map
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -55,6 +56,18 @@ class Offload:
         """
         call = partial(function, *args, **kwargs)
         return await to_process.run_sync(call, cancellable=True, limiter=self.processes)
+
+    async def warm_up(
+        self, function: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs
+    ) -> None:
+        """Start all processes and let each run `function(*args)`, so that no caller waits for it.
+
+        One takes 0.1 s to start, and whatever `function` loads and keeps by `functools.cache`. It
+        ends when it was idle for 300 s, which AnyIO has fixed.
+        """
+        every = int(self.processes.total_tokens)
+        call = partial(function, *args, **kwargs)
+        await bounded_map(self.in_process, [call] * every, limit=every)
 
 
 async def in_thread(

@@ -10,13 +10,13 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
-from aiohttp import ClientSession
 from redis.asyncio import Redis
 
 from app import deadline, metrics
 from app.errors import ModelError, ModelRateLimited, ModelUnavailable, Overloaded
 from app.resources.capacity import Capacity
 from app.resources.circuit import Circuit
+from app.resources.http import Http
 from app.resources.ledger import Priority
 from app.resources.models.interface import (
     Answer,
@@ -90,6 +90,11 @@ class Upstreams:
         self._all = upstreams
         self._budget = budget
         self._longest_call = longest_call
+
+    @property
+    def slots(self) -> dict[str, Capacity]:
+        """The slots of each provider by its name."""
+        return {upstream.name: upstream.capacity for upstream in self._all}
 
     async def complete(self, request: ChatRequest) -> Answer:
         """Answer a chat as a whole."""
@@ -170,7 +175,7 @@ class Tries:
 async def open_upstreams(
     settings: Settings,
     priority: Priority,
-    http: ClientSession,
+    http: Http,
     redis: Redis | None,
     tokenizer: Tokenizer,
 ) -> AsyncIterator[Upstreams]:

@@ -12,11 +12,13 @@ from fastapi import FastAPI
 
 
 @asynccontextmanager
-async def serving(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
+async def serving(
+    app: FastAPI, *, reset_contextvars: bool = True
+) -> AsyncIterator[httpx2.AsyncClient]:
     """Yield a client of the running `app`; both end with the block."""
     handlers = logging.root.handlers[:]
     listening = socket.create_server(("127.0.0.1", 0))
-    options = {"log_config": None, "access_log": False, "reset_contextvars": True}
+    options = {"log_config": None, "access_log": False, "reset_contextvars": reset_contextvars}
     config = uvicorn.Config(app, timeout_graceful_shutdown=5, **options)  # type: ignore[arg-type]
     server = uvicorn.Server(config)
     running = asyncio.create_task(server.serve(sockets=[listening]))

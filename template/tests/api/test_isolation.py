@@ -3,6 +3,7 @@
 import asyncio
 import http.client
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager, closing
@@ -18,6 +19,7 @@ from app.main import create_app
 from app.resources import lifespan
 from app.resources.lifespan import Opening
 from tests.api.serving import serving
+from tests.contamination import pipelined
 from tests.lines import chat_body
 from tests.service import Service, eventually, service
 
@@ -106,6 +108,17 @@ def test_a_request_id_does_not_reach_the_next_request_of_its_connection(
     log = live.programs[0].text
     eventually(lambda: f"[{ids[2]}] GET /live 200" in log())
     assert [log().count(f"[{each}] GET /live 200") for each in ids] == [1, 1, 1]
+
+
+def test_a_request_id_does_not_reach_requests_that_were_sent_before_its_answer(
+    live: Service,
+) -> None:
+    mine = {"x-request-id": f"mine-{uuid4().hex}"}
+    url = httpx2.URL(live.url)
+    said = asyncio.run(pipelined(url, ("/live", mine), ("/live", {}), ("/live", {})))
+    ids = re.findall("x-request-id: (.*)\r", said)
+    assert ids[0] == mine["x-request-id"]
+    assert len(set(ids)) == 3
 
 
 def test_a_caller_does_not_reach_the_next_request_of_its_connection(

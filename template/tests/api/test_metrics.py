@@ -21,7 +21,7 @@ from tests.api.serving import serving
 from tests.service import Service, free_port
 
 LIMITS = {"requests", "streams", "progress_streams", "background_tasks"}
-LIMITS |= {"offload_threads", "offload_processes"}
+LIMITS |= {"offload_threads", "offload_processes", "framework_threads"}
 
 
 def samples(text: str, name: str) -> dict[tuple[str, ...], float]:
@@ -86,6 +86,13 @@ def test_refusals_are_counted_by_their_reason(live: Service) -> None:
         counts = samples(http.get("/metrics").text, "app_refused_total")
     assert statuses == [200, 429]
     assert counts["requests_per_minute",] >= 1
+
+
+def test_the_slots_of_each_provider_are_told(live: Service) -> None:
+    with live.http() as http:
+        slots = samples(http.get("/metrics").text, "app_model_slots")
+    assert slots["first-simulated", "cap"] == live.settings.simulated_parallel
+    assert {state for _, state in slots} == {"held", "allowed", "cap", "waiting"}
 
 
 @pytest.mark.anyio

@@ -9,6 +9,7 @@ import pytest
 from app.errors import OpenError
 from app.resources.lifespan import Opening, open_resources
 from app.settings import Settings
+from tests.leaks import nothing_left
 
 pytestmark = pytest.mark.anyio
 
@@ -158,3 +159,9 @@ async def test_background_tasks_end_while_the_database_is_open() -> None:
 
         resources.background.spawn(ask_late)
     assert answers == ["still open"]
+
+
+async def test_closed_resources_leave_no_task_and_no_thread() -> None:
+    settings = Settings(_env_file=None, database_url="sqlite:///app.db", model_provider="simulated")
+    async with nothing_left(), open_resources(settings):
+        pass

@@ -136,3 +136,20 @@ async def test_a_cancelled_caller_ends_its_process(tmp_path: Path) -> None:
     await asyncio.wait({call})
     await until(lambda: gone(int(started.read_text())))
     assert call.cancelled()
+
+
+async def test_warm_processes_have_run_the_function_before_the_first_caller() -> None:
+    offload = Offload(1, 1)
+    await offload.warm_up(remember)
+    assert await offload.in_process(remembered) == 1
+
+
+def remember() -> None:
+    WARM.append(1)
+
+
+def remembered() -> int:
+    return len(WARM)
+
+
+WARM: list[int] = []

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import wordllama
 import xllamacpp
-from aiohttp import ClientSession
 from anyio import CapacityLimiter
 from numpy.typing import NDArray
 from wordllama.inference import WordLlamaInference
 
 from app.errors import InvalidRequest, Misconfigured, ModelError, Unsupported
+from app.resources.http import Http
 from app.resources.models import wire
 from app.resources.models.interface import (
     Answer,
@@ -221,7 +221,7 @@ def _load_embedder() -> WordLlamaInference:
 
 @asynccontextmanager
 async def open_provider(
-    settings: Settings, _http: ClientSession, tokenizer: Tokenizer
+    settings: Settings, _http: Http, tokenizer: Tokenizer
 ) -> AsyncIterator[Local]:
     """Yield the local models, loaded once and off the loop."""
     loading = CapacityLimiter(1)

@@ -10,11 +10,12 @@ from contextlib import asynccontextmanager, suppress
 from io import BytesIO
 
 import msgspec
-from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout
+from aiohttp import ClientError, ClientResponse, ClientTimeout
 from pydantic import BaseModel, ValidationError
 
 from app import deadline
 from app.errors import ModelDown, ModelUnavailable
+from app.resources.http import Http
 from app.resources.models.interface import (
     Answer,
     ChatRequest,
@@ -68,7 +69,7 @@ class Fields(msgspec.Struct):
 class OpenAI:
     """A server that speaks the wire format itself."""
 
-    def __init__(self, settings: Settings, http: ClientSession) -> None:
+    def __init__(self, settings: Settings, http: Http) -> None:
         self._url = settings.openai_base_url.rstrip("/")
         self._http = http
         key = settings.openai_api_key
@@ -200,7 +201,7 @@ def _usage(fields: Fields) -> Usage | None:
 
 @asynccontextmanager
 async def open_provider(
-    settings: Settings, http: ClientSession, _tokenizer: Tokenizer
+    settings: Settings, http: Http, _tokenizer: Tokenizer
 ) -> AsyncIterator[OpenAI]:
     """Yield the server of `openai_base_url`. It is asked at the first call, not now."""
     yield OpenAI(settings, http)

@@ -5,10 +5,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib import import_module
 
-from aiohttp import ClientSession
-
 from app.errors import Misconfigured
 from app.resources import models
+from app.resources.http import Http
 from app.resources.models.interface import Model
 from app.resources.tokenizer import Tokenizer
 from app.settings import Settings
@@ -23,9 +22,7 @@ def provider_names() -> list[str]:
 
 
 @asynccontextmanager
-async def open_model(
-    settings: Settings, http: ClientSession, tokenizer: Tokenizer
-) -> AsyncIterator[Model]:
+async def open_model(settings: Settings, http: Http, tokenizer: Tokenizer) -> AsyncIterator[Model]:
     """Yield the model of `settings.model_provider`; raise `Misconfigured` where there is none.
 
     Only that provider is imported, so the packages of the others need not be installed.

@@ -13,11 +13,11 @@ from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import numpy as np
-from aiohttp import ClientSession
 from anyio import CapacityLimiter
 from numpy.typing import NDArray
 
 from app.errors import ModelRateLimited, ModelUnavailable, Unsupported
+from app.resources.http import Http
 from app.resources.models import wire
 from app.resources.models.interface import (
     Answer,
@@ -134,7 +134,7 @@ def _vector(text: str, size: int) -> Any:  # noqa: ANN401
 
 @asynccontextmanager
 async def open_provider(
-    settings: Settings, _http: ClientSession, tokenizer: Tokenizer
+    settings: Settings, _http: Http, tokenizer: Tokenizer
 ) -> AsyncIterator[Simulated]:
     """Yield the simulated model."""
     yield Simulated(settings, tokenizer)

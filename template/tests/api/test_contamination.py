@@ -1,0 +1,121 @@
+"""Whatever callers ask at the same time, nobody's answer holds anything of another caller."""
+
+import asyncio
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import httpx2
+import pytest
+from fastapi.routing import iter_route_contexts
+from hypothesis import Phase, given, settings
+
+from app.main import create_app
+from app.settings import Settings
+from tests.contamination import Visit, strangers, visits
+from tests.lines import CHAT_URL, chat_body, jsonl, line
+from tests.service import LIMIT, Service
+
+ROUTES = sorted(
+    (method, str(context.path))
+    for context in iter_route_contexts(create_app(Settings(_env_file=None)).routes)
+    for method in context.methods or ()
+)
+
+
+@dataclass(frozen=True)
+class Caller:
+    """One who has something of everything. Its name is in all that it sends."""
+
+    name: str
+    key: str
+    owned: dict[str, str]
+    """The ids of what it has, by the name of the path's parameter."""
+
+    def request(self, method: str, path: str) -> dict[str, Any]:
+        """Return what it asks on a route; deletes are of what there is not."""
+        own = {} if method == "DELETE" else self.owned
+        url = re.sub(r"{(\w+)(:path)?}", lambda found: own.get(found[1], self.name), path)
+        headers = {"authorization": f"Bearer {self.key}", "x-request-id": f"{self.name}-asks"}
+        asked: dict[str, Any] = {"method": method, "url": url, "headers": headers}
+        if path == "/v1/files" and method == "POST":
+            return asked | upload(self.name)
+        return asked | ({"json": self.body(path)} if method == "POST" else {})
+
+    def body(self, path: str) -> dict[str, Any]:
+        """Return a body for a route; one that is not known here is asked with the name alone."""
+        bodies = {
+            "/v1/batches": batch(self.owned["file_id"]),
+            CHAT_URL: chat_body(self.name, stream=len(self.name) % 2 == 0),
+            "/v1/embeddings": {"model": "simulated-embeddings", "input": self.name},
+            "/v1/jobs": {"name": self.name},
+            "/v1/triage": {"text": self.name},
+            "/v1/webhook_endpoints": webhook(self.name),
+            "/v1/webhook_endpoints/{webhook_endpoint_id}": {"name": f"{self.name} again"},
+            "/v1/webhook_endpoints/{webhook_endpoint_id}/test": {"event_type": "batch.expired"},
+        }
+        return bodies.get(path, {"name": self.name})
+
+
+def upload(name: str) -> dict[str, Any]:
+    lines = jsonl([line(f"{name}-item", chat_body(name))])
+    return {"files": {"file": (f"{name}.jsonl", lines)}, "data": {"purpose": "batch"}}
+
+
+def batch(file_id: str) -> dict[str, str]:
+    return {"input_file_id": file_id, "endpoint": CHAT_URL, "completion_window": "24h"}
+
+
+def webhook(name: str) -> dict[str, Any]:
+    return {"name": name, "url": "http://127.0.0.1:1/", "event_types": ["batch.expired"]}
+
+
+def settle(live: Service, name: str) -> Caller:
+    """Return a caller who has a file, a batch and a webhook."""
+    key = live.new_key(name, requests_per_minute=0)
+    with live.http(key) as http:
+        file_id = http.post("/v1/files", **upload(name)).json()["id"]
+        batch_id = http.post("/v1/batches", json=batch(file_id)).json()["id"]
+        webhook_id = http.post("/v1/webhook_endpoints", json=webhook(name)).json()["id"]
+    owned = {"file_id": file_id, "batch_id": batch_id, "webhook_endpoint_id": webhook_id}
+    return Caller(name, key, owned)
+
+
+@pytest.fixture(scope="module")
+def callers(on_sqlite: Service) -> list[Caller]:
+    return [settle(on_sqlite, f"{name}-{uuid4().hex}") for name in ("anna", "bert", "carla")]
+
+
+async def mixed_up(live: Service, callers: list[Caller], plan: list[Visit]) -> list[Any]:
+    """Return the visits whose answers hold something of another caller."""
+    async with httpx2.AsyncClient(base_url=live.url, timeout=LIMIT) as client:
+
+        async def ask(visit: Visit) -> str:
+            method, path = ROUTES[visit.route]
+            answer = await client.request(**callers[visit.caller].request(method, path))
+            assert answer.status_code < 500 or answer.status_code == 502, answer.text
+            return f"{json.dumps(dict(answer.headers))} {answer.text}"
+
+        identities = [[one.name, one.key, *one.owned.values()] for one in callers]
+        return await strangers(identities, plan, ask)
+
+
+@pytest.mark.parametrize("route", range(len(ROUTES)), ids=lambda number: " ".join(ROUTES[number]))
+def test_callers_of_one_route_at_once_get_nothing_of_each_other(
+    on_sqlite: Service, callers: list[Caller], route: int
+) -> None:
+    plan = [Visit(caller, 0, route) for caller in (0, 1, 2, 0, 1, 2)]
+    assert asyncio.run(mixed_up(on_sqlite, callers, plan)) == []
+
+
+def test_callers_of_all_routes_at_once_get_nothing_of_each_other(
+    on_sqlite: Service, callers: list[Caller]
+) -> None:
+    @settings(deadline=None, max_examples=15, database=None, phases=[Phase.generate])
+    @given(plan=visits(routes=len(ROUTES), callers=3, most=12))
+    def overlapping(plan: list[Visit]) -> None:
+        assert asyncio.run(mixed_up(on_sqlite, callers, plan)) == []
+
+    overlapping()

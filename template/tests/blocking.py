@@ -1,0 +1,43 @@
+"""Blocking calls on an event loop raise `BlockingError` in tests, with the call's name.
+
+Computing, locks taken by `with` and name resolution are not seen: the watchdog sees those.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from blockbuster import BlockBuster
+
+HARMLESS = [
+    # Before anybody is served.
+    ("pydantic_settings/main.py", "__init__"),
+    ("app/resources/lifespan.py", "enter"),
+    ("app/resources/ledger.py", "__init__"),
+    ("app/resources/models/providers.py", "open_model"),
+    ("sqlalchemy/engine/create.py", "create_engine"),
+    ("app/development/valkey.py", "find_server"),
+    ("app/main.py", "create_app"),
+    ("app/domain/features.py", "offered"),
+    # Whether there are files for a connection's password and certificate, when it is opened.
+    ("asyncpg/connect_utils.py", "_parse_connect_dsn_and_args"),
+    # Of `/proc`, which is no disk; by the reader of metrics, some times a minute.
+    ("prometheus_client/process_collector.py", "collect"),
+]
+"""Places, as the end of a file's name and a function, under which calls may block."""
+
+
+@contextmanager
+def no_blocking(*modules: str) -> Iterator[BlockBuster]:
+    """Have blocking calls raise where `modules` make them, themselves or through others.
+
+    Without any, those of the app: tests may write files while a loop runs.
+    """
+    guard = BlockBuster(modules or ["app"])
+    for call in guard.functions.values():
+        for file, function in HARMLESS:
+            call.can_block_in(file, function)
+    guard.activate()
+    try:
+        yield guard
+    finally:
+        guard.deactivate()

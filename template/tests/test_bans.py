@@ -1,0 +1,61 @@
+"""Each ban is in force where handlers are written, says what to use instead, and has its door."""
+
+import json
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tests.service import PROJECT
+
+RUFF = Path(sys.executable).with_name("ruff")
+CONFIG = tomllib.loads((PROJECT / "pyproject.toml").read_text())
+BANS = CONFIG["tool"]["ruff"]["lint"]["flake8-tidy-imports"]["banned-api"]
+
+
+def source(banned: str) -> str:
+    """Return a line that imports it."""
+    module, _, name = banned.rpartition(".")
+    return f"from {module} import {name}\n" if module else f"import {name}\n"
+
+
+def found(lines: str, file: str) -> list[str]:
+    """Return what ruff says of bans in these lines, were they in this file."""
+    options = ["check", "--select", "TID251", "--output-format", "json", "--no-cache"]
+    done = subprocess.run(
+        [RUFF, *options, "--stdin-filename", file, "-"],
+        cwd=PROJECT,
+        input=lines,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return [each["message"] for each in json.loads(done.stdout)]
+
+
+def test_each_is_found_in_a_handler_with_its_own_message() -> None:
+    said = found("".join(map(source, BANS)), "app/api/twin.py")
+    for banned, told in BANS.items():
+        assert f"`{banned}` is banned: {told['msg']}" in said
+
+
+@pytest.mark.parametrize("banned", BANS)
+def test_each_says_what_to_use_instead(banned: str) -> None:
+    assert "`" in BANS[banned]["msg"]
+
+
+@pytest.mark.parametrize(
+    ("banned", "door"),
+    [
+        ("anyio.to_thread", "app/resources/offload.py"),
+        ("aiohttp.ClientSession", "app/resources/http.py"),
+        ("threading", "app/resources/watchdog.py"),
+        ("subprocess", "app/development/valkey.py"),
+        ("asyncio.run", "app/cli/database.py"),
+    ],
+)
+def test_its_door_is_open_and_the_wall_beside_it_is_not(banned: str, door: str) -> None:
+    assert found(source(banned), door) == []
+    assert found(source(banned), "app/resources/cache.py")

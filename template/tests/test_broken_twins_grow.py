@@ -1,0 +1,38 @@
+"""Memory that grows with each request is found, and that of the API does not."""
+
+import asyncio
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.service import Service
+from tests.soak import Growth, soak, soak_api
+from tests.twins.at_run_time import growing
+
+
+@pytest.fixture(autouse=True)
+def _forgotten() -> Iterator[None]:
+    yield
+    growing.kept.clear()
+    growing.by_request.clear()
+
+
+def grown(name: str) -> Growth:
+    return asyncio.run(soak(getattr(growing, name), 2_000, os.getpid()))
+
+
+@pytest.mark.parametrize("name", ["broken_list", "broken_cache"])
+def test_what_keeps_something_of_each_request_grows_on(name: str) -> None:
+    assert not grown(name).flat
+
+
+@pytest.mark.parametrize("name", ["good_cache", "good_nothing"])
+def test_good_twins_stay_as_they_are(name: str) -> None:
+    assert grown(name).flat
+
+
+def test_the_api_does_not_grow_with_its_requests(on_sqlite: Service) -> None:
+    key = on_sqlite.new_key("soaking", requests_per_minute=0)
+    growth = asyncio.run(soak_api(on_sqlite, key, 800))
+    assert growth.flat, growth
