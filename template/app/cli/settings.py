@@ -70,7 +70,7 @@ def text(value: object) -> str:
         case bool() | int() | float():
             return json.dumps(value)
         case tuple():
-            return json.dumps(value)
+            return json.dumps(value, default=lambda model: model.model_dump(mode="json"))
         case list() | set() | frozenset():
             return json.dumps(sorted(value))
         case _:

@@ -1,16 +1,14 @@
 """Opens every resource in order, closes them in reverse. The same for API and worker."""
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from anyio import CapacityLimiter, to_thread  # noqa: TID251 -- asked for its limit only
 from redis.asyncio import Redis
 
-from app.errors import OpenError
 from app.resources.background import Background, open_background
 from app.resources.cache import Cache
 from app.resources.calls import Calls
@@ -21,6 +19,7 @@ from app.resources.http import Http, open_http
 from app.resources.ledger import Priority
 from app.resources.models.interface import Model
 from app.resources.offload import Offload
+from app.resources.opening import Opening
 from app.resources.queue import Queue, queue_of
 from app.resources.rates import Rates, rates_of
 from app.resources.receivers import Receivers, open_receivers
@@ -56,10 +55,10 @@ class Resources:
     background: Background
     drain: Drain
     room: Room
-    calls: Calls
     streams: CapacityLimiter
     progress_streams: CapacityLimiter
-    tallies: Tallies
+    calls: Calls = field(default_factory=Calls)
+    tallies: Tallies = field(default_factory=Tallies)
 
     async def default_model(self) -> str:
         """Return the model of the app's own features: the setting, or the provider's first."""
@@ -78,15 +77,7 @@ async def open_resources(
     async with AsyncExitStack() as stack:
         offload = Offload(settings.offload_threads, settings.offload_processes)
         opening = Opening(stack, settings)
-        stalls = Stalls(every_one=not settings.production)
-        watched = open_watchdog(settings.stall_threshold, stalls.tell)
-        heartbeat = await opening.enter("heartbeat", watched)
-        threads = {
-            "offload_threads": offload.threads,
-            "framework_threads": to_thread.current_default_thread_limiter(),
-        }
-        garbage = stack.enter_context(measured_garbage())
-        heartbeat.listeners += [Exhaustion(threads).look, garbage.tell]
+        await _watch(opening, stack, settings, offload)
         database = await opening.enter("database", open_database(settings))
         redis = None
         if settings.redis_url != NO_REDIS:
@@ -117,43 +108,26 @@ async def open_resources(
             model=model,
             background=background,
             drain=drain,
-            room=_room(settings),
-            calls=Calls(),
+            room=Room(
+                settings.max_requests,
+                settings.max_waiting,
+                ControlledDelay(settings.queue_target, settings.queue_interval),
+            ),
             streams=CapacityLimiter(settings.max_streams),
             progress_streams=CapacityLimiter(settings.progress_streams),
-            tallies=Tallies(),
         )
 
 
-def _room(settings: Settings) -> Room:
-    delay = ControlledDelay(settings.queue_target, settings.queue_interval)
-    return Room(settings.max_requests, settings.max_waiting, delay)
-
-
-class Opening:
-    """Enters resources on a stack, each with a time limit for its opening and its closing."""
-
-    def __init__(self, stack: AsyncExitStack, settings: Settings) -> None:
-        self._stack = stack
-        self._open_timeout = settings.open_timeout
-        self._close_timeout = settings.close_timeout
-
-    async def enter(self, name: str, resource: AbstractAsyncContextManager[T]) -> T:
-        """Return the opened resource; raise `OpenError` when it fails or takes too long."""
-        try:
-            async with asyncio.timeout(self._open_timeout):
-                opened = await resource.__aenter__()
-        except TimeoutError as error:
-            raise OpenError(f"{name} did not open within {self._open_timeout:g} s") from error
-        except Exception as error:
-            reason = getattr(error, "orig", error)  # SQLAlchemy wraps what its driver says
-            raise OpenError(f"{name} could not be opened: {reason}") from error
-        self._stack.push_async_callback(self._close, name, resource)
-        return opened
-
-    async def _close(self, name: str, resource: AbstractAsyncContextManager[T]) -> None:
-        try:
-            async with asyncio.timeout(self._close_timeout):
-                await resource.__aexit__(None, None, None)
-        except Exception:
-            log.exception("%s did not close well; the others are closed all the same", name)
+async def _watch(
+    opening: Opening, stack: AsyncExitStack, settings: Settings, offload: Offload
+) -> None:
+    """Have the event loop, the threads and the garbage collector watched."""
+    stalls = Stalls(every_one=not settings.production)
+    watched = open_watchdog(settings.stall_threshold, stalls.tell)
+    heartbeat = await opening.enter("heartbeat", watched)
+    threads = {
+        "offload_threads": offload.threads,
+        "framework_threads": to_thread.current_default_thread_limiter(),
+    }
+    garbage = stack.enter_context(measured_garbage())
+    heartbeat.listeners += [Exhaustion(threads).look, garbage.tell]

@@ -1,0 +1,44 @@
+"""The service itself and where it keeps things."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+
+class ServiceSettings(BaseModel):
+    """The service itself and where it keeps things."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    # Service
+    service_name: str = "LLM API"
+    """Title of the API in its documentation."""
+    service_description: str = "Chat, embeddings and batches over the OpenAI protocol."
+    """Description of the API in its documentation."""
+    service_slug: str = "llm-api"
+    """Prefix of every key in Redis, so that several services can share one server."""
+    app_env: Literal["development", "production"] = "development"
+    """`development` fills every gap by itself; `production` refuses to start with a gap."""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """Least severe log line that is written."""
+    host: str = "127.0.0.1"
+    """Address that the API listens on. Containers need 0.0.0.0."""
+    port: int = 8000
+    """Port that the API listens on."""
+    readiness_grace: float | None = None
+    """How long a stopping API takes requests while `/ready` says 503, so that load balancers turn
+    away first. Unset: 5 in production, 0 in development, where nobody looks at `/ready`."""
+    shutdown_grace: float = 30.0
+    """How long a stopping process then waits for work in flight before it cuts it off."""
+
+    # Storage
+    data_dir: Path = Path(".data")
+    """Where development keeps its database and its Redis."""
+    database_url: str | None = None
+    """`postgresql://…` or `sqlite:///…`. Unset: SQLite in `data_dir`, in development only."""
+    database_connections: int = 5
+    """Connections per process to PostgreSQL, or reading threads on SQLite."""
+    redis_url: str | None = None
+    """`redis://…`, `rediss://…` or `unix://…`. Unset: `app dev` starts its own server.
+    `none`: do without one, in development only. Nothing is lost, but work starts later."""
