@@ -4,7 +4,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from anyio import CapacityLimiter, to_thread  # noqa: TID251 -- asked for its limit only
 from redis.asyncio import Redis
@@ -79,15 +79,7 @@ async def open_resources(
         opening = Opening(stack, settings)
         await _watch(opening, stack, settings, offload)
         database = await opening.enter("database", open_database(settings))
-        redis = None
-        if settings.redis_url != NO_REDIS:
-            redis = await opening.enter("redis", open_redis(settings))
-        http = await opening.enter("http", open_http(settings))
-        receivers = await opening.enter("receivers", open_receivers(settings))
-        tokenizer = await opening.enter("tokenizer", open_tokenizer(offload))
-        model = await opening.enter(
-            "model", open_upstreams(settings, priority, http, redis, tokenizer)
-        )
+        clients = await _open_clients(opening, settings, priority, offload)
         background = await opening.enter(
             "background", open_background(settings.background_tasks, settings.close_timeout / 2)
         )
@@ -99,13 +91,7 @@ async def open_resources(
             offload=offload,
             cache=Cache(settings.cache_entries, settings.key_cache_seconds),
             database=database,
-            redis=redis,
-            queue=queue_of(redis, settings.service_slug),
-            rates=rates_of(redis, settings.service_slug),
-            http=http,
-            receivers=receivers,
-            tokenizer=tokenizer,
-            model=model,
+            **clients,
             background=background,
             drain=drain,
             room=Room(
@@ -116,6 +102,28 @@ async def open_resources(
             streams=CapacityLimiter(settings.max_streams),
             progress_streams=CapacityLimiter(settings.progress_streams),
         )
+
+
+async def _open_clients(
+    opening: Opening, settings: Settings, priority: Priority, offload: Offload
+) -> dict[str, Any]:
+    """Open what speaks with other servers, and the model, which needs most of it."""
+    redis = None
+    if settings.redis_url != NO_REDIS:
+        redis = await opening.enter("redis", open_redis(settings))
+    http = await opening.enter("http", open_http(settings))
+    receivers = await opening.enter("receivers", open_receivers(settings))
+    tokenizer = await opening.enter("tokenizer", open_tokenizer(offload))
+    model = open_upstreams(settings, priority, http, redis, tokenizer)
+    return {
+        "redis": redis,
+        "queue": queue_of(redis, settings.service_slug),
+        "rates": rates_of(redis, settings.service_slug),
+        "http": http,
+        "receivers": receivers,
+        "tokenizer": tokenizer,
+        "model": await opening.enter("model", model),
+    }
 
 
 async def _watch(

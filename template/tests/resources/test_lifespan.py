@@ -7,7 +7,8 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, supp
 import pytest
 
 from app.errors import OpenError
-from app.resources.lifespan import Opening, open_resources
+from app.resources.lifespan import open_resources
+from app.resources.opening import Opening
 from app.settings import Settings
 from tests.leaks import nothing_left
 
