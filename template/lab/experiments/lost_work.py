@@ -1,0 +1,104 @@
+"""Work that is accepted, and a `kill -9` in its middle."""
+
+import asyncio
+import time
+
+from aiohttp import ClientSession
+
+from lab import server
+from lab.batches import Batches
+from lab.measures import Experiment, Headline, Run
+from lab.recording import Laboratory, code_of, patient, recording, watching
+from lab.servers import LabServer, real_app
+
+LEASE = 3
+SETTLE = 1.5
+"""Seconds that the restarted server is given to do what it has left."""
+
+
+async def lost_work(laboratory: Laboratory) -> Experiment:
+    """Return how much accepted work is done after a crash, by where it was kept."""
+    questions = [
+        f"question {n}" for n in range(int(laboratory.seconds * server.SLOTS / server.CALL))
+    ]
+    memory = Run(
+        "In-process background tasks",
+        "wrong",
+        "accepted, and kept in memory",
+        code_of(server.accept, server.work),
+    )
+    record = Run(
+        "Jobs",
+        "right",
+        "accepted once they are committed",
+        "POST /v1/batches   202, after the commit\n\n# The worker is killed as well. After the"
+        f"\n# restart its lease ends ({LEASE} s here),\n# and another goes on.",
+    )
+    kept = await _in_memory(laboratory, memory, questions)
+    done = await _in_a_record(laboratory, record, questions)
+    return Experiment(
+        name="lost-work",
+        title="Work that gets lost",
+        setting=f"{len(questions)} pieces of work are accepted. With half of them done, every"
+        " process is killed with kill -9 and started again.",
+        runs=[memory, record],
+        rate_of="pieces of work done a second, crash and restart included",
+        verdict=f"Of {len(questions)} pieces of accepted work, in-process background tasks had"
+        f" finished {kept} after the restart, and nobody knew of the other {len(questions) - kept}."
+        f" Jobs finished {done}.",
+        shown=kept < 0.9 * len(questions) and done == len(questions),
+        lesson="What was accepted must be committed before it is answered. Zone 2"
+        " (app/background/) is for what may be lost; zone 3 (app/jobs/) for the rest.",
+        headline=Headline(
+            "accepted work that was done",
+            f"{kept} of {len(questions)}",
+            f"{done} of {len(questions)}",
+        ),
+        progress_of="accepted work that is done",
+    )
+
+
+async def _in_memory(laboratory: Laboratory, run: Run, questions: list[str]) -> int:
+    async with LabServer(laboratory.room("lost-work-memory")) as tasks:
+
+        async def done() -> int:
+            return tasks.done()
+
+        async with recording(run, tasks), watching(run, done):
+            async with patient() as client, asyncio.TaskGroup() as group:
+                for question in questions:
+                    url = f"{tasks.url}/work?question={question}"
+                    group.create_task(_accepted(client, url))
+            while tasks.done() < len(questions) / 2:
+                await asyncio.sleep(0.02)
+            run.events.append((time.monotonic(), "kill -9"))
+            await tasks.kill()
+            await tasks.start()
+            run.events.append((time.monotonic(), "restarted"))
+            await asyncio.sleep(SETTLE)
+        run.rate = tasks.done() / (run.end - run.begin)
+        return tasks.done()
+
+
+async def _accepted(client: ClientSession, url: str) -> None:
+    async with client.post(url) as answer:
+        answer.raise_for_status()
+
+
+async def _in_a_record(laboratory: Laboratory, run: Run, questions: list[str]) -> int:
+    quick = {"LEASE_SECONDS": str(LEASE), "MODEL_SLOT_LEASE": "2", "SWEEP_SECONDS": "0.2"}
+    async with real_app(laboratory.room("lost-work-jobs"), **quick) as (api, worker, key):
+        async with Batches(api.url, key) as client, recording(run, api):
+            async with watching(run, client.done):
+                await client.submit(questions)
+                while await client.done() < len(questions) / 2:
+                    await asyncio.sleep(0.05)
+                run.events.append((time.monotonic(), "kill -9"))
+                await asyncio.gather(api.kill(), worker.kill())
+                await asyncio.gather(api.start(), worker.start())
+                run.events.append((time.monotonic(), "restarted"))
+                while not await client.ended():
+                    await asyncio.sleep(0.1)
+                done = await client.done()
+    run.rate = done / (run.end - run.begin)
+    return done

@@ -1,0 +1,123 @@
+"""Runs a load against a server while others ask it, and records what they see."""
+
+import asyncio
+import inspect
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector
+
+from lab.measures import Point, Run, Sample
+from lab.probe import Probe, probing
+from lab.servers import Api, LabServer
+
+QUIET = 0.6
+"""Seconds before and after the load, so that a plot shows what is usual."""
+
+LONGEST = 60.0
+WATCH_EVERY = 0.05
+
+
+@dataclass(frozen=True)
+class Laboratory:
+    """Where experiments put their files, and how long a load lasts."""
+
+    folder: Path
+    seconds: float
+
+    def room(self, name: str) -> Path:
+        """Return a new folder."""
+        folder = self.folder / name
+        folder.mkdir()
+        return folder
+
+
+@asynccontextmanager
+async def recording(
+    run: Run, server: LabServer | Api, path: str = "/live", people: Probe | None = None
+) -> AsyncIterator[Run]:
+    """Probe the server while the block puts load on it; the run has all that was seen after it."""
+    zero = time.monotonic()
+    async with probing(Probe(server.url + path)) as probes, server.lag() as lag:
+        async with probing(people) if people else _nobody() as asked:
+            await asyncio.sleep(QUIET)
+            run.begin = time.monotonic()
+            yield run
+            run.end = time.monotonic()
+            await asyncio.sleep(QUIET)
+            run.length = time.monotonic()
+    run.probes = [Sample(s.at - zero, s.seconds, s.good) for s in probes]
+    run.people = [Sample(s.at - zero, s.seconds, s.good) for s in asked]
+    run.lag = _since(zero, lag)
+    run.progress = _since(zero, run.progress)
+    run.events = [(at - zero, label) for at, label in run.events]
+    run.begin, run.end, run.length = run.begin - zero, run.end - zero, run.length - zero
+
+
+async def callers(
+    count: int, seconds: float, ask: Callable[[ClientSession], Awaitable[object]]
+) -> float:
+    """Let so many callers ask, each again when it is answered; return the answers a second."""
+    began = time.monotonic()
+    answers = 0
+    async with patient() as client:
+
+        async def go_on() -> None:
+            nonlocal answers
+            while time.monotonic() - began < seconds:
+                await ask(client)
+                answers += 1
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(count):
+                group.create_task(go_on())
+    return answers / (time.monotonic() - began)
+
+
+def patient(key: str = "") -> ClientSession:
+    """Return a client that waits long, and opens as many connections as it has requests."""
+    return ClientSession(
+        connector=TCPConnector(limit=0),
+        timeout=ClientTimeout(LONGEST),
+        headers={"authorization": f"Bearer {key}"},
+    )
+
+
+@asynccontextmanager
+async def watching(run: Run, count: Callable[[], Awaitable[int]]) -> AsyncIterator[None]:
+    """Note inside the block how much is done, again and again, and once more at its end."""
+
+    async def note() -> None:
+        try:
+            run.progress.append((time.monotonic(), await count()))
+        except (ClientError, TimeoutError):
+            pass  # it is down
+
+    async def go_on() -> None:
+        while True:
+            await note()
+            await asyncio.sleep(WATCH_EVERY)
+
+    task = asyncio.create_task(go_on())
+    try:
+        yield
+        await note()
+    finally:
+        task.cancel()
+
+
+def code_of(*functions: Callable[..., object]) -> str:
+    """Return the source of handlers as the report shows it."""
+    return "\n\n".join(inspect.getsource(function).strip() for function in functions)
+
+
+def _since(zero: float, points: list[Point]) -> list[Point]:
+    return [(at - zero, value) for at, value in points if at >= zero]
+
+
+@asynccontextmanager
+async def _nobody() -> AsyncIterator[list[Sample]]:
+    yield []
