@@ -62,7 +62,7 @@ class Batches:
 
     async def done(self) -> int:
         """Return how many items are done."""
-        return int((await self._look())["request_counts"]["completed"])
+        return int((await self._look())["request_counts"]["completed"]) if self._id else 0
 
     async def results(self) -> int:
         """Return how many answers the ended batch has."""

@@ -82,7 +82,8 @@ class Experiment:
     headline: Headline
     progress_of: str = ""
     people_are: str = ""
-    probes_are: str = "health checks, one every 20 ms"
+    judged_by_people: bool = False
+    """Whether the numbers are the waits of people, instead of the probes'."""
 
 
 def at(values: list[float], share: float) -> float:
@@ -94,15 +95,12 @@ def time_text(seconds: float) -> str:
     """Return a time as people say it, with two digits."""
     if seconds < 0.9995:
         milliseconds = 1000 * seconds
-        return f"{milliseconds:.0f} ms" if milliseconds >= 9.95 else f"{milliseconds:.1f} ms"
-    return f"{seconds:.1f} s"
+        return (
+            f"{milliseconds:.0f}\u00a0ms" if milliseconds >= 9.95 else f"{milliseconds:.1f}\u00a0ms"
+        )
+    return f"{seconds:.1f}\u00a0s"
 
 
 def rate_text(rate: float) -> str:
     """Return a rate with two digits at least."""
     return f"{rate:,.0f}" if rate >= 9.95 else f"{rate:.1f}"
-
-
-def times_text(ratio: float) -> str:
-    """Return a ratio in words."""
-    return f"{ratio:,.0f} times" if ratio >= 9.95 else f"{ratio:.1f} times"

@@ -4,15 +4,16 @@ import asyncio
 import inspect
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector
 
+from lab import server
 from lab.measures import Point, Run, Sample
 from lab.probe import Probe, probing
-from lab.servers import Api, LabServer
+from lab.servers import Api, App, LabServer, real_app
 
 QUIET = 0.6
 """Seconds before and after the load, so that a plot shows what is usual."""
@@ -21,12 +22,15 @@ LONGEST = 60.0
 WATCH_EVERY = 0.05
 
 
-@dataclass(frozen=True)
+@dataclass
 class Laboratory:
-    """Where experiments put their files, and how long a load lasts."""
+    """Where experiments put their files, how long a load lasts, and this project's own app."""
 
     folder: Path
     seconds: float
+    stack: AsyncExitStack
+    """Ends what is kept from one experiment to the next."""
+    _app: App | None = None
 
     def room(self, name: str) -> Path:
         """Return a new folder."""
@@ -34,23 +38,37 @@ class Laboratory:
         folder.mkdir()
         return folder
 
+    def questions(self) -> list[str]:
+        """Return as many questions as the model of the batches answers in that time."""
+        count = int(self.seconds * server.SLOTS / server.CALL)
+        return [f"question {number}" for number in range(count)]
+
+    async def app(self) -> App:
+        """Return this project's app at work. The first who asks waits for its start."""
+        if self._app is None:
+            self._app = await self.stack.enter_async_context(real_app(self.room("app")))
+        return self._app
+
 
 @asynccontextmanager
 async def recording(
-    run: Run, server: LabServer | Api, path: str = "/live", people: Probe | None = None
+    run: Run, target: LabServer | Api, path: str = "/live", people: Probe | None = None
 ) -> AsyncIterator[Run]:
-    """Probe the server while the block puts load on it; the run has all that was seen after it."""
-    zero = time.monotonic()
-    async with probing(Probe(server.url + path)) as probes, server.lag() as lag:
-        async with probing(people) if people else _nobody() as asked:
-            await asyncio.sleep(QUIET)
-            run.begin = time.monotonic()
-            yield run
-            run.end = time.monotonic()
-            await asyncio.sleep(QUIET)
-            run.length = time.monotonic()
-    run.probes = [Sample(s.at - zero, s.seconds, s.good) for s in probes]
-    run.people = [Sample(s.at - zero, s.seconds, s.good) for s in asked]
+    """Probe the target while the block puts load on it; the run has all that was seen after it."""
+    async with (
+        probing(Probe(target.url + path)) as probes,
+        probing(people) if people else _nobody() as asked,
+        target.lag() as lag,
+    ):
+        zero = time.monotonic()
+        await asyncio.sleep(QUIET)
+        run.begin = time.monotonic()
+        yield run
+        run.end = time.monotonic()
+        await asyncio.sleep(QUIET)
+        run.length = time.monotonic()
+    run.probes = _from(zero, probes)
+    run.people = _from(zero, asked or run.people)
     run.lag = _since(zero, lag)
     run.progress = _since(zero, run.progress)
     run.events = [(at - zero, label) for at, label in run.events]
@@ -91,10 +109,8 @@ async def watching(run: Run, count: Callable[[], Awaitable[int]]) -> AsyncIterat
     """Note inside the block how much is done, again and again, and once more at its end."""
 
     async def note() -> None:
-        try:
+        with suppress(ClientError, TimeoutError):  # it may be down
             run.progress.append((time.monotonic(), await count()))
-        except (ClientError, TimeoutError):
-            pass  # it is down
 
     async def go_on() -> None:
         while True:
@@ -112,6 +128,10 @@ async def watching(run: Run, count: Callable[[], Awaitable[int]]) -> AsyncIterat
 def code_of(*functions: Callable[..., object]) -> str:
     """Return the source of handlers as the report shows it."""
     return "\n\n".join(inspect.getsource(function).strip() for function in functions)
+
+
+def _from(zero: float, samples: list[Sample]) -> list[Sample]:
+    return [Sample(s.at - zero, s.seconds, s.good) for s in samples if s.at >= zero]
 
 
 def _since(zero: float, points: list[Point]) -> list[Point]:

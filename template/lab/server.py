@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from time import sleep
 from typing import Annotated, Any, BinaryIO
 
 import uvicorn
@@ -97,12 +98,10 @@ app = FastAPI(lifespan=lifespan)
 
 @app.get("/live")
 async def live() -> str:
-    """Answer as long as the event loop turns."""
     return "alive"
 
 
 def fetch(url: str) -> str:
-    """Ask a model server with a client that blocks."""
     with urllib.request.urlopen(url) as answer:
         return str(answer.read())
 
@@ -112,7 +111,7 @@ async def ask_blocking(shared: Shared) -> str:
     return fetch(shared.model_url)
 
 
-@app.get("/ask/def")
+@app.get("/ask/thread")
 def ask_in_def(shared: Shared) -> str:
     return fetch(shared.model_url)
 
@@ -128,23 +127,23 @@ async def ask_async(shared: Shared) -> str:
         return await answer.text()
 
 
-@app.get("/slow/def")
+@app.get("/slow/thread")
 def slow_in_def() -> None:
-    time.sleep(SLOW)
+    sleep(SLOW)
 
 
 @app.get("/slow/offloaded")
 async def slow_offloaded(shared: Shared) -> None:
-    await shared.offload.in_thread(time.sleep, SLOW)
+    await shared.offload.in_thread(sleep, SLOW)
 
 
 def version() -> str:
     return "1.0"
 
 
-@app.get("/live/def-dependency")
-async def live_with_version(version: Annotated[str, Depends(version)]) -> str:
-    return version
+@app.get("/check", dependencies=[Depends(version)])
+async def check() -> str:
+    return "alive"
 
 
 @app.get("/parse/loop")
@@ -174,25 +173,23 @@ async def batch(questions: list[str], shared: Shared) -> list[str]:
 
 @app.get("/answered")
 async def answered(shared: Shared) -> int:
-    """Tell how many different questions the model has answered."""
     return len(shared.model.answered)
 
 
 @app.post("/work", status_code=202)
-async def accept(question: str, tasks: BackgroundTasks, shared: Shared) -> str:
-    tasks.add_task(work, question, shared)
+async def accept(item: str, tasks: BackgroundTasks, shared: Shared) -> str:
+    tasks.add_task(work, item, shared)
     return "accepted"
 
 
-async def work(question: str, shared: Resources) -> None:
-    answer = await shared.model.ask(question)
+async def work(item: str, shared: Resources) -> None:
+    answer = await shared.model.ask(item)
     with (shared.folder / DONE).open("a") as file:
         file.write(f"{answer}\n")
 
 
 async def look_up() -> None:
-    """Await what any handler awaits: meanwhile others run."""
-    await asyncio.sleep(0.005)
+    await asyncio.sleep(0.005)  # as any handler awaits something: meanwhile others run
 
 
 current_user = ""

@@ -11,7 +11,7 @@ from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 from aiohttp import ClientError, ClientSession
 
@@ -29,6 +29,8 @@ BACKLOG = 2048
 APP = (sys.executable, "-m", "app.cli")
 LAG = re.compile(rb"^app_event_loop_lag_seconds_(?:sum|count) (\S+)", re.MULTILINE)
 SCRAPE_EVERY = 0.1
+LEASE = 3
+"""Seconds after which a killed worker's work is another's: the default is longer."""
 
 
 class Program:
@@ -120,7 +122,7 @@ class LabServer(Program):
         beats = self.folder / lab_server.BEATS
         known = beats.stat().st_size
         yield points
-        points += list(lab_server.BEAT.iter_unpack(beats.read_bytes()[known:]))  # type: ignore[arg-type]
+        points += list(lab_server.BEAT.iter_unpack(beats.read_bytes()[known:]))
 
     def done(self) -> int:
         """Return how much work is finished, counted where it was written down."""
@@ -136,8 +138,10 @@ class Api(Program):
         """Yield a list of how late the loop was between two looks at `GET /metrics`."""
         points: list[Point] = []
         looking = asyncio.create_task(self._look(points))
-        yield points
-        looking.cancel()
+        try:
+            yield points
+        finally:
+            looking.cancel()
 
     async def _look(self, points: list[Point]) -> None:
         before: list[float] = []
@@ -155,15 +159,23 @@ class Api(Program):
                 before = now
 
 
-@asynccontextmanager
-async def real_app(folder: Path, **changed: str) -> AsyncIterator[tuple[Api, Worker, str]]:
-    """Yield API, worker and a key of this project, with its own Valkey, on a simulated model.
+class App(NamedTuple):
+    """Two processes of this project, and a key for them."""
 
-    Every setting is at its default but for those changed here: nobody's `.env` counts.
+    api: Api
+    worker: Worker
+    key: str
+
+
+@asynccontextmanager
+async def real_app(folder: Path) -> AsyncIterator[App]:
+    """Yield this project's own app, with its own Valkey, on a simulated model.
+
+    Every setting is at its default but for those of the laboratory: nobody's `.env` counts.
     """
     path = valkey.socket_path(folder)
     settings = Settings(data_dir=folder, database_url=f"sqlite:///{folder / 'app.db'}")
-    environment = {**_defaults(), **_of_the_lab(settings, valkey.url(path)), **changed}
+    environment = {**_defaults(), **_of_the_lab(settings, valkey.url(path))}
     async with running(
         valkey.command(valkey.find_server(), folder, path), log=folder / "redis.log"
     ):
@@ -175,7 +187,7 @@ async def real_app(folder: Path, **changed: str) -> AsyncIterator[tuple[Api, Wor
         api = Api(folder, "api", [*APP, "api", "--fd", "{fd}"], environment)
         worker = Worker(folder, "worker", [*APP, "worker"], environment)
         async with started(api, worker):
-            yield api, worker, key
+            yield App(api, worker, key)
 
 
 @asynccontextmanager
@@ -204,7 +216,9 @@ def _of_the_lab(settings: Settings, redis_url: str) -> dict[str, str]:
         "SIMULATED_LATENCY": str(lab_server.CALL),
         "SIMULATED_TOKENS_PER_SECOND": "1000000",
         "REQUESTS_PER_MINUTE": "0",
-        "READINESS_GRACE": "0",
+        "LEASE_SECONDS": str(LEASE),
+        "MODEL_SLOT_LEASE": "2",
+        "SWEEP_SECONDS": "0.2",
         "LOG_LEVEL": "INFO",
     }
 

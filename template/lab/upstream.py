@@ -1,4 +1,4 @@
-"""What stands around a server: a slow model server behind it, a proxy with little patience before."""
+"""What stands around a server: a slow model behind it, an impatient proxy before it."""
 
 import asyncio
 from asyncio import StreamReader, StreamWriter

@@ -5,6 +5,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
 
@@ -42,8 +43,9 @@ async def run_all(names: Sequence[str], seconds: float) -> list[Experiment]:
     if task := asyncio.current_task():
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     with tempfile.TemporaryDirectory(prefix="lab-") as folder:
-        laboratory = Laboratory(Path(folder), seconds)
-        return [await _run(name, laboratory) for name in names]
+        async with AsyncExitStack() as stack:
+            laboratory = Laboratory(Path(folder), seconds, stack)
+            return [await _run(name, laboratory) for name in names]
 
 
 async def _run(name: str, laboratory: Laboratory) -> Experiment:

@@ -10,7 +10,7 @@ from lab.batches import CHAT_URL, Batches, chat_body
 from lab.measures import Experiment, Headline, Run, at, time_text
 from lab.probe import Probe
 from lab.recording import Laboratory, code_of, patient, recording, watching
-from lab.servers import LabServer, real_app
+from lab.servers import LabServer
 from lab.upstream import proxy
 
 EVERY = 0.05
@@ -29,8 +29,8 @@ async def batch(laboratory: Laboratory) -> Experiment:
     job = Run(
         "A job",
         "right",
-        "this project’s batches, with two processes",
-        "POST /v1/files       the questions\nPOST /v1/batches     202, at once\n"
+        "this project's batches, with two processes",
+        "POST /v1/files       the questions\nPOST /v1/batches     an id, once it is recorded\n"
         "GET  /v1/batches/…   how far it is\nGET  /v1/files/…     the answers",
     )
     got, vain = await _as_a_request(laboratory, request, questions, patience)
@@ -42,14 +42,14 @@ async def batch(laboratory: Laboratory) -> Experiment:
     return Experiment(
         name="batch",
         title="A batch is not a slow request",
-        setting=f"A client has {len(questions)} questions for a model of {server.SLOTS} slots, while"
-        f" people ask the same model one question every {time_text(EVERY)}, which takes it"
-        f" {time_text(server.CALL)}. Before the server stands a proxy that cuts off who hears"
-        f" nothing for {time_text(patience)} (usual is a minute).",
+        setting=f"A client has {len(questions)} questions for a model of {server.SLOTS} slots, and"
+        f" people ask the model one question every {time_text(EVERY)}. Each takes it"
+        f" {time_text(server.CALL)}. A proxy before the server cuts off whoever hears nothing for"
+        f" {time_text(patience)} (usual is a minute).",
         runs=[request, job],
-        rate_of="items a second that reached the batch’s client",
+        rate_of="items a second that reached the batch's client",
         verdict=f"In one request the batch took every slot: the median person waited"
-        f" {time_text(wrong)} (95 %: {time_text(wrong_late)}), the proxy cut its own client off with"
+        f" {time_text(wrong)} (95 %: {time_text(wrong_late)}), the proxy cut its client off with"
         f" {got} of {len(questions)} answers, and the server worked on for {time_text(vain)}, for"
         f" nobody. As a job it left room: the median person waited {time_text(right)}"
         f" (95 %: {time_text(right_late)}), and its client got {had} of {len(questions)} answers.",
@@ -57,8 +57,9 @@ async def batch(laboratory: Laboratory) -> Experiment:
         lesson="Accept, record, answer, and let a worker do it: POST /v1/batches, or a job of your"
         " own, see docs/adding-a-job.md.",
         headline=Headline("median wait of people", time_text(wrong), time_text(right)),
-        progress_of="items that the batch’s client knows to be done",
+        progress_of="items that the batch's client knows to be done",
         people_are="people who ask the model",
+        judged_by_people=True,
     )
 
 
@@ -91,10 +92,8 @@ async def _answered(client: ClientSession, url: str) -> int:
 
 async def _as_a_job(laboratory: Laboratory, run: Run, questions: list[str], patience: float) -> int:
     """Return the answers that the client got."""
-    async with (
-        real_app(laboratory.room("batch-job")) as (api, _, key),
-        proxy(api.url, patience) as address,
-    ):
+    api, _, key = await laboratory.app()
+    async with proxy(api.url, patience) as address:
         people = Probe(f"{api.url}{CHAT_URL}", EVERY, key, chat_body(PERSON))
         async with Batches(address, key) as client, recording(run, api, people=people):
             await client.submit(questions)

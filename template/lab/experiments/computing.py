@@ -2,7 +2,7 @@
 
 from lab import parsing, server
 from lab.experiments.load import Trial, tried
-from lab.measures import Experiment, Headline, Run, time_text, times_text
+from lab.measures import Experiment, Headline, Run, time_text
 from lab.recording import Laboratory, code_of
 from lab.servers import LabServer
 
@@ -23,9 +23,8 @@ async def computing(laboratory: Laboratory) -> Experiment:
         rate_of="answers a second",
         verdict=f"Parsed on the event loop, the documents made the median health check take"
         f" {time_text(loop.median())}. A thread did not help much ({time_text(thread.median())}):"
-        f" the parser holds the interpreter’s lock. In another process the check took"
-        f" {time_text(process.median())},"
-        f" {times_text(loop.median() / process.median())} less than on the loop.",
+        f" the parser holds the interpreter's lock. In another process the check took"
+        f" {time_text(process.median())}.",
         shown=loop.median() > 5 * process.median() and thread.median() > 2 * process.median(),
         lesson="What computes for longer than a few milliseconds goes to a process:"
         " offload.in_process.",

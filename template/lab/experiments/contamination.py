@@ -30,13 +30,13 @@ async def contamination(laboratory: Laboratory) -> Experiment:
     asked, asked_right = len(wrong.people), len(right.people)
     return Experiment(
         name="contamination",
-        title="Somebody else’s name",
+        title="Somebody else's name",
         setting=f"{CALLERS} callers, each with a name of its own, ask a route who they are, up to"
-        f" {time_text(LONGEST_PAUSE)} after the last answer. The route looks something up for 5 ms.",
+        f" {time_text(LONGEST_PAUSE)} after the last answer. Its answer takes a look-up of 5 ms.",
         runs=[wrong, right],
         rate_of="answers a second",
         verdict=f"With the user in a global, {mixed:,} of {asked:,} answers"
-        f" ({mixed / max(1, asked):.0%}) carried another caller’s name; with it in the request,"
+        f" ({mixed / max(1, asked):.0%}) carried another caller's name; with it in the request,"
         f" {clean:,} of {asked_right:,} did. Nothing else tells the two apart: the health check"
         f" took {time_text(wrong.median())} and {time_text(right.median())}, no request failed, and"
         " one caller alone would never see it.",
@@ -44,28 +44,25 @@ async def contamination(laboratory: Laboratory) -> Experiment:
         lesson="What belongs to one request is never kept in process scope: app/dependencies/ hands"
         " it on.",
         headline=Headline(
-            "answers with another’s name", f"{mixed / max(1, asked):.0%}", f"{clean:,}"
+            "answers with another's name", f"{mixed / max(1, asked):.0%}", f"{clean:,}"
         ),
-        people_are="callers, red where the name was another’s",
+        people_are="callers, red where the name was another's",
     )
 
 
 async def _asked(laboratory: Laboratory, patient: LabServer, run: Run, path: str) -> int:
     """Load the route; return the answers with a wrong name."""
     numbers = count()
-    samples: list[Sample] = []
 
     async def ask(client: ClientSession) -> None:
         name, began = f"caller {next(numbers)}", time.monotonic()
         async with client.get(patient.url + path, headers={"x-user": name}) as answer:
             told = await answer.json()
-        samples.append(Sample(began, time.monotonic() - began, told == name))
+        run.people.append(Sample(began, time.monotonic() - began, told == name))
         await asyncio.sleep(random.uniform(0, LONGEST_PAUSE))
 
-    zero = time.monotonic()
     async with recording(run, patient):
         run.rate = await callers(CALLERS, laboratory.seconds, ask)
-    run.people = [Sample(s.at - zero, s.seconds, s.good) for s in samples]
-    mixed = sum(not sample.good for sample in samples)
-    run.wrong_rate = run.rate * mixed / max(1, len(samples))
+    mixed = sum(not sample.good for sample in run.people)
+    run.wrong_rate = run.rate * mixed / max(1, len(run.people))
     return mixed

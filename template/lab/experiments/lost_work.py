@@ -9,9 +9,8 @@ from lab import server
 from lab.batches import Batches
 from lab.measures import Experiment, Headline, Run
 from lab.recording import Laboratory, code_of, patient, recording, watching
-from lab.servers import LabServer, real_app
+from lab.servers import LEASE, LabServer
 
-LEASE = 3
 SETTLE = 1.5
 """Seconds that the restarted server is given to do what it has left."""
 
@@ -31,7 +30,7 @@ async def lost_work(laboratory: Laboratory) -> Experiment:
         "Jobs",
         "right",
         "accepted once they are committed",
-        "POST /v1/batches   202, after the commit\n\n# The worker is killed as well. After the"
+        "POST /v1/batches   an id, after the commit\n\n# The worker is killed as well. After the"
         f"\n# restart its lease ends ({LEASE} s here),\n# and another goes on.",
     )
     kept = await _in_memory(laboratory, memory, questions)
@@ -67,7 +66,7 @@ async def _in_memory(laboratory: Laboratory, run: Run, questions: list[str]) -> 
         async with recording(run, tasks), watching(run, done):
             async with patient() as client, asyncio.TaskGroup() as group:
                 for question in questions:
-                    url = f"{tasks.url}/work?question={question}"
+                    url = f"{tasks.url}/work?item={question}"
                     group.create_task(_accepted(client, url))
             while tasks.done() < len(questions) / 2:
                 await asyncio.sleep(0.02)
@@ -86,19 +85,21 @@ async def _accepted(client: ClientSession, url: str) -> None:
 
 
 async def _in_a_record(laboratory: Laboratory, run: Run, questions: list[str]) -> int:
-    quick = {"LEASE_SECONDS": str(LEASE), "MODEL_SLOT_LEASE": "2", "SWEEP_SECONDS": "0.2"}
-    async with real_app(laboratory.room("lost-work-jobs"), **quick) as (api, worker, key):
-        async with Batches(api.url, key) as client, recording(run, api):
-            async with watching(run, client.done):
-                await client.submit(questions)
-                while await client.done() < len(questions) / 2:
-                    await asyncio.sleep(0.05)
-                run.events.append((time.monotonic(), "kill -9"))
-                await asyncio.gather(api.kill(), worker.kill())
-                await asyncio.gather(api.start(), worker.start())
-                run.events.append((time.monotonic(), "restarted"))
-                while not await client.ended():
-                    await asyncio.sleep(0.1)
-                done = await client.done()
+    api, worker, key = await laboratory.app()
+    async with (
+        Batches(api.url, key) as client,
+        recording(run, api),
+        watching(run, client.done),
+    ):
+        await client.submit(questions)
+        while await client.done() < len(questions) / 2:
+            await asyncio.sleep(0.05)
+        run.events.append((time.monotonic(), "kill -9"))
+        await asyncio.gather(api.kill(), worker.kill())
+        await asyncio.gather(api.start(), worker.start())
+        run.events.append((time.monotonic(), "restarted"))
+        while not await client.ended():
+            await asyncio.sleep(0.1)
+        done = await client.done()
     run.rate = done / (run.end - run.begin)
     return done
