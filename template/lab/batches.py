@@ -26,7 +26,7 @@ class Batches:
             timeout=ClientTimeout(LONGEST),
             headers={"authorization": f"Bearer {key}"},
         )
-        self._id = ""
+        self.batch_id = ""
 
     async def __aenter__(self) -> Self:
         """Begin."""
@@ -54,7 +54,7 @@ class Batches:
         }
         async with self._client.post("batches", json=batch) as answer:
             answer.raise_for_status()
-            self._id = (await answer.json())["id"]
+            self.batch_id = (await answer.json())["id"]
 
     async def ended(self) -> bool:
         """Whether nothing more will come."""
@@ -62,7 +62,7 @@ class Batches:
 
     async def done(self) -> int:
         """Return how many items are done."""
-        return int((await self._look())["request_counts"]["completed"]) if self._id else 0
+        return int((await self._look())["request_counts"]["completed"]) if self.batch_id else 0
 
     async def results(self) -> int:
         """Return how many answers the ended batch has."""
@@ -73,7 +73,7 @@ class Batches:
         return sum(json.loads(line)["response"]["status_code"] == 200 for line in lines)
 
     async def _look(self) -> dict[str, Any]:
-        async with self._client.get(f"batches/{self._id}") as answer:
+        async with self._client.get(f"batches/{self.batch_id}") as answer:
             answer.raise_for_status()
             batch: dict[str, Any] = await answer.json()
             return batch

@@ -102,5 +102,5 @@ def time_text(seconds: float) -> str:
 
 
 def rate_text(rate: float) -> str:
-    """Return a rate with two digits at least."""
-    return f"{rate:,.0f}" if rate >= 9.95 else f"{rate:.1f}"
+    """Return a rate with two digits at least, but for none at all."""
+    return f"{rate:,.0f}" if rate >= 9.95 or not rate else f"{rate:.1f}"

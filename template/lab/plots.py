@@ -76,12 +76,19 @@ def axis(scale: Scale) -> str:
 
 def events(run: Run, scale: Scale) -> str:
     """Return the words above the plots: when the load ran, and what happened."""
-    marks = [(run.begin, "load"), *run.events]
+    first = min((at for at, _ in run.events), default=scale.length)
+    load = [(run.begin, "load")] if first - run.begin > 0.08 * scale.length else []
+    marks = [*load, *run.events]
     labels = "".join(
-        f'<span style="left:{scale.x(at) / WIDTH:.2%}">{escape(label)}</span>'
+        f'<span style="{_beside(scale.x(at) / WIDTH)}">{escape(label)}</span>'
         for at, label in marks
     )
     return f'<div class="axis events" aria-hidden="true">{labels}</div>'
+
+
+def _beside(share: float) -> str:
+    """Return the place of words that begin at this share of the width, or end there if late."""
+    return f"left:{share:.2%}" if share < 0.75 else f"right:{1 - share:.2%}"
 
 
 def _plot(

@@ -1,4 +1,4 @@
-"""Asks a server again and again from a process of its own, whether it has answered or not.
+"""Asks servers again and again from a process of its own, whether they have answered or not.
 
 Who waited for the last answer before the next question would see a stall once: people come anyway.
 """
@@ -7,16 +7,17 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import asdict, dataclass
 
 from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector
 
 from lab.measures import Sample
-from lab.processes import running
+from lab.processes import LONGEST_LINE, running
 
-LONGEST = 10.0
+LONGEST = 30.0
 OK = 200
 
 
@@ -31,29 +32,46 @@ class Probe:
     """Sent as JSON in a POST; nothing makes it a GET."""
 
 
+def prober() -> AbstractAsyncContextManager[Process]:
+    """Give a process that probes, inside the block, whatever it is told to."""
+    return running([sys.executable, "-m", "lab.probe"], speaks=True)
+
+
 @asynccontextmanager
-async def probing(probe: Probe) -> AsyncIterator[list[Sample]]:
-    """Probe inside the block; the list has the samples after it."""
-    samples: list[Sample] = []
-    command = [sys.executable, "-m", "lab.probe", json.dumps(asdict(probe))]
-    async with running(command, speaks=True) as process:
-        assert process.stdout
-        await process.stdout.readline()
-        yield samples
-        output, _ = await process.communicate(b"stop\n")
-        samples += [Sample(*each) for each in json.loads(output)]
+async def probing(process: Process, probes: Sequence[Probe]) -> AsyncIterator[list[list[Sample]]]:
+    """Probe inside the block; the list has the samples of each probe after it."""
+    samples: list[list[Sample]] = []
+    assert process.stdin
+    assert process.stdout
+    process.stdin.write(json.dumps([asdict(probe) for probe in probes]).encode() + b"\n")
+    await process.stdout.readline()
+    yield samples
+    process.stdin.write(b"stop\n")
+    answer = json.loads(await process.stdout.readline())
+    samples += [[Sample(*each) for each in one] for one in answer]
 
 
-async def ask_for_ever(probe: Probe) -> list[tuple[float, float, bool]]:
-    """Ask until a line comes in; return when each question was asked, its wait and its success."""
-    stopping = asyncio.Event()
-    asyncio.get_running_loop().add_reader(sys.stdin.fileno(), stopping.set)
+async def serve() -> None:
+    """Probe what a line of the input says until the next line; print the samples; and so on."""
+    reader = asyncio.StreamReader(LONGEST_LINE)
+    protocol = asyncio.StreamReaderProtocol(reader)
+    await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, sys.stdin)
+    while line := await reader.readline():
+        stopping = asyncio.Event()
+        probes = [Probe(**each) for each in json.loads(line)]
+        asking = [asyncio.create_task(ask_until(stopping, probe)) for probe in probes]
+        _say("probing")
+        await reader.readline()
+        stopping.set()
+        _say(json.dumps(await asyncio.gather(*asking)))
+
+
+async def ask_until(stopping: asyncio.Event, probe: Probe) -> list[tuple[float, float, bool]]:
+    """Return when each question was asked, the seconds until its answer, and its success."""
     headers = {"authorization": f"Bearer {probe.key}"}
     connector, patience = TCPConnector(limit=0), ClientTimeout(LONGEST)
     async with ClientSession(connector=connector, timeout=patience, headers=headers) as client:
         await _ask(client, probe)
-        sys.stdout.write("probing\n")
-        sys.stdout.flush()
         asking, due = [], time.monotonic()
         while not stopping.is_set():
             asking.append(asyncio.create_task(_ask(client, probe)))
@@ -74,5 +92,10 @@ async def _ask(client: ClientSession, probe: Probe) -> tuple[float, float, bool]
     return began, time.monotonic() - began, good
 
 
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
 if __name__ == "__main__":
-    json.dump(asyncio.run(ask_for_ever(Probe(**json.loads(sys.argv[1])))), sys.stdout)
+    asyncio.run(serve())

@@ -13,6 +13,7 @@ from app.development.child import TETHER
 
 PROJECT = Path(__file__).parents[1]
 GRACE = 5.0
+LONGEST_LINE = 2**24
 
 
 @asynccontextmanager
@@ -39,7 +40,7 @@ async def running(
             cwd=PROJECT,
             pass_fds=descriptors,
             process_group=0,
-            limit=2**24,
+            limit=LONGEST_LINE,
         )
     finally:
         os.close(output)

@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import time
+from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from lab.measures import Point, Run, Sample
 from lab.probe import Probe, probing
 from lab.servers import Api, App, LabServer, real_app
 
-QUIET = 0.6
+QUIET = 0.5
 """Seconds before and after the load, so that a plot shows what is usual."""
 
 LONGEST = 60.0
@@ -28,6 +29,7 @@ class Laboratory:
 
     folder: Path
     seconds: float
+    prober: Process
     stack: AsyncExitStack
     """Ends what is kept from one experiment to the next."""
     _app: App | None = None
@@ -52,14 +54,15 @@ class Laboratory:
 
 @asynccontextmanager
 async def recording(
-    run: Run, target: LabServer | Api, path: str = "/live", people: Probe | None = None
+    laboratory: Laboratory,
+    run: Run,
+    target: LabServer | Api,
+    path: str = "/live",
+    people: Probe | None = None,
 ) -> AsyncIterator[Run]:
     """Probe the target while the block puts load on it; the run has all that was seen after it."""
-    async with (
-        probing(Probe(target.url + path)) as probes,
-        probing(people) if people else _nobody() as asked,
-        target.lag() as lag,
-    ):
+    probes = [Probe(target.url + path), *([people] if people else [])]
+    async with probing(laboratory.prober, probes) as samples, target.lag() as lag:
         zero = time.monotonic()
         await asyncio.sleep(QUIET)
         run.begin = time.monotonic()
@@ -67,8 +70,8 @@ async def recording(
         run.end = time.monotonic()
         await asyncio.sleep(QUIET)
         run.length = time.monotonic()
-    run.probes = _from(zero, probes)
-    run.people = _from(zero, asked or run.people)
+    run.probes = _from(zero, samples[0])
+    run.people = _from(zero, samples[1] if people else run.people)
     run.lag = _since(zero, lag)
     run.progress = _since(zero, run.progress)
     run.events = [(at - zero, label) for at, label in run.events]
@@ -110,7 +113,8 @@ async def watching(run: Run, count: Callable[[], Awaitable[int]]) -> AsyncIterat
 
     async def note() -> None:
         with suppress(ClientError, TimeoutError):  # it may be down
-            run.progress.append((time.monotonic(), await count()))
+            done = await count()
+            run.progress.append((time.monotonic(), done))
 
     async def go_on() -> None:
         while True:
@@ -136,8 +140,3 @@ def _from(zero: float, samples: list[Sample]) -> list[Sample]:
 
 def _since(zero: float, points: list[Point]) -> list[Point]:
     return [(at - zero, value) for at, value in points if at >= zero]
-
-
-@asynccontextmanager
-async def _nobody() -> AsyncIterator[list[Sample]]:
-    yield []

@@ -160,11 +160,12 @@ class Api(Program):
 
 
 class App(NamedTuple):
-    """Two processes of this project, and a key for them."""
+    """Two processes of this project, a key for them, and what leads to their database."""
 
     api: Api
     worker: Worker
     key: str
+    settings: Settings
 
 
 @asynccontextmanager
@@ -187,7 +188,7 @@ async def real_app(folder: Path) -> AsyncIterator[App]:
         api = Api(folder, "api", [*APP, "api", "--fd", "{fd}"], environment)
         worker = Worker(folder, "worker", [*APP, "worker"], environment)
         async with started(api, worker):
-            yield App(api, worker, key)
+            yield App(api, worker, key, settings)
 
 
 @asynccontextmanager

@@ -19,6 +19,7 @@ from lab.experiments.contamination import contamination
 from lab.experiments.exhaustion import exhaustion
 from lab.experiments.lost_work import lost_work
 from lab.measures import Experiment
+from lab.probe import prober
 from lab.recording import Laboratory
 
 EXPERIMENTS: Final[Mapping[str, Callable[[Laboratory], Awaitable[Experiment]]]] = {
@@ -44,7 +45,9 @@ async def run_all(names: Sequence[str], seconds: float) -> list[Experiment]:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     with tempfile.TemporaryDirectory(prefix="lab-") as folder:
         async with AsyncExitStack() as stack:
-            laboratory = Laboratory(Path(folder), seconds, stack)
+            laboratory = Laboratory(
+                Path(folder), seconds, await stack.enter_async_context(prober()), stack
+            )
             return [await _run(name, laboratory) for name in names]
 
 

@@ -73,7 +73,7 @@ async def _as_a_request(
         patient() as client,
     ):
         people = Probe(f"{slow.url}/chat?question={PERSON}", EVERY, body="")
-        async with recording(run, slow, people=people):
+        async with recording(laboratory, run, slow, people=people):
             run.progress.append((time.monotonic(), 0))
             async with client.post(f"{address}/batch", json=questions) as answer:
                 got = len(await answer.json()) if answer.ok else 0
@@ -92,10 +92,10 @@ async def _answered(client: ClientSession, url: str) -> int:
 
 async def _as_a_job(laboratory: Laboratory, run: Run, questions: list[str], patience: float) -> int:
     """Return the answers that the client got."""
-    api, _, key = await laboratory.app()
+    api, _, key, _ = await laboratory.app()
     async with proxy(api.url, patience) as address:
         people = Probe(f"{api.url}{CHAT_URL}", EVERY, key, chat_body(PERSON))
-        async with Batches(address, key) as client, recording(run, api, people=people):
+        async with Batches(address, key) as client, recording(laboratory, run, api, people=people):
             await client.submit(questions)
             async with watching(run, client.done):
                 while not await client.ended():

@@ -61,7 +61,7 @@ async def _asked(laboratory: Laboratory, patient: LabServer, run: Run, path: str
         run.people.append(Sample(began, time.monotonic() - began, told == name))
         await asyncio.sleep(random.uniform(0, LONGEST_PAUSE))
 
-    async with recording(run, patient):
+    async with recording(laboratory, run, patient):
         run.rate = await callers(CALLERS, laboratory.seconds, ask)
     mixed = sum(not sample.good for sample in run.people)
     run.wrong_rate = run.rate * mixed / max(1, len(run.people))

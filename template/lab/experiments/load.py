@@ -32,6 +32,6 @@ async def tried(
 
         async with patient() as client:  # what is made at the first request is not measured
             await ask(client)
-        async with recording(trial.run, server, trial.probed) as run:
+        async with recording(laboratory, trial.run, server, trial.probed) as run:
             run.rate = await callers(count, laboratory.seconds, ask)
     return [trial.run for trial in trials]
