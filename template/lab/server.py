@@ -195,7 +195,7 @@ async def look_up() -> None:
 current_user = ""
 
 
-@app.get("/me/global")
+@app.get("/me/shared")
 async def me_global(x_user: Annotated[str, Header()]) -> str:
     global current_user
     current_user = x_user

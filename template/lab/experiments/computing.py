@@ -22,7 +22,7 @@ async def computing(laboratory: Laboratory) -> Experiment:
         runs=runs,
         rate_of="answers a second",
         verdict=f"Parsed on the event loop, the documents made the median health check take"
-        f" {time_text(loop.median())}. A thread did not help much ({time_text(thread.median())}):"
+        f" {time_text(loop.median())}. In a thread it still took {time_text(thread.median())}:"
         f" the parser holds the interpreter's lock. In another process the check took"
         f" {time_text(process.median())}.",
         shown=loop.median() > 5 * process.median() and thread.median() > 2 * process.median(),
@@ -53,7 +53,7 @@ def _trials() -> list[Trial]:
             Run(
                 "In another process",
                 "right",
-                "with a lock of its own",
+                "with a lock of its own; there is one of them here",
                 code_of(server.parse_in_process),
             ),
             "/parse/process",

@@ -25,7 +25,7 @@ async def contamination(laboratory: Laboratory) -> Experiment:
         "The user in the request", "right", "a value, passed on", code_of(server.caller, server.me)
     )
     async with LabServer(laboratory.room("contamination")) as patient:
-        mixed = await _asked(laboratory, patient, wrong, "/me/global")
+        mixed = await _asked(laboratory, patient, wrong, "/me/shared")
         clean = await _asked(laboratory, patient, right, "/me/request")
     asked, asked_right = len(wrong.people), len(right.people)
     return Experiment(
@@ -34,7 +34,7 @@ async def contamination(laboratory: Laboratory) -> Experiment:
         setting=f"{CALLERS} callers, each with a name of its own, ask a route who they are, up to"
         f" {time_text(LONGEST_PAUSE)} after the last answer. Its answer takes a look-up of 5 ms.",
         runs=[wrong, right],
-        rate_of="answers a second",
+        rate_of="answers a second; hatched are those with another's name",
         verdict=f"With the user in a global, {mixed:,} of {asked:,} answers"
         f" ({mixed / max(1, asked):.0%}) carried another caller's name; with it in the request,"
         f" {clean:,} of {asked_right:,} did. Nothing else tells the two apart: the health check"
@@ -57,6 +57,7 @@ async def _asked(laboratory: Laboratory, patient: LabServer, run: Run, path: str
     async def ask(client: ClientSession) -> None:
         name, began = f"caller {next(numbers)}", time.monotonic()
         async with client.get(patient.url + path, headers={"x-user": name}) as answer:
+            answer.raise_for_status()
             told = await answer.json()
         run.people.append(Sample(began, time.monotonic() - began, told == name))
         await asyncio.sleep(random.uniform(0, LONGEST_PAUSE))
