@@ -1,0 +1,1 @@
+"""`app lab`: the rules of docs/execution-model.md, broken and kept, measured on this machine."""
