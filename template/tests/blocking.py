@@ -11,7 +11,7 @@ from blockbuster import BlockBuster
 HARMLESS = [
     # Before anybody is served.
     ("pydantic_settings/main.py", "__init__"),
-    ("app/resources/lifespan.py", "enter"),
+    ("app/resources/opening.py", "enter"),
     ("app/resources/ledger.py", "__init__"),
     ("app/resources/models/providers.py", "open_model"),
     ("sqlalchemy/engine/create.py", "create_engine"),
