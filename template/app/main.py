@@ -17,7 +17,6 @@ from app.api.errors import add_error_handlers
 from app.api.requests import Requests
 from app.api.startup import Startup
 from app.configuration import load_settings
-from app.resources.garbage import frozen_heap
 from app.resources.lifespan import Resources, open_resources
 from app.settings import Settings
 from app.telemetry import configure_logging
@@ -40,7 +39,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     async def lifespan(_app: FastAPI) -> AsyncIterator[State]:
         configure_logging(configured.log_level, as_json=configured.production)
         async with open_resources(configured) as resources:
-            with resources.drain.on_signals(), frozen_heap():
+            with resources.drain.on_signals():
                 yield State(resources=resources)
 
     app = FastAPI(

@@ -14,12 +14,13 @@ from typing import Any, cast
 from arq.typing import WorkerCoroutine
 from arq.worker import Worker, func
 
+from app.domain.jobs import jobs
+from app.domain.operations import operations
 from app.jobs import batches, runs, webhooks
 from app.jobs.metrics import serving_metrics
 from app.jobs.pool import Pool
 from app.jobs.sweep import sweep_for_ever
 from app.jobs.turns import Holdings
-from app.resources.garbage import frozen_heap
 from app.resources.ledger import Priority
 from app.resources.lifespan import Resources, open_resources
 from app.resources.queue import WAKE, Kind, RedisQueue, deserialize, serialize
@@ -38,6 +39,8 @@ async def run(settings: Settings) -> None:
     A second signal gives it back at once.
     """
     configure_logging(settings.log_level, as_json=settings.production)
+    operations()  # imported before anything waits for the event loop
+    jobs()
     stopping, over = asyncio.Event(), asyncio.Event()
 
     def stop() -> None:
@@ -49,8 +52,7 @@ async def run(settings: Settings) -> None:
         open_resources(settings, Priority.BATCH) as resources,
         serving_metrics(resources),
     ):
-        with frozen_heap():
-            await work(resources, stopping, over)
+        await work(resources, stopping, over)
 
 
 async def work(resources: Resources, stopping: asyncio.Event, over: asyncio.Event) -> None:

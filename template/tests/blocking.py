@@ -16,6 +16,7 @@ HARMLESS = [
     ("app/resources/models/providers.py", "open_model"),
     ("sqlalchemy/engine/create.py", "create_engine"),
     ("app/development/valkey.py", "find_server"),
+    ("app/development/valkey.py", "remove_leftover"),
     ("app/main.py", "create_app"),
     ("app/domain/features.py", "offered"),
     # Whether there are files for a connection's password and certificate, when it is opened.

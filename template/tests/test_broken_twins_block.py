@@ -38,7 +38,8 @@ def twin(kind: str, name: str) -> Twin:
 async def stalls_of(running: Twin) -> list[Stall]:
     """Return what the watchdog tells of a twin that runs for a while; the machine's own apart."""
     told: list[Stall] = []
-    async with open_watchdog(0.1, told.append, FOLDER):
+    async with open_watchdog(0.1, told.append, FOLDER) as watchdog:
+        watchdog.start()
         await asyncio.sleep(0.01)
         await running(LONG)
         await asyncio.sleep(0.2)  # for the beat that ends the stall, and one more
@@ -64,6 +65,17 @@ def test_good_twins_keep_no_loop(name: str, loop: str) -> None:
         assert runner.run(stalls_of(twin("good", name))) == []
 
 
+@pytest.mark.anyio
+async def test_what_the_start_up_did_is_no_stall() -> None:
+    told: list[Stall] = []
+    async with open_watchdog(0.1, told.append, FOLDER) as watchdog:
+        await asyncio.sleep(0.01)
+        await twin("broken", "computing")(LONG)
+        watchdog.start()
+        await asyncio.sleep(0.2)
+    assert [stall for stall in told if stall.offender != HOST] == []
+
+
 @pytest.mark.parametrize("loop", LOOPS)
 def test_a_loop_that_never_comes_back_is_told_of(loop: str) -> None:
     told: list[Stall] = []
@@ -74,7 +86,8 @@ def test_a_loop_that_never_comes_back_is_told_of(loop: str) -> None:
         released.set()  # by the watchdog alone: without it the loop would stand for the time limit
 
     async def wait_for_ever() -> None:
-        async with open_watchdog(0.1, tell, Path(__file__).parent):
+        async with open_watchdog(0.1, tell, Path(__file__).parent) as watchdog:
+            watchdog.start()
             await asyncio.sleep(0.01)
             released.wait(60)
 

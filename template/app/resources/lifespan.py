@@ -14,7 +14,7 @@ from app.resources.cache import Cache
 from app.resources.calls import Calls
 from app.resources.database import Database, open_database
 from app.resources.drain import Drain, open_drain
-from app.resources.garbage import measured_garbage
+from app.resources.garbage import frozen_heap, measured_garbage
 from app.resources.http import Http, open_http
 from app.resources.ledger import Priority
 from app.resources.models.interface import Model
@@ -29,7 +29,7 @@ from app.resources.saturation import Exhaustion, Stalls
 from app.resources.tallies import Tallies
 from app.resources.tokenizer import Tokenizer, open_tokenizer
 from app.resources.upstreams import open_upstreams
-from app.resources.watchdog import open_watchdog
+from app.resources.watchdog import Watchdog, open_watchdog
 from app.settings import NO_REDIS, Settings
 
 T = TypeVar("T")
@@ -77,7 +77,7 @@ async def open_resources(
     async with AsyncExitStack() as stack:
         offload = Offload(settings.offload_threads, settings.offload_processes)
         opening = Opening(stack, settings)
-        await _watch(opening, stack, settings, offload)
+        watchdog = await _watch(opening, stack, settings, offload)
         database = await opening.enter("database", open_database(settings))
         clients = await _open_clients(opening, settings, priority, offload)
         background = await opening.enter(
@@ -86,6 +86,8 @@ async def open_resources(
         drain = await opening.enter(
             "requests", open_drain(settings.readiness_seconds, settings.shutdown_grace)
         )
+        stack.enter_context(frozen_heap())
+        watchdog.start()
         yield Resources(
             settings=settings,
             offload=offload,
@@ -128,14 +130,15 @@ async def _open_clients(
 
 async def _watch(
     opening: Opening, stack: AsyncExitStack, settings: Settings, offload: Offload
-) -> None:
-    """Have the event loop, the threads and the garbage collector watched."""
+) -> Watchdog:
+    """Have the threads and the garbage collector watched; return who will watch the event loop."""
     stalls = Stalls(every_one=not settings.production)
     watched = open_watchdog(settings.stall_threshold, stalls.tell)
-    heartbeat = await opening.enter("heartbeat", watched)
+    watchdog = await opening.enter("heartbeat", watched)
     threads = {
         "offload_threads": offload.threads,
         "framework_threads": to_thread.current_default_thread_limiter(),
     }
     garbage = stack.enter_context(measured_garbage())
-    heartbeat.listeners += [Exhaustion(threads).look, garbage.tell]
+    watchdog.heartbeat.listeners += [Exhaustion(threads).look, garbage.tell]
+    return watchdog

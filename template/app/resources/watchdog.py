@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from app.resources.heartbeat import Heartbeat, open_heartbeat, outwards
+from app.resources.heartbeat import SECONDS, Heartbeat, open_heartbeat, outwards
 
 APP = Path(__file__).parents[1]
 
@@ -81,7 +81,7 @@ class Samples:
 
 
 class Watchdog:
-    """Watches the loop of the thread that makes it."""
+    """Watches the loop of the thread that makes it, once it is told to start."""
 
     def __init__(
         self,
@@ -90,21 +90,26 @@ class Watchdog:
         tell: Callable[[Stall], None],
         folder: Path = APP,
     ) -> None:
-        self._heartbeat = heartbeat
+        self.heartbeat = heartbeat
         self._threshold = threshold
         self._tell = tell
         self._folder = folder
         self._loops_thread = threading.get_ident()
         self._over = threading.Event()
-        threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
+
+    def start(self) -> None:
+        """Watch from now on: what the start-up did is no stall, since nobody waited for it."""
+        self.heartbeat.due = time.monotonic() + SECONDS
+        if self._threshold:
+            threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
 
     def stop(self) -> None:
         """Watch no more."""
         self._over.set()
 
     def _watch(self) -> None:
-        while not self._over.wait(self._threshold - self._late(self._heartbeat.due)):
-            due = self._heartbeat.due
+        while not self._over.wait(self._threshold - self._late(self.heartbeat.due)):
+            due = self.heartbeat.due
             if self._late(due) >= self._threshold:
                 self._follow(due)
 
@@ -113,13 +118,13 @@ class Watchdog:
         samples, pause, told = Samples(self._folder), SAMPLE, False
         while True:
             if frame := sys._current_frames().get(self._loops_thread):  # noqa: SLF001
-                samples.take(frame, self._heartbeat.beneath)
+                samples.take(frame, self.heartbeat.beneath)
             if not told and self._late(due) >= STILL:
                 told = True
                 self._tell(samples.stall(self._late(due), ongoing=True))
             if self._over.wait(pause):
                 return
-            if self._heartbeat.due != due:
+            if self.heartbeat.due != due:
                 break
             pause = min(LONGEST_PAUSE, pause * 1.1)
         self._tell(samples.stall(self._late(due), ongoing=False))
@@ -132,16 +137,15 @@ class Watchdog:
 @asynccontextmanager
 async def open_watchdog(
     threshold: float, tell: Callable[[Stall], None], folder: Path = APP
-) -> AsyncIterator[Heartbeat]:
-    """Yield the loop's heartbeat, watched: `tell` gets stalls longer than `threshold` seconds.
+) -> AsyncIterator[Watchdog]:
+    """Yield the loop's watchdog, to be started: `tell` gets stalls longer than `threshold` seconds.
 
     None is missed that is longer by a beat. `tell` is called in the watchdog's thread, while the
     loop may be standing. Only code in `folder` is named. A threshold of 0 watches nothing.
     """
     async with open_heartbeat() as heartbeat:
-        watchdog = Watchdog(heartbeat, threshold, tell, folder) if threshold else None
+        watchdog = Watchdog(heartbeat, threshold, tell, folder)
         try:
-            yield heartbeat
+            yield watchdog
         finally:
-            if watchdog:
-                watchdog.stop()
+            watchdog.stop()
