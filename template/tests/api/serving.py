@@ -5,10 +5,14 @@ import logging
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import httpx2
 import uvicorn
 from fastapi import FastAPI
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from app.resources.models.interface import Model
 
 
 @asynccontextmanager
@@ -33,3 +37,23 @@ async def serving(
         server.should_exit = True
         await running
         logging.root.handlers[:] = handlers  # the app has put its own in their place
+
+
+class OtherModel:
+    """ASGI around the app: requests find a model of the test's own among the resources."""
+
+    def __init__(self, app: ASGIApp, model: Model) -> None:
+        self.app = app
+        self.model = model
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            state = scope["state"]
+            state["resources"] = replace(state["resources"], model=self.model)
+        await self.app(scope, receive, send)
+
+
+def with_model(app: FastAPI, model: Model) -> FastAPI:
+    """Return the app with another model."""
+    app.add_middleware(OtherModel, model=model)
+    return app

@@ -3,16 +3,12 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import replace
 from typing import Protocol
 
 import httpx2
 import pytest
-from fastapi import FastAPI, Request
 
-from app.dependencies.resources import resources
 from app.main import create_app
-from app.resources.lifespan import Resources
 from app.resources.models.interface import (
     Answer,
     ChatRequest,
@@ -22,7 +18,7 @@ from app.resources.models.interface import (
     ModelCard,
     Usage,
 )
-from tests.api.serving import serving
+from tests.api.serving import serving, with_model
 from tests.lines import chat_body
 from tests.service import Service, service
 
@@ -54,15 +50,6 @@ class Holding:
 
     async def models(self) -> list[ModelCard]:
         return []
-
-
-def with_model(app: FastAPI, model: Model) -> FastAPI:
-    async def held(request: Request) -> Resources:
-        opened: Resources = request.state.resources
-        return replace(opened, model=model)
-
-    app.dependency_overrides[resources] = held
-    return app
 
 
 @pytest.fixture(scope="module")

@@ -4,17 +4,13 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import replace
 
 import httpx2
 import pytest
-from fastapi import FastAPI, Request
 
 from app.api import streaming
-from app.dependencies.resources import resources
 from app.errors import ModelUnavailable
 from app.main import create_app
-from app.resources.lifespan import Resources
 from app.resources.models.interface import (
     Answer,
     ChatRequest,
@@ -23,7 +19,7 @@ from app.resources.models.interface import (
     ModelCard,
     Usage,
 )
-from tests.api.serving import serving
+from tests.api.serving import serving, with_model
 from tests.lines import chat_body
 from tests.service import Service, service
 
@@ -79,15 +75,6 @@ def key_of_module(prepared: Service) -> str:
 
 
 Chatting = Callable[[Scripted], AbstractAsyncContextManager[httpx2.AsyncClient]]
-
-
-def with_model(app: FastAPI, model: Scripted) -> FastAPI:
-    async def scripted(request: Request) -> Resources:
-        opened: Resources = request.state.resources
-        return replace(opened, model=model)
-
-    app.dependency_overrides[resources] = scripted
-    return app
 
 
 @pytest.fixture
