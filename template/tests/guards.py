@@ -6,8 +6,10 @@ import subprocess
 import sys
 from collections.abc import Callable
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 
+from app.doctor.examination import examine
 from tests.service import PROJECT
 from tests.twins import BROKEN, GOOD, Catch
 
@@ -38,7 +40,17 @@ def mypy() -> list[Catch]:
     ]
 
 
-GUARDS: dict[str, Callable[[], list[Catch]]] = {"mypy": mypy, "ruff": ruff}
+def doctor() -> list[Catch]:
+    """Return what the doctor says of the app in each twin."""
+    found = []
+    for twin in TWINS:
+        module = import_module(".".join(twin.relative_to(PROJECT).with_suffix("").parts))
+        said = examine(module.app, twin).findings
+        found += [Catch("doctor", each.rule.id, each.path, each.line) for each in said]
+    return found
+
+
+GUARDS: dict[str, Callable[[], list[Catch]]] = {"doctor": doctor, "mypy": mypy, "ruff": ruff}
 
 
 def run(tool: str, *options: str) -> str:

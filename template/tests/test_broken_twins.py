@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.guards import GUARDS, catches
+from tests.service import PROJECT
 from tests.twins import BROKEN, GOOD, expected
 
 
@@ -21,6 +22,11 @@ def test_a_broken_twin_is_caught_where_it_is_broken(twin: Path) -> None:
     assert marks, f"{twin} does not say who catches it"
     said = {catch for guard in GUARDS for catch in catches(guard) if catch.path == twin}
     assert not marks - said, f"Said was: {sorted(said)}"
+
+
+@pytest.mark.parametrize("twin", BROKEN, ids=name)
+def test_a_broken_twin_stands_in_the_table_of_guards(twin: Path) -> None:
+    assert f"`{twin.stem}`" in (PROJECT / "docs" / "guards.md").read_text()
 
 
 @pytest.mark.parametrize("twin", GOOD, ids=name)

@@ -8,7 +8,7 @@ app = FastAPI()
 
 
 @app.get("/")
-async def handler() -> str:
+async def endpoint() -> str:
     """Answer late, and nobody else."""
     await asyncio.sleep(1)
     return "late"
