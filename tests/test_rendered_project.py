@@ -18,11 +18,18 @@ Environment = Callable[[str], dict[str, str]]
 # settings.toml, so each provider, with plain and with odd names, is enough.
 DISTINCT = [{}, ALL_ON, ALL_OFF]
 
+CHECKS = [
+    "ruff check",
+    "ruff format --check",
+    "mypy .",
+    "lint-imports",
+    "flake8 app",
+    "python -m app.cli doctor --check-routes",
+]
+
 
 @pytest.mark.parametrize("answers", DISTINCT, ids=name_of)
-@pytest.mark.parametrize(
-    "check", ["ruff check", "ruff format --check", "mypy .", "lint-imports", "flake8 app"]
-)
+@pytest.mark.parametrize("check", CHECKS)
 def test_a_render_passes_its_own_checks(
     checkout: Render,
     environment: Environment,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import typer
 
-from app.cli import api, batch, jobs, keys, lab, migrations, queue, settings, webhooks
+from app.cli import api, batch, doctor, jobs, keys, lab, migrations, queue, settings, webhooks
 from app.development import CannotStart
 from app.errors import AppError, OpenError
 
@@ -29,6 +29,7 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(queue.app, name="queue")
 app.add_typer(webhooks.app, name="webhooks")
 app.command(name="api")(api.serve)
+app.command(name="doctor")(doctor.examine)
 app.command(name="lab")(lab.experiment)
 app.command(name="migrate")(migrations.migrate)
 app.command(name="settings")(settings.show)

@@ -1,0 +1,101 @@
+"""A finding tells how a request comes to it; other people's code is left alone."""
+
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from app.doctor.examination import NotAnAppError, examine, find_app
+
+APP = """
+import time
+from fastapi import FastAPI
+from {library} import pause
+
+app = FastAPI()
+
+class Clock:
+    def wait(self):
+        {call}
+
+def wait():
+    Clock().wait()
+
+@app.get("/a")
+async def a():
+    wait()
+
+@app.get("/b")
+async def b():
+    a_clock = Clock()
+    a_clock.wait()
+
+def create_app():
+    return app
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that modules are imported from."""
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_finding_names_its_routes_and_the_shortest_chain_of_calls(folder: Path) -> None:
+    (folder / "chained.py").write_text(
+        APP.format(library="time", call="time.sleep(1)").replace("from time import pause\n", "")
+    )
+    found, source = find_app("chained:create_app")
+    (finding,) = examine(found, source).findings
+    assert finding.rule.id == "EX100"
+    assert set(finding.routes) == {"GET /a", "GET /b"}
+    assert finding.chain == ("b", "Clock.wait")
+    assert (finding.path, finding.line) == (folder / "chained.py", 9)
+
+
+def test_code_in_site_packages_is_never_blamed(folder: Path) -> None:
+    packages = folder / "site-packages"
+    packages.mkdir()
+    (packages / "slow_library.py").write_text("import time\ndef pause(): time.sleep(1)\n")
+    sys.path.insert(0, str(packages))
+    (folder / "careful.py").write_text(APP.format(library="slow_library", call="pause()"))
+    try:
+        assert examine(*find_app("careful:app")).findings == []
+    finally:
+        sys.path.remove(str(packages))
+
+
+def test_another_package_of_the_doctors_own_name_is_refused(folder: Path) -> None:
+    with pytest.raises(NotAnAppError, match="own package"):
+        find_app("app.main:create_app")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("json", "module:app"),
+        ("no_such_module:app", "no module no_such_module"),
+        ("json:loads", "no FastAPI app"),
+        ("json:nothing", "no FastAPI app"),
+    ],
+)
+def test_what_is_no_app_is_told_in_a_sentence(name: str, message: str) -> None:
+    with pytest.raises(NotAnAppError, match=message):
+        find_app(name)
+
+
+def test_the_doctor_imports_nothing_of_this_app() -> None:
+    script = (
+        "import sys, app.doctor.report;"
+        "print([name for name in sys.modules"
+        " if name.startswith('app.') and not name.startswith('app.doctor')])"
+    )
+    folder = Path(str(import_module("app").__file__)).parents[1]
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[]\n"
