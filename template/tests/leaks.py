@@ -15,10 +15,6 @@ PATIENCE = 1.0
 """Seconds that what is ending has for its end."""
 
 
-OF_THE_TESTS = ("RequestHandler.", "Visitors.")
-"""Servers and visitors that a test itself has begun: only the app's own tasks are looked at."""
-
-
 @asynccontextmanager
 async def nothing_left() -> AsyncIterator[None]:
     """Raise `AssertionError` where a task or thread that began in the block outlives it."""
@@ -35,8 +31,7 @@ async def nothing_left() -> AsyncIterator[None]:
 def _tasks() -> Iterator[asyncio.Task[object]]:
     for task in asyncio.all_tasks():
         name = getattr(task.get_coro(), "__qualname__", "")
-        ours = not name.startswith((*OF_THE_TESTS, *OF_THE_LOOP))
-        if not task.done() and ours:
+        if not task.done() and not name.startswith(OF_THE_LOOP):
             yield task
 
 
