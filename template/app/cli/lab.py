@@ -31,6 +31,9 @@ def experiment(
         raise CannotStart(f"There is no experiment {min(unknown)}. There are: {known}.")
     if out.is_dir() or not os.access(out if out.exists() else out.absolute().parent, os.W_OK):
         raise CannotStart(f"{out.absolute()} cannot be written: name another file with --out.")
-    done = asyncio.run(run_all(names, seconds))
+    try:
+        done = asyncio.run(run_all(names, seconds))
+    except asyncio.CancelledError:
+        raise typer.Exit(143) from None  # noqa: ASYNC104 -- SIGTERM has ended the loop
     out.write_text(report(done), encoding="utf-8")
     typer.echo(f"\nThe report is in {out.absolute()}: open it in a browser.")

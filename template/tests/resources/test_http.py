@@ -83,13 +83,16 @@ async def test_connections_are_bounded_and_used_again(client: ClientSession) -> 
 
 
 async def test_silence_ends_a_call(client: ClientSession) -> None:
+    over = asyncio.Event()
+
     async def handler(_request: web.BaseRequest) -> web.StreamResponse:
-        await asyncio.Event().wait()
-        raise AssertionError
+        await over.wait()
+        return web.Response()
 
     async with serving(handler) as url:
         with pytest.raises(ServerTimeoutError):
             await client.get(url)
+        over.set()
 
 
 async def test_a_stream_may_take_longer_than_any_silence(client: ClientSession) -> None:

@@ -2,11 +2,13 @@
 
 import asyncio
 import math
+from collections.abc import AsyncIterator
 
 import pytest
 
 from app.errors import Overloaded
 from app.resources.room import ControlledDelay, Room
+from app.resources.tasks import end_tasks
 
 pytestmark = pytest.mark.anyio
 
@@ -66,8 +68,10 @@ async def rest() -> None:
 
 
 @pytest.fixture
-def visitors(room: Room) -> Visitors:
-    return Visitors(room)
+async def visitors(room: Room) -> AsyncIterator[Visitors]:
+    coming = Visitors(room)
+    yield coming
+    await end_tasks(*coming.tasks.values())
 
 
 async def test_the_first_to_come_is_the_first_to_go_in(visitors: Visitors) -> None:

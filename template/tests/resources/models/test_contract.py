@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from aiohttp import ClientSession
+from aiohttp import ClientSession, TCPConnector
 
 from app.errors import NotFound, Unsupported
 from app.resources import models
@@ -40,6 +40,13 @@ class Subject:
     chat: str
     embeddings: str | None
     active: Callable[[], int]
+
+
+@pytest.fixture(scope="module")
+async def http() -> AsyncIterator[ClientSession]:
+    """A client whose connections end with their calls, and with them the server's tasks."""
+    async with ClientSession(connector=TCPConnector(force_close=True)) as session:
+        yield session
 
 
 @pytest.fixture(scope="module", params=["simulated", "local", "openai", "echo"])

@@ -11,6 +11,7 @@ from aiohttp import ClientSession, web
 
 from app.errors import (
     AppError,
+    ModelDown,
     ModelError,
     ModelRateLimited,
     ModelRejected,
@@ -212,17 +213,44 @@ async def test_the_time_to_wait_may_be_a_date(provider: Provider) -> None:
     assert 0 < error.retry_after <= 3600
 
 
-@pytest.mark.parametrize("status", [408, 500, 502, 503])
-async def test_a_failing_server_may_be_tried_again(provider: Provider, status: int) -> None:
+async def test_a_pause_is_one_that_was_asked_for(provider: Provider) -> None:
+    silent = await refused(provider, answering(429, {}))
+    asking = await refused(provider, answering(429, {}, {"Retry-After": "7"}))
+    assert isinstance(silent, ModelRateLimited)
+    assert isinstance(asking, ModelRateLimited)
+    assert (silent.pause, asking.pause) == (0.0, 7.0)
+
+
+async def test_an_account_that_is_used_up_is_not_asked_again(provider: Provider) -> None:
+    spent = {"error": {"message": "spent", "code": "insufficient_quota"}}
+    error = await refused(provider, answering(429, spent))
+    assert type(error) is ModelError
+    assert error.retry_after is None
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (408, ModelUnavailable),
+        (500, ModelUnavailable),
+        (502, ModelDown),
+        (503, ModelDown),
+        (504, ModelDown),
+        (529, ModelRateLimited),
+    ],
+)
+async def test_a_failing_server_may_be_tried_again(
+    provider: Provider, status: int, kind: type[AppError]
+) -> None:
     error = await refused(provider, answering(status, "<html>"))
-    assert isinstance(error, ModelUnavailable)
+    assert type(error) is kind
     assert error.retry_after
 
 
 async def test_a_server_that_is_not_there_is_unavailable(provider: Provider) -> None:
     async with serving(answering(200, WHOLE)) as upstream:
         pass
-    with pytest.raises(ModelUnavailable, match="cannot be reached"):
+    with pytest.raises(ModelDown, match="cannot be reached"):
         await provider(upstream).complete(chat("m"))
 
 
@@ -233,7 +261,7 @@ async def test_a_silent_server_is_unavailable() -> None:
 
     async with serving(silent) as upstream, open_http(settings(http_read_timeout=0.1)) as http:
         provider = OpenAI(settings(openai_base_url=upstream.url), http)
-        with pytest.raises(ModelUnavailable, match="Timeout"):
+        with pytest.raises(ModelDown, match="Timeout"):
             await provider.complete(chat("m"))
         await upstream.gone.wait()
 
