@@ -43,13 +43,8 @@ class Answering:
     async def whole(self, operation: Operation[B], body: B) -> Response:
         """Return the answer of `operation`, and count its tokens."""
         operation.permit(self.flags)
-        so_far, model = Progress(), operation.model_of(body)
-        progress.set(so_far)
-        try:
-            answer = await self._wait(operation.run(self.resources, body))
-        except (ClientGoneError, DeadlineExceeded, asyncio.CancelledError):
-            self._count_unfinished(model, body, so_far.generated)
-            raise
+        model = operation.model_of(body)
+        answer = await self._wait(model, body, operation.run(self.resources, body))
         self._count(model, answer.usage)
         return Response(answer.body, media_type="application/json", headers=self.headers)
 
@@ -57,12 +52,18 @@ class Answering:
         """Return the answer as server-sent events. What fails before the first is a plain error."""
         hold_stream(self.request.state.held, self.resources)
         chunks = self.resources.model.stream(chat)
-        first = await self._wait(_first(chunks))
+        first = await self._wait(chat.model, chat, _first(chunks))
 
         return EventStream(self._events(chat, first, chunks), self.ends_at, self.headers)
 
-    async def _wait(self, call: Coroutine[Any, Any, T]) -> T:
-        return await until_disconnect(self.request, call)
+    async def _wait(self, model: str, body: BaseModel, call: Coroutine[Any, Any, T]) -> T:
+        so_far = Progress()
+        progress.set(so_far)
+        try:
+            return await until_disconnect(self.request, call)
+        except (ClientGoneError, DeadlineExceeded, asyncio.CancelledError):
+            self._count_unfinished(model, body, so_far.generated)
+            raise
 
     async def _events(
         self, chat: ChatRequest, first: Chunk, chunks: AsyncGenerator[Chunk, None]

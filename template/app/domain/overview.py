@@ -1,10 +1,11 @@
 """Batches and jobs of all callers, for operators: list, find, cancel, retry."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import Row, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.domain import batches, jobs, retries
@@ -13,6 +14,8 @@ from app.domain.files import OPEN_BATCH
 from app.domain.jobs import JobObject
 from app.domain.tables import BatchRow, CallerRow, JobRow
 from app.errors import InvalidRequest, NotFound
+
+R = TypeVar("R", BatchRow, JobRow)
 
 STATUSES = (*OPEN_BATCH, *batches.FINAL, *get_args(jobs.Status))
 
@@ -90,13 +93,6 @@ def retry(
 
 
 def _batches(session: Session, wanted: Wanted) -> list[Entry]:
-    statement = (
-        select(BatchRow, CallerRow.name)
-        .join(CallerRow, CallerRow.id == BatchRow.caller_id)
-        .where(*_conditions(wanted, BatchRow.status, BatchRow.endpoint))
-        .order_by(BatchRow.id.desc())
-        .limit(wanted.limit)
-    )
     return [
         Entry(
             id=batch.id,
@@ -107,18 +103,11 @@ def _batches(session: Session, wanted: Wanted) -> list[Entry]:
             created_at=batch.created_at,
             error=batch.errors[0]["message"] if batch.errors else None,
         )
-        for batch, caller in session.execute(statement)
+        for batch, caller in _newest(session, wanted, BatchRow, BatchRow.endpoint)
     ]
 
 
 def _jobs(session: Session, wanted: Wanted) -> list[Entry]:
-    statement = (
-        select(JobRow, CallerRow.name)
-        .outerjoin(CallerRow, CallerRow.id == JobRow.caller_id)
-        .where(*_conditions(wanted, JobRow.status, JobRow.name))
-        .order_by(JobRow.id.desc())
-        .limit(wanted.limit)
-    )
     return [
         Entry(
             id=job.id,
@@ -129,12 +118,20 @@ def _jobs(session: Session, wanted: Wanted) -> list[Entry]:
             created_at=job.created_at,
             error=job.error_message,
         )
-        for job, caller in session.execute(statement)
+        for job, caller in _newest(session, wanted, JobRow, JobRow.name)
     ]
 
 
-def _conditions(
-    wanted: Wanted, status: InstrumentedAttribute[str], name: InstrumentedAttribute[str]
-) -> list[ColumnElement[bool]]:
-    pairs = ((status, wanted.status), (name, wanted.name), (CallerRow.name, wanted.caller))
-    return [column == value for column, value in pairs if value is not None]
+def _newest(
+    session: Session, wanted: Wanted, kind: type[R], name: InstrumentedAttribute[str]
+) -> Sequence[Row[R, str | None]]:
+    """Return rows and their callers' names; a job that a schedule started has none."""
+    pairs = ((kind.status, wanted.status), (name, wanted.name), (CallerRow.name, wanted.caller))
+    statement = (
+        select(kind, CallerRow.name)
+        .outerjoin(CallerRow, CallerRow.id == kind.caller_id)
+        .where(*(column == value for column, value in pairs if value is not None))
+        .order_by(kind.id.desc())
+        .limit(wanted.limit)
+    )
+    return session.execute(statement).all()

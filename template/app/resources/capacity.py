@@ -15,11 +15,11 @@ from contextvars import ContextVar
 
 from app import metrics
 from app.errors import ModelRateLimited, Overloaded
+from app.resources.fair_queue import FairQueue
 from app.resources.ledger import Allowance, Ledger, Priority, Report
 from app.resources.limits import Limits
 from app.resources.news import AWAY
 from app.resources.room import ControlledDelay
-from app.resources.turns import Turns
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ class Capacity:
         self._limits = limits
         self._priority = priority
         self._ledger = ledger
-        self._turns = Turns()
+        self._turns = FairQueue()
         self._delay = ControlledDelay(limits.target, limits.longest_wait)
         self._due = asyncio.Event()
         self._reporting = self._changed = self._told_of_waiting = False
@@ -214,8 +214,8 @@ class Capacity:
             self._follow(allowance)
         finally:
             self._reporting = False
-        self._told_of_waiting = len(self._turns) > 0
         self._serve()
+        self._told_of_waiting = len(self._turns) > 0
         if self._changed and (self._turns or self._wanted):
             self._due.set()
         self._changed = False

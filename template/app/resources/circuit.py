@@ -39,6 +39,12 @@ class Circuit:
         """Whether calls are refused now."""
         return self._open_until is not None and (self._probing or self._left() > 0)
 
+    def check(self) -> None:
+        """Raise `CircuitOpenError` while calls are refused."""
+        if self.open:
+            message = "The model server fails and is left alone for a moment."
+            raise CircuitOpenError(message, retry_after=max(self._left(), SOON))
+
     @contextmanager
     def call(self) -> Iterator[None]:
         """Run one call, whose `ModelDown` or `TimeoutError` is a failure of the provider.
@@ -49,9 +55,7 @@ class Circuit:
         Raise `CircuitOpenError` while the circuit is open. Any other end shows that the provider is
         alive, but for those of the caller's own: a cancellation, or a deadline.
         """
-        if self.open:
-            message = "The model server fails and is left alone for a moment."
-            raise CircuitOpenError(message, retry_after=max(self._left(), SOON))
+        self.check()
         probe = self._probing = self._open_until is not None
         try:
             yield

@@ -66,7 +66,7 @@ class Ledger:
 
     def __init__(self, redis: Redis, key: str, priority: Priority, lease: float) -> None:
         self._redis = redis
-        self._process = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+        self.process = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         self._priority = priority
         self._lease_ms = round(lease * 1000)
         # One hash tag, so that a cluster keeps them together: a script may not cross its nodes.
@@ -85,7 +85,7 @@ class Ledger:
         counts = [held, held_batch, waiting, waiting_batch, report.answers, report.cuts]
         pauses = [round(1000 * pause) for pause in (report.pause, report.batch_pause)]
         arguments: list[str | int] = [
-            self._process,
+            self.process,
             self._lease_ms,
             slots,
             reserve,
@@ -106,9 +106,9 @@ class Ledger:
 
     async def sign_off(self) -> None:
         """Give everything back at once, and tell the others."""
-        online, batch, waiting, wanting = (f"{kind}:{self._process}" for kind in "obvw")
+        online, batch, waiting, wanting = (f"{kind}:{self.process}" for kind in "obvw")
         async with asyncio.timeout(PATIENCE), self._redis.pipeline() as pipeline:
-            pipeline.zrem(self._keys[0], self._process)
+            pipeline.zrem(self._keys[0], self.process)
             pipeline.hdel(self._keys[1], online, batch, waiting, wanting)
-            pipeline.publish(self.channel, self._process)
+            pipeline.publish(self.channel, self.process)
             await pipeline.execute()

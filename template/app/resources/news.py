@@ -18,13 +18,14 @@ LISTEN = 5.0
 """Seconds after which a connection without any news is looked at."""
 
 
-async def listen_for_ever(redis: Redis, channel: str, heard: Callable[[], None]) -> None:
-    """Call `heard` for everything that is said on the channel."""
+async def listen_for_ever(redis: Redis, channel: str, me: str, heard: Callable[[], None]) -> None:
+    """Call `heard` for everything that others than `me` say on the channel."""
     while True:
         with suppress(*AWAY):
             async with redis.pubsub() as news:
                 await news.subscribe(channel)
                 while True:
-                    if await news.get_message(ignore_subscribe_messages=True, timeout=LISTEN):
+                    said = await news.get_message(ignore_subscribe_messages=True, timeout=LISTEN)
+                    if said and said["data"] != me.encode():
                         heard()
         await asyncio.sleep(PAUSE)

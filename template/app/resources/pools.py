@@ -89,7 +89,7 @@ async def open_capacity(
     capacity = Capacity(name, limits, priority, ledger)
     tasks = [
         asyncio.create_task(capacity.report_for_ever()),
-        asyncio.create_task(listen_for_ever(redis, ledger.channel, capacity.heard)),
+        asyncio.create_task(listen_for_ever(redis, ledger.channel, ledger.process, capacity.heard)),
     ]
     try:
         yield capacity

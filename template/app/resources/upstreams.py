@@ -57,6 +57,7 @@ class Upstream:
     async def call(self, request: ChatRequest | EmbeddingsRequest) -> AsyncIterator[None]:
         """Hold a slot for one call, and learn from how it ends."""
         outcome = "cancelled"
+        self.circuit.check()  # before any wait, in which it may open
         await self.quota.spend(request)
         async with self.capacity.slot():
             try:

@@ -3,7 +3,8 @@
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncIterator
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -12,7 +13,15 @@ import uvicorn
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.resources.models.interface import Model
+from app.resources.models.interface import (
+    Answer,
+    ChatRequest,
+    Chunk,
+    EmbeddingsRequest,
+    Model,
+    ModelCard,
+    Usage,
+)
 
 
 @asynccontextmanager
@@ -37,6 +46,24 @@ async def serving(
         server.should_exit = True
         await running
         logging.root.handlers[:] = handlers  # the app has put its own in their place
+
+
+class Streaming(ABC):
+    """A model that only streams; a whole answer of it is its stream, waited for."""
+
+    @abstractmethod
+    def stream(self, _request: ChatRequest) -> AsyncGenerator[Chunk, None]: ...
+
+    async def complete(self, request: ChatRequest) -> Answer:
+        async for _ in self.stream(request):
+            pass
+        return Answer(b"{}", Usage())
+
+    async def embed(self, _request: EmbeddingsRequest) -> Answer:
+        raise NotImplementedError
+
+    async def models(self) -> list[ModelCard]:
+        return []
 
 
 class OtherModel:

@@ -1,7 +1,7 @@
 """A full server refuses early, and tells when to come back; probes and streams stand apart."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Protocol
 
@@ -10,17 +10,13 @@ import pytest
 
 from app.main import create_app
 from app.resources.models.interface import (
-    Answer,
     ChatRequest,
     Chunk,
-    EmbeddingsRequest,
     Model,
-    ModelCard,
-    Usage,
 )
-from tests.api.serving import serving, with_model
+from tests.api.serving import Streaming, serving, with_model
 from tests.lines import chat_body
-from tests.service import Service, service
+from tests.service import Service
 
 pytestmark = pytest.mark.anyio
 CHAT = "/v1/chat/completions"
@@ -28,7 +24,7 @@ WHOLE, STREAMED = chat_body("Hello"), chat_body("Hello", stream=True)
 TOKEN = Chunk(b'data: {"choices": []}\n\n')
 
 
-class Holding:
+class Holding(Streaming):
     """A model that begins each answer and ends it when `release` is set."""
 
     def __init__(self) -> None:
@@ -39,24 +35,6 @@ class Holding:
         self.begun.release()
         yield TOKEN
         await self.release.wait()
-
-    async def complete(self, request: ChatRequest) -> Answer:
-        async for _ in self.stream(request):
-            pass
-        return Answer(b"{}", Usage())
-
-    async def embed(self, _request: EmbeddingsRequest) -> Answer:
-        raise NotImplementedError
-
-    async def models(self) -> list[ModelCard]:
-        return []
-
-
-@pytest.fixture(scope="module")
-def prepared(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A service with tables whose process is the test itself."""
-    with service(tmp_path_factory.mktemp("admission"), redis_url) as ready:
-        yield ready
 
 
 @pytest.fixture(scope="module")

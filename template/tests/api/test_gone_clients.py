@@ -41,6 +41,20 @@ def begin_and_go(client: httpx2.Client, *, stream: bool) -> None:
             pass
 
 
+def test_who_goes_before_the_first_token_is_counted_too(slow: Service) -> None:
+    """It waits for the one slot, and goes."""
+    with slow.http(slow.new_key("holder")) as holder, slow.http(slow.new_key("early")) as early:
+        body = chat_body("Say nothing but many words.", max_tokens=70_000, stream=True)
+        with holder.stream("POST", "/v1/chat/completions", json=body) as answer:
+            lines = answer.iter_lines()
+            next(lines)
+            with pytest.raises(httpx2.ReadTimeout):
+                early.post("/v1/chat/completions", json=body, timeout=FIRST_TOKENS)
+            eventually(lambda: early.get("/v1/usage").json()["data"])
+        (day,) = early.get("/v1/usage").json()["data"]
+    assert day["completion_tokens"] == 0
+
+
 def test_its_slot_is_the_next_ones(slow: Service, gone: httpx2.Client) -> None:
     with slow.http(slow.new_key("next")) as client:
         body = chat_body("Say 1", max_tokens=1)

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import httpx2
@@ -12,16 +12,12 @@ from app.api import streaming
 from app.errors import ModelUnavailable
 from app.main import create_app
 from app.resources.models.interface import (
-    Answer,
     ChatRequest,
     Chunk,
-    EmbeddingsRequest,
-    ModelCard,
-    Usage,
 )
-from tests.api.serving import serving, with_model
+from tests.api.serving import Streaming, serving, with_model
 from tests.lines import chat_body
-from tests.service import Service, service
+from tests.service import Service
 
 pytestmark = pytest.mark.anyio
 CHAT = "/v1/chat/completions"
@@ -29,7 +25,7 @@ STREAMED = chat_body("Hello", stream=True)
 TOKEN = Chunk(b'data: {"choices": []}\n\n')
 
 
-class Scripted:
+class Scripted(Streaming):
     """A model that gives `chunks`, then raises, ends or never goes on; it knows when it stopped."""
 
     def __init__(
@@ -49,24 +45,6 @@ class Scripted:
                 await asyncio.Event().wait()
         finally:
             self.stopped.set()
-
-    async def complete(self, request: ChatRequest) -> Answer:
-        async for _ in self.stream(request):
-            pass
-        return Answer(b"{}", Usage())
-
-    async def embed(self, _request: EmbeddingsRequest) -> Answer:
-        raise NotImplementedError
-
-    async def models(self) -> list[ModelCard]:
-        return []
-
-
-@pytest.fixture(scope="module")
-def prepared(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A service with tables whose process is the test itself."""
-    with service(tmp_path_factory.mktemp("streaming"), redis_url) as ready:
-        yield ready
 
 
 @pytest.fixture(scope="module")

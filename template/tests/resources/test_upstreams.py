@@ -20,7 +20,7 @@ from app.errors import (
     ModelUnavailable,
 )
 from app.resources.capacity import Capacity
-from app.resources.circuit import FAILURES, Circuit
+from app.resources.circuit import FAILURES, Circuit, CircuitOpenError
 from app.resources.ledger import Priority
 from app.resources.limits import Limits
 from app.resources.models.interface import (
@@ -177,6 +177,17 @@ async def test_a_dead_provider_is_not_asked() -> None:
         with pytest.raises(ModelUnavailable):
             await subject.complete(CHAT)
     assert len(provider.asked) == FAILURES
+
+
+async def test_nobody_waits_for_a_slot_of_a_dead_provider() -> None:
+    used = upstream(Fake(DOWN))
+    subject = Upstreams([used], RetryBudget(0), 60)
+    for _ in range(FAILURES):
+        with pytest.raises(ModelDown):
+            await subject.complete(CHAT)
+    async with asyncio.timeout(10), used.capacity.slot():
+        with pytest.raises(CircuitOpenError):
+            await subject.complete(CHAT)
 
 
 async def test_an_item_of_a_batch_waits_for_a_dead_provider_to_live() -> None:

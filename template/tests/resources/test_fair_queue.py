@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from app.resources.turns import Turns
+from app.resources.fair_queue import FairQueue
 
 pytestmark = pytest.mark.anyio
 
@@ -13,7 +13,7 @@ class Line:
     """Callers in a line, and the order in which they had their turn."""
 
     def __init__(self, callers: str) -> None:
-        self.turns = Turns()
+        self.turns = FairQueue()
         self.order = ""
         self.futures = [self._join(caller) for caller in callers]
 
@@ -57,4 +57,4 @@ async def test_who_gives_up_is_not_counted() -> None:
 
 
 async def test_nobody_has_a_turn_where_nobody_waits() -> None:
-    assert not Turns().next()
+    assert not FairQueue().next()

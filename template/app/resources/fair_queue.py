@@ -4,7 +4,7 @@ from asyncio import Future
 from collections import OrderedDict, deque
 
 
-class Turns:
+class FairQueue:
     """Those who wait for something. A caller with a hundred waits as long as one with one."""
 
     def __init__(self) -> None:
