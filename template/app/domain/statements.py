@@ -6,7 +6,7 @@ from sqlalchemy import CursorResult, Delete, Insert, Select, Update, select
 from sqlalchemy.orm import Session
 
 
-def some(locking: Select[Any]) -> Select[Any]:
+def some(locking: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
     """Return what the rows of a limited select with `SKIP LOCKED` are, to be used with `in_`.
 
     It is run once. PostgreSQL may run a plain subquery for each row of the other table, and this
