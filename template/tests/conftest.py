@@ -21,7 +21,6 @@ from tests.tables import empty, make_tables, new_database
 
 LIVE: dict[str, Any] = {
     "lease_seconds": 3,
-    "sweep_seconds": 0.2,
     "key_cache_seconds": 0.5,
     "webhook_private_addresses": True,
 }

@@ -24,6 +24,8 @@ def _put_back(session: Session, most_crashes: int) -> None:
     lost = ItemRow.status == "running", ~leases.alive(ItemRow.owner)
     locking = select(ItemRow.id).where(*lost).order_by(ItemRow.id)
     locked = session.scalars(locking.with_for_update(skip_locked=True)).all()
+    if not locked:
+        return
     poison = ItemRow.crashes + 1 >= most_crashes
     rows = session.execute(
         update(ItemRow)

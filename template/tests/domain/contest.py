@@ -16,7 +16,7 @@ from app.resources.models.interface import Usage
 CHUNK = 10
 """Items that a drain runs in one turn."""
 
-MOST_TURNS = 500
+MOST_TURNS = 150
 
 
 class Contest:
