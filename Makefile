@@ -3,6 +3,7 @@
 PYTHONS := python3.13 python3.12 python3.11 python3 python3.14
 PYTHON ?= $(shell for python in $(PYTHONS); do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+CODE := demo hooks release tests
 TOOLS := .work/tools
 ENVIRONMENT := .work/environment
 RUN := PATH="$(CURDIR)/$(ENVIRONMENT)/bin:$$PATH"
@@ -22,13 +23,13 @@ test: check
 	$(RUN) pytest
 
 check: .work/ready
-	$(RUN) ruff check demo tests
-	$(RUN) ruff format --check demo tests
+	$(RUN) ruff check $(CODE)
+	$(RUN) ruff format --check $(CODE)
 	$(RUN) mypy
 
 format: .work/ready
-	$(RUN) ruff check --fix demo tests
-	$(RUN) ruff format demo tests
+	$(RUN) ruff check --fix $(CODE)
+	$(RUN) ruff format $(CODE)
 
 clean:
 	rm -rf .work

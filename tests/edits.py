@@ -27,7 +27,9 @@ EDITED = {
     "Makefile": appended("\nours:\n\t@echo ours\n"),
     "README.md": replaced("what may be lost.\n", "what may be lost. We like that.\n"),
     "app/domain/triage.py": replaced("in at most ten words", "in at most eight words"),
-    "app/main.py": replaced("title=configured.service_name", "title=configured.service_name.title()"),
+    "app/main.py": replaced(
+        "title=configured.service_name", "title=configured.service_name.title()"
+    ),
     "pyproject.toml": replaced('    "msgspec', '    "lxml>=6,<7",\n    "msgspec'),
     "settings.toml": appended('log_level = "WARNING"\n'),
 }

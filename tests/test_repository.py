@@ -1,7 +1,6 @@
 """What the template's own documents promise is there."""
 
 import re
-import tomllib
 from pathlib import Path
 
 import pytest
@@ -25,11 +24,6 @@ def test_every_make_command_of_the_readme_is_a_target() -> None:
     targets = set(re.findall(r"^([a-z]+):", MAKEFILE, re.MULTILINE))
     assert {"demo", "test"} <= named
     assert named <= targets | {"dev", "chaos"}  # which are the rendered project's
-
-
-def test_the_changelog_has_this_version() -> None:
-    version = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["version"]
-    assert f"## [{version}]" in (REPOSITORY / "CHANGELOG.md").read_text()
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)

@@ -2,7 +2,6 @@
 
 import re
 import shutil
-import subprocess
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -12,9 +11,10 @@ import pytest
 import yaml
 from copier import run_copy, run_update
 
+from demo.service import environment as clean_environment
 from tests.answers import ALL_OFF, ALL_ON, name_of
-from tests.conftest import REPOSITORY, Answers, Environment, Render, git
-from tests.edits import ADDED, DELETED, edit, replaced
+from tests.conftest import REPOSITORY, Answers, Environment, git
+from tests.edits import ADDED, DELETED, RENAMED, edit, replaced
 from tests.releases import (
     CANDIDATE,
     IDENTITY,
@@ -67,21 +67,37 @@ def updates(published: Path, tmp_path_factory: pytest.TempPathFactory) -> Update
         commit(project)
         for tree in (project, wanted):
             edit(tree)
-        updated(project)
+        for path in RENAMED.values():  # gets nothing new under its new name
+            shutil.copy2(project / path, wanted / path)
+        updated(project, dict(answers))
         return Update(project, wanted)
 
     return lambda version, answers: once(version, frozenset(answers.items()))
 
 
 def copied(template: Path, project: Path, answers: Answers, version: str | None = None) -> Path:
-    run_copy(str(template), project, answers, vcs_ref=version, defaults=True, quiet=True)
+    run_copy(
+        str(template),
+        project,
+        answers,
+        vcs_ref=version,
+        defaults=True,
+        quiet=True,
+        exclude=left_out(answers),
+    )
     return project
 
 
-def updated(project: Path, **answers: str) -> None:
+def left_out(answers: Answers) -> list[str]:
+    """Return folders that no answer gets to, for speed; the defaults are copied whole."""
+    return ["/benchmarks", "/lab", "/migrations", "/tests/*/"] if answers else []
+
+
+def updated(project: Path, answers: Answers | None = None, **changed: str) -> None:
     """Commit, then update as a user does: to the newest release, and without trust."""
     commit(project)
-    run_update(project, answers, defaults=True, overwrite=True, quiet=True)
+    exclude = left_out(answers or {})
+    run_update(project, changed, defaults=True, overwrite=True, quiet=True, exclude=exclude)
 
 
 def commit(project: Path) -> None:
@@ -120,3 +136,127 @@ def test_an_update_gives_a_fresh_copy_with_the_users_edits(
     project, wanted = map(contents, updates(version, answers))
     assert project.keys() == wanted.keys()
     assert [path for path in project if project[path] != wanted[path]] == []
+
+
+@each_release
+def test_a_deleted_file_stays_deleted(updates: Updates, version: str) -> None:
+    project = updates(version, {}).project
+    assert not [path for path in (*DELETED, *RENAMED) if (project / path).exists()]
+
+
+@each_release
+def test_an_ignored_file_is_untouched(updates: Updates, version: str) -> None:
+    project = updates(version, {}).project
+    assert git(project, "check-ignore", ".env").strip() == ".env"
+    assert (project / ".env").read_text() == ADDED[".env"]
+
+
+@each_release
+def test_a_second_update_changes_nothing(updates: Updates, version: str, tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    shutil.copytree(updates(version, ALL_OFF).project, project)
+    before = contents(project)
+    updated(project, ALL_OFF)
+    assert contents(project) == before
+    assert git(project, "status", "--porcelain") == ""
+
+
+@pytest.fixture(scope="session")
+def working(
+    updates: Updates, environment: Environment, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., str]:
+    """Run a command in a copy of the updated project, for what leaves files behind."""
+    variables = environment(clean_environment()["UV_PYTHON"])
+
+    @cache
+    def copy(version: str) -> Path:
+        project = tmp_path_factory.mktemp("working") / "project"
+        shutil.copytree(updates(version, {}).project, project)
+        return project
+
+    return lambda version, *command: in_environment(copy(version), variables, *command)
+
+
+@each_release
+@pytest.mark.parametrize("check", CHECKS)
+def test_an_updated_project_passes_its_own_checks(
+    working: Callable[..., str], version: str, check: str
+) -> None:
+    """Above all the example feature, which is as the old release wrote it, fits the new code."""
+    working(version, *check.split())
+
+
+@each_release
+def test_an_updated_project_starts_and_its_example_answers(
+    working: Callable[..., str], version: str
+) -> None:
+    output = working(version, *["python", "-m", "pytest", "-q", "tests/test_triage.py"])
+    assert re.search(r"^\d+ passed", output, re.MULTILINE)
+
+
+@pytest.fixture
+def rival(published: Path, working_tree: Path, tmp_path: Path) -> Path:
+    """The template, with one more release that changes a line which users have edited."""
+    clone, files = tmp_path / "rival.git", tmp_path / "files"
+    shutil.copytree(published, clone)
+    shutil.copytree(working_tree, files)
+    readme = files / "template" / "README.md.jinja"
+    readme.write_text(replaced("what may be lost.", "what may get lost.")(readme.read_text()))
+    project = copied(clone, tmp_path / "project", ALL_OFF)
+    edit(project)
+    add_release(clone, files, "v9999.0.1")
+    return project
+
+
+def test_an_edit_that_the_template_contradicts_is_reported(rival: Path) -> None:
+    """Also the proof that the checks above would see a release that hurts users."""
+    updated(rival, ALL_OFF)
+    stages = [line.rpartition("\t")[2] for line in git(rival, "ls-files", "-u").splitlines()]
+    assert stages == ["README.md"] * 3
+    assert {"README.md"} < set(conflicts(rival))
+    assert "what may be lost. We like that." in (rival / "README.md").read_text()
+
+
+def test_an_answer_can_be_changed(updates: Updates, tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    newest = list(RELEASES)[-1]
+    shutil.copytree(updates(newest, ALL_OFF).project, project)
+    updated(project, ALL_OFF, deployment="docker", licence="MIT")
+    assert conflicts(project) == []
+    assert (project / "Dockerfile").exists()
+    assert "MIT" in (project / "LICENSE").read_text()
+    assert "We like that." in (project / "README.md").read_text()
+
+
+def test_a_clone_without_tags_updates_to_later_commits(working_tree: Path, tmp_path: Path) -> None:
+    template = tmp_path / "template"
+    shutil.copytree(working_tree, template)
+    commit(template)
+    project = copied(template, tmp_path / "project", ALL_OFF)
+    added = template / "template" / "docs" / "news.md"
+    added.write_text("# News\n")
+    commit(template)
+    updated(project, ALL_OFF)
+    assert (project / "docs" / "news.md").read_text() == "# News\n"
+
+
+def test_a_clone_without_its_history_says_what_to_type(published: Path, tmp_path: Path) -> None:
+    shallow = tmp_path / "shallow"
+    git(tmp_path, "clone", "--quiet", "--depth=1", f"file://{published}", str(shallow))
+    with pytest.raises(Unreleasable, match="git fetch --unshallow"):
+        clone_with_tags(shallow, tmp_path, RELEASES)
+
+
+@pytest.mark.parametrize("version", [*RELEASES, CANDIDATE.removeprefix("v")])
+def test_no_release_runs_code_on_the_users_machine(published: Path, version: str) -> None:
+    config = yaml.safe_load(git(published, "show", f"v{version}:copier.yml"))
+    assert not UNSAFE & set(config)
+    for migration in config.get("_migrations", []):
+        assert {"version", "when", "command"} <= set(migration)
+
+
+def test_a_release_stays_the_commit_that_it_was() -> None:
+    for version, released in RELEASES.items():
+        tags = git(REPOSITORY, "tag", "--list", f"v{version}").split()
+        for name in tags:
+            assert git(REPOSITORY, "rev-list", "-1", name).strip() == released
