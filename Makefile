@@ -8,12 +8,14 @@ TOOLS := .work/tools
 ENVIRONMENT := .work/environment
 RUN := PATH="$(CURDIR)/$(ENVIRONMENT)/bin:$$PATH"
 
-.PHONY: help demo test check format clean
+.PHONY: help demo test check format render release clean
 help:
 	@echo "make demo     render the template, start the result and talk to it"
 	@echo "make test     check the template and what it renders"
 	@echo "make check    lint the template's own code"
 	@echo "make format   format the template's own code"
+	@echo "make render   render the working tree with ANSWERS=\"ci=none deployment=none\" into OUT"
+	@echo "make release  check all, then make the release VERSION=x.y.z"
 	@echo "make clean    remove what the other targets made"
 
 demo: .work/ready
@@ -30,6 +32,15 @@ check: .work/ready
 format: .work/ready
 	$(RUN) ruff check --fix $(CODE)
 	$(RUN) ruff format $(CODE)
+
+OUT ?= .work/render
+render: .work/ready
+	@rm -rf .work/render
+	@$(RUN) copier copy --quiet --defaults --overwrite --vcs-ref HEAD $(addprefix --data ,$(ANSWERS)) "$(CURDIR)" "$(OUT)"
+	@echo "Rendered into $(OUT)"
+
+release: .work/ready
+	@$(RUN) python -m release "$(VERSION)"
 
 clean:
 	rm -rf .work

@@ -24,9 +24,10 @@ PARSERS: dict[str, Callable[[str], Any]] = {
 }
 LEFTOVER = re.compile(r"(?<!\$)\{\{|\{[%#]|[%#]\}")  # `${{ }}` is GitHub's
 PYTHON_BLOCK = re.compile(r"^```python\n.*?^```$", re.MULTILINE | re.DOTALL)
+GITHUB = ("dependabot", "workflows/ci", "workflows/update")
 OPTIONAL = {
-    ("ci", "github"): {".github/workflows/ci.yml"},
-    ("ci", "gitlab"): {".gitlab-ci.yml"},
+    ("ci", "github"): {f".github/{name}.yml" for name in GITHUB},
+    ("ci", "gitlab"): {".gitlab-ci.yml", "renovate.json"},
     ("deployment", "docker"): {"Dockerfile", ".dockerignore", "compose.yaml"},
     ("deployment", "kubernetes"): {"Dockerfile", ".dockerignore"}
     | {f"k8s/{name}.yaml" for name in ("api", "config", "kustomization", "worker")}
@@ -121,8 +122,11 @@ def test_every_link_of_a_document_leads_somewhere(render: Render, answers: dict[
 def test_ci_and_deployment_pass_their_linters(render: Render, answers: dict[str, str]) -> None:
     project = render(answers)
     schemas = {
+        ".github/dependabot.yml": "vendor.dependabot",
         ".github/workflows/ci.yml": "vendor.github-workflows",
+        ".github/workflows/update.yml": "vendor.github-workflows",
         ".gitlab-ci.yml": "vendor.gitlab-ci",
+        "renovate.json": "vendor.renovate",
         "compose.yaml": "vendor.compose-spec",
     }
     for path, schema in schemas.items():
