@@ -31,7 +31,7 @@ EDITED = {
         "title=configured.service_name", "title=configured.service_name.title()"
     ),
     "pyproject.toml": replaced('    "msgspec', '    "lxml>=6,<7",\n    "msgspec'),
-    "settings.toml": appended('log_level = "WARNING"\n'),
+    "settings.toml": appended("port = 8080\n"),
 }
 ADDED = {
     ".env": "OPENAI_API_KEY=ours\n",  # ignored by git

@@ -25,9 +25,10 @@ from tests.releases import (
     publish,
 )
 from tests.test_render import USERS_OWN
-from tests.test_rendered_project import CHECKS, in_environment
+from tests.test_rendered_project import in_environment
 
 MARKER = re.compile(r"^(<<<<<<<|>>>>>>>) ", re.MULTILINE)
+CHECKS = ["ruff check", "mypy .", "lint-imports", "python -m app.cli doctor --check-routes"]
 UNSAFE = {"_tasks", "_jinja_extensions"}
 
 
@@ -177,20 +178,20 @@ def working(
     return lambda version, *command: in_environment(copy(version), variables, *command)
 
 
-@each_release
 @pytest.mark.parametrize("check", CHECKS)
-def test_an_updated_project_passes_its_own_checks(
-    working: Callable[..., str], version: str, check: str
+def test_the_oldest_project_passes_its_own_checks_after_an_update(
+    working: Callable[..., str], check: str
 ) -> None:
-    """Above all the example feature, which is as the old release wrote it, fits the new code."""
-    working(version, *check.split())
+    """Its files are a fresh project's, but for the example and the edits: do these fit the rest?"""
+    working(next(iter(RELEASES)), *check.split())
 
 
 @each_release
 def test_an_updated_project_starts_and_its_example_answers(
     working: Callable[..., str], version: str
 ) -> None:
-    output = working(version, *["python", "-m", "pytest", "-q", "tests/test_triage.py"])
+    command = "python -m pytest -q tests/test_triage.py -k sqlite"
+    output = working(version, *command.split())
     assert re.search(r"^\d+ passed", output, re.MULTILINE)
 
 
