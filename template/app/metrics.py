@@ -58,4 +58,9 @@ slot_wait = Histogram(
     buckets=(0.001, *SECONDS),
 )
 
+queue = Gauge(
+    "app_queue_depth", "Work of all workers by kind: `waiting` and `running`.", ["work", "state"]
+)
+oldest = Gauge("app_queue_oldest_seconds", "For how long the oldest of it has waited.", ["work"])
+
 model_calls = Counter("app_model_calls_total", "Calls to model providers.", ["provider", "outcome"])

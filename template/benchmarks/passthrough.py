@@ -18,32 +18,16 @@ from statistics import median
 from typing import Any
 
 from aiohttp import ClientSession, TCPConnector
-from uvicorn import run
-from uvicorn._types import ASGIReceiveCallable, ASGISendCallable, Scope
 
 from app.settings import NO_REDIS
+from benchmarks.relays import TOKENS
 from benchmarks.upload import say
 from tests.lines import chat_body
 from tests.servers import EmbeddedRedis, running
 from tests.service import eventually, free_port, service
 
 CONNECTIONS = 64
-TOKENS = 200
-"""Tokens of a streamed answer, each in an event of its own."""
-
 TICK = os.sysconf("SC_CLK_TCK")
-CHUNK = (
-    b'data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1,"model":"m",'
-    b'"choices":[{"index":0,"delta":{"content":"word "},"logprobs":null,"finish_reason":null}]}\n\n'
-)
-USAGE = b'"usage":{"prompt_tokens":9,"completion_tokens":9,"total_tokens":18}'
-LAST = b'data: {"id":"chatcmpl-1","object":"chat.completion.chunk","choices":[],' + USAGE + b"}\n\n"
-WHOLE = (
-    b'{"id":"chatcmpl-1","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,'
-    b'"message":{"role":"assistant","content":"Hello there."},"finish_reason":"stop"}],'
-    + USAGE
-    + b"}"
-)
 
 
 def main() -> None:
@@ -72,12 +56,14 @@ Subject = tuple[int, str, str]
 
 
 def start(stack: ExitStack) -> dict[str, Subject]:
-    """Return the relay and the app, without slots over processes and with them."""
+    """Return the relays and the app, without slots over processes and with them."""
     model = stack.enter_context(server("model", free_port()))[1]
     pid, relay = stack.enter_context(server("relay", free_port(), model))
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
     redis = stack.enter_context(running(EmbeddedRedis(folder))).url
     subjects = {"relay": (pid, relay, "none")}
+    pid, relay = stack.enter_context(server("fastapi", free_port(), model))
+    subjects["FastAPI, a relay in it"] = pid, relay, "none"
     for name, url in (("app, slots of its own", NO_REDIS), ("app, slots in Redis", redis)):
         settings: dict[str, Any] = {
             "model_provider": "openai",
@@ -141,8 +127,8 @@ def processor_time(pid: int) -> float:
 
 @contextmanager
 def server(kind: str, port: int, *arguments: str) -> Iterator[tuple[int, str]]:
-    """Yield the process and the address of one of the servers below."""
-    command = [sys.executable, "-m", "benchmarks.passthrough", kind, str(port), *arguments]
+    """Yield the process and the address of one of the servers of `benchmarks.relays`."""
+    command = [sys.executable, "-m", "benchmarks.relays", kind, str(port), *arguments]
     with subprocess.Popen(command) as process:
         url = f"http://127.0.0.1:{port}"
         try:
@@ -160,81 +146,5 @@ async def _answers(url: str) -> bool:
         return False
 
 
-class ModelServer:
-    """Answers every chat with the same bytes, one event at a time where it streams."""
-
-    async def __call__(
-        self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable
-    ) -> None:
-        """Serve one request."""
-        if scope["type"] != "http":
-            return
-        body = await read(receive)
-        if b'"stream":true' not in body.replace(b" ", b""):
-            await answer(send, b"application/json", [WHOLE])
-            return
-        await answer(send, b"text/event-stream", [*[CHUNK] * TOKENS, LAST, b"data: [DONE]\n\n"])
-
-
-class Relay:
-    """Passes bytes on, and nothing else: the least that any such server could cost."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-        self._client: ClientSession | None = None
-
-    async def __call__(
-        self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable
-    ) -> None:
-        """Serve one request."""
-        if scope["type"] != "http":
-            return
-        self._client = self._client or ClientSession(connector=TCPConnector(limit=0))
-        body = await read(receive)
-        headers = {"content-type": "application/json"}
-        async with self._client.post(self._url + scope["path"], data=body, headers=headers) as got:
-            kind = got.headers["content-type"].encode()
-            await begin(send, kind)
-            async for data in got.content.iter_any():
-                await send({"type": "http.response.body", "body": data, "more_body": True})
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-async def read(receive: ASGIReceiveCallable) -> bytes:
-    """Return a request's body."""
-    body, more = b"", True
-    while more:
-        message: Any = await receive()
-        body += message.get("body", b"")
-        more = message.get("more_body", False)
-    return body
-
-
-async def begin(send: ASGISendCallable, kind: bytes) -> None:
-    """Begin a good answer."""
-    await send(
-        {
-            "type": "http.response.start",
-            "status": 200,
-            "headers": [(b"content-type", kind)],
-            "trailers": False,
-        }
-    )
-
-
-async def answer(send: ASGISendCallable, kind: bytes, parts: list[bytes]) -> None:
-    """Send an answer in parts, a moment apart, so that each is an event of its own."""
-    await begin(send, kind)
-    for part in parts:
-        await send({"type": "http.response.body", "body": part, "more_body": True})
-        if len(parts) > 1:
-            await asyncio.sleep(0.002)
-    await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
 if __name__ == "__main__":
-    if sys.argv[1:2] in (["model"], ["relay"]):
-        served = ModelServer() if sys.argv[1] == "model" else Relay(*sys.argv[3:])
-        run(served, port=int(sys.argv[2]), log_level="error", lifespan="off")
-    else:
-        main()
+    main()

@@ -20,7 +20,7 @@ GOOD = ["argument", "context", "cache"]
 def check(make: Callable[[], FastAPI]) -> None:
     """Raise `AssertionError` where an answer holds another caller's name."""
 
-    @settings(deadline=None, max_examples=25, database=None, phases=[Phase.generate])
+    @settings(deadline=None, max_examples=200, database=None, phases=[Phase.generate])
     @given(plan=visits(routes=1))
     def overlapping(plan: list[Visit]) -> None:
         assert asyncio.run(contaminated(make(), plan)) == []

@@ -76,15 +76,20 @@ class Backlog(BaseModel):
 
 def backlog(session: Session, lease_seconds: float) -> Backlog:
     """Return what waits, what runs and who works on it."""
-    batches = _batches(session, lease_seconds)
     return Backlog(
-        depths=[batches, _items(session), *_jobs(session), _webhooks(session)],
+        depths=depths(session, lease_seconds),
         lanes=_lanes(session, lease_seconds),
         pauses=pauses(session),
         dead_webhooks=_webhooks_that_are(session, "dead"),
         leases=_leases(session),
         workers=_workers(session),
     )
+
+
+def depths(session: Session, lease_seconds: float) -> list[Depth]:
+    """Return how much of each kind of work there is."""
+    batches = _batches(session, lease_seconds)
+    return [batches, _items(session), *_jobs(session), _webhooks(session)]
 
 
 def _batches(session: Session, lease_seconds: float) -> Depth:

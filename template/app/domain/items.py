@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from app.domain import fairness, pauses, usage
 from app.domain.clock import now
 from app.domain.lanes import ALONE, Hold
+from app.domain.statements import some
 from app.domain.tables import BatchRow, ItemRow
 from app.resources.models.interface import Usage
 
@@ -91,7 +92,7 @@ def claim(session: Session, hold: Hold, limit: int) -> list[Claimed]:
     )
     claimed = session.execute(
         update(ItemRow)
-        .where(ItemRow.id.in_(free))
+        .where(ItemRow.id.in_(some(free)))
         .values(status="running", attempt=ItemRow.attempt + 1, owner=hold.owner)
         .returning(ItemRow.id, ItemRow.body, ItemRow.attempt, ItemRow.errors)
         .execution_options(synchronize_session=False)

@@ -22,7 +22,7 @@ from app.domain.clock import now
 from app.domain.ids import id_at
 from app.domain.jobs import DAY, Job
 from app.domain.runs import Run
-from app.domain.statements import changed
+from app.domain.statements import changed, some
 from app.domain.tables import (
     BatchRow,
     FileChunkRow,
@@ -97,8 +97,8 @@ def delete_batch(session: Session, seconds: float) -> Counter[str]:
         return Counter()
     of_batch = FileRow.id.in_((batch.output_file_id, batch.error_file_id))
     files = changed(session, delete(FileRow).where(of_batch))
-    some = select(ItemRow.id).where(ItemRow.batch_id == batch.id).order_by(ItemRow.seq).limit(ROWS)
-    items = changed(session, delete(ItemRow).where(ItemRow.id.in_(some)))
+    rows = select(ItemRow.id).where(ItemRow.batch_id == batch.id).order_by(ItemRow.seq).limit(ROWS)
+    items = changed(session, delete(ItemRow).where(ItemRow.id.in_(rows)))
     if items == ROWS:
         return Counter(items=items, files=files)
     session.delete(batch)  # and with it its lanes
@@ -128,8 +128,8 @@ def delete_jobs(session: Session, seconds: float) -> Counter[str]:
         )
         .order_by(JobRow.id)
     )
-    some = old.limit(ROWS).with_for_update(skip_locked=True)
-    return +Counter(jobs=changed(session, delete(JobRow).where(JobRow.id.in_(some))))
+    rows = some(old.limit(ROWS).with_for_update(skip_locked=True))
+    return +Counter(jobs=changed(session, delete(JobRow).where(JobRow.id.in_(rows))))
 
 
 def delete_deliveries(session: Session, seconds: float) -> Counter[str]:
@@ -144,16 +144,16 @@ def delete_deliveries(session: Session, seconds: float) -> Counter[str]:
         )
         .order_by(row.id)
     )
-    some = old.limit(ROWS).with_for_update(skip_locked=True)
-    return +Counter(webhook_deliveries=changed(session, delete(row).where(row.id.in_(some))))
+    rows = some(old.limit(ROWS).with_for_update(skip_locked=True))
+    return +Counter(webhook_deliveries=changed(session, delete(row).where(row.id.in_(rows))))
 
 
 def delete_idempotency_keys(session: Session, seconds: float) -> Counter[str]:
     """Delete answers that nobody will ask for again."""
     key = IdempotencyRow.caller_id, IdempotencyRow.key
     old = select(*key).where(IdempotencyRow.created_at < now() - seconds).order_by(*key)
-    some = old.limit(ROWS).with_for_update(skip_locked=True)
-    gone = changed(session, delete(IdempotencyRow).where(tuple_(*key).in_(some)))
+    rows = some(old.limit(ROWS).with_for_update(skip_locked=True))
+    gone = changed(session, delete(IdempotencyRow).where(tuple_(*key).in_(rows)))
     return +Counter(idempotency_keys=gone)
 
 
@@ -180,8 +180,8 @@ def _delete_file(session: Session, seconds: float, *which: ColumnElement[bool]) 
         return Counter()
     file.complete = False  # from here on nobody sees it; `delete_upload` deletes the rest
     of_file = FileChunkRow.file_id == file.id
-    some = select(FileChunkRow.seq).where(of_file).order_by(FileChunkRow.seq).limit(CHUNKS)
-    chunks = changed(session, delete(FileChunkRow).where(of_file, FileChunkRow.seq.in_(some)))
+    rows = select(FileChunkRow.seq).where(of_file).order_by(FileChunkRow.seq).limit(CHUNKS)
+    chunks = changed(session, delete(FileChunkRow).where(of_file, FileChunkRow.seq.in_(rows)))
     if chunks == CHUNKS:
         return Counter(chunks=chunks)
     session.delete(file)

@@ -1,13 +1,18 @@
-"""GET /metrics of a worker: what the API tells of itself on its own port."""
+"""GET /metrics of a worker: what the API tells of itself too, and how much work there is."""
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from aiohttp import web
 
+from app import metrics
+from app.domain.backlog import depths
 from app.errors import OpenError
 from app.resources.gauges import CONTENT_TYPE, exposition
 from app.resources.lifespan import Resources
+
+log = logging.getLogger(__name__)
 
 
 @asynccontextmanager
@@ -21,11 +26,12 @@ async def serving_metrics(resources: Resources) -> AsyncIterator[None]:
         yield
         return
 
-    async def metrics(_request: web.Request) -> web.Response:
+    async def answer(_request: web.Request) -> web.Response:
+        await _tell_depths(resources)
         return web.Response(body=exposition(resources), headers={"content-type": CONTENT_TYPE})
 
     app = web.Application()
-    app.router.add_get("/metrics", metrics)
+    app.router.add_get("/metrics", answer)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:
@@ -33,6 +39,21 @@ async def serving_metrics(resources: Resources) -> AsyncIterator[None]:
         yield
     finally:
         await runner.cleanup()  # noqa: ASYNC102 -- asyncio cancels once
+
+
+async def _tell_depths(resources: Resources) -> None:
+    """Set the gauges of work from the database; where it does not answer, none."""
+    metrics.queue.clear()
+    metrics.oldest.clear()
+    try:
+        found = await resources.database.read(depths, resources.settings.lease_seconds)
+    except Exception:
+        log.exception("the depth of the queue cannot be read")
+        return
+    for depth in found:
+        metrics.queue.labels(depth.work, "waiting").set(depth.waiting)
+        metrics.queue.labels(depth.work, "running").set(depth.running)
+        metrics.oldest.labels(depth.work).set(depth.oldest or 0.0)
 
 
 async def _listen(site: web.TCPSite) -> None:

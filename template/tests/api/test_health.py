@@ -60,7 +60,7 @@ async def test_without_its_model_server_it_stays_in_rotation_and_says_so(
     async with serving(create_app(of_openai)) as client:
         answer = await client.get("/ready")
     assert answer.status_code == 200
-    state = {**ALL_OK, "model": "failing: ModelUnavailable"}
+    state = {**ALL_OK, "model": "failing: ModelDown"}
     assert answer.json() == {"status": "degraded", "resources": state}
 
 

@@ -18,7 +18,9 @@ from app.main import create_app
 from app.resources.lifespan import open_resources
 from app.settings import Settings
 from tests.api.serving import serving
+from tests.domain import past
 from tests.service import Service, free_port
+from tests.tables import make_tables
 
 LIMITS = {"requests", "streams", "progress_streams", "background_tasks"}
 LIMITS |= {"offload_threads", "offload_processes", "framework_threads"}
@@ -139,6 +141,21 @@ async def test_a_worker_tells_its_own(port_of_a_worker: int) -> None:
         answer = await client.get(f"http://127.0.0.1:{port_of_a_worker}/metrics")
     assert answer.headers["content-type"] == CONTENT_TYPE_LATEST
     assert samples(answer.text, "app_limit_size")["database_readers",] == 5
+
+
+@pytest.mark.anyio
+async def test_a_worker_tells_how_much_work_there_is(tmp_path: Path) -> None:
+    settings = bare(tmp_path, worker_metrics_port=free_port())
+    await make_tables(settings)
+    async with open_resources(settings) as resources, serving_metrics(resources):
+        await resources.database.write(past.add_caller)
+        await resources.database.write(past.add_job, 0.5, "queued")
+        async with httpx2.AsyncClient() as client:
+            url = f"http://127.0.0.1:{settings.worker_metrics_port}/metrics"
+            told = (await client.get(url)).text
+    depths = samples(told, "app_queue_depth")
+    assert (depths["waiting", "job report"], depths["running", "job report"]) == (1, 0)
+    assert samples(told, "app_queue_oldest_seconds")["job report",] > past.DAY / 3
 
 
 @pytest.mark.anyio

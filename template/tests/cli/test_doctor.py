@@ -1,6 +1,8 @@
 """`app doctor`: no findings on this project, and no route that changes unnoticed."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -38,13 +40,11 @@ def test_a_route_that_has_changed_is_told_until_it_is_accepted(routes: Path) -> 
     assert routes.read_text() == kept
 
 
-def test_another_app_is_examined_from_where_the_command_is_typed(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(doctor, "HERE", PROJECT)
-    result = run("doctor", BROKEN, "--json")
-    (finding,) = json.loads(result.output)["findings"]
-    assert result.exit_code == 1
+def test_another_app_is_examined_from_where_the_command_is_typed() -> None:
+    command = [sys.executable, "-m", "app.cli", "doctor", BROKEN, "--json"]
+    result = subprocess.run(command, cwd=PROJECT, capture_output=True, check=False)
+    (finding,) = json.loads(result.stdout)["findings"]
+    assert result.returncode == 1
     assert finding["path"] == "tests/twins/broken/sleep_in_a_function.py"
     assert finding["chain"] == ["endpoint", "prepare", "wait_for_turn"]
     assert finding["why"]

@@ -82,7 +82,7 @@ def last_recovery(session: Session, batch_id: str) -> float:
 def all_frozen_with_items(service: Service) -> bool:
     """Freeze the workers; let them go on where nothing is in flight in that moment."""
     for worker in service.workers():
-        worker.process.send_signal(signal.SIGSTOP)
+        service.freeze(worker)
     running = select(func.count()).where(ItemRow.status == "running")
     if service.in_database(lambda session: session.scalar(running)):
         return True
@@ -118,20 +118,21 @@ def test_a_killed_worker_repeats_only_what_was_in_flight(slow: Service, client: 
 def test_all_workers_may_be_killed_and_what_they_held_runs_again_soon(
     slow: Service, client: OpenAI
 ) -> None:
-    slow.start("worker", "worker")
+    lease = 3 * slow.settings.lease_seconds
+    slow.start("worker", "worker", LEASE_SECONDS=f"{lease}")
     batch = submit(client, ITEMS)
     eventually(lambda: completed(client, batch) >= ITEMS // 3)
     eventually(lambda: all_frozen_with_items(slow))
     for worker in slow.workers():
         worker.stop(signal.SIGKILL)
-    slow.start("worker")
+    slow.start("worker", LEASE_SECONDS=f"{lease}")
     restarted = time.time()
     check_whole(client, batch, ITEMS)
     repeated = slow.in_database(total, ItemRow.attempt, batch.id) - ITEMS
     assert 0 < repeated <= LANES * CHUNK
     assert slow.in_database(total, ItemRow.crashes, batch.id) == repeated
     waited = slow.in_database(last_recovery, batch.id) - restarted
-    assert waited < 3 * slow.settings.lease_seconds
+    assert waited < 3 * lease
 
 
 def test_a_stopped_worker_repeats_nothing(slow: Service, client: OpenAI) -> None:

@@ -1,0 +1,83 @@
+"""A limit holds whatever plan PostgreSQL makes.
+
+A subquery with `FOR UPDATE SKIP LOCKED` gives other rows each time it is run. As the inner side of
+a nested loop it is run for each row of the outer one, so `LIMIT 10` took all 200 items of a batch.
+Which plan is made depends on statistics that the server gathers when it likes.
+"""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from sqlalchemy import insert, select, text, update
+from sqlalchemy.orm import Session
+
+from app.domain import items
+from app.domain.clock import now
+from app.domain.lanes import Hold
+from app.domain.statements import changed
+from app.domain.tables import BatchRow, ItemRow
+from app.resources.database import Database, open_database
+from app.settings import Settings
+from tests.domain import past
+from tests.tables import empty
+
+pytestmark = pytest.mark.anyio
+
+HOLD = Hold("batch_a", 0, 1, "lease_a")
+OTHERS = ("hashjoin", "mergejoin", "hashagg", "sort", "material")
+"""What PostgreSQL may not use, so that nothing but a nested loop is left."""
+
+
+@pytest.fixture
+async def postgresql(postgres_tables_url: str) -> AsyncIterator[Database]:
+    settings = Settings(_env_file=None, database_url=postgres_tables_url)
+    await empty(settings)
+    async with open_database(settings) as opened:
+        await opened.write(past.add_caller)
+        yield opened
+
+
+def add_items(session: Session) -> None:
+    session.execute(
+        insert(BatchRow).values(
+            id=HOLD.batch_id,
+            caller_id=past.CALLER,
+            endpoint="/v1/embeddings",
+            input_file_id="file_a",
+            completion_window="24h",
+            request_id="req_a",
+            status="in_progress",
+            created_at=now(),
+            in_progress_at=now(),
+            expires_at=now() + 1000,
+        )
+    )
+    rows = [
+        {"batch_id": HOLD.batch_id, "seq": seq, "custom_id": f"{seq}", "body": b"{}"}
+        for seq in range(200)
+    ]
+    session.execute(insert(ItemRow), rows[:1])
+    session.execute(text("ANALYZE"))
+    session.execute(insert(ItemRow), rows[1:])
+    for way in OTHERS:
+        session.execute(text(f"SET LOCAL enable_{way} = off"))
+
+
+async def test_a_subquery_would_take_more_than_its_limit(postgresql: Database) -> None:
+    def twin(session: Session) -> int:
+        add_items(session)
+        mine = ItemRow.batch_id == HOLD.batch_id, ItemRow.status == "pending"
+        some = select(ItemRow.id).where(*mine).order_by(ItemRow.not_before, ItemRow.seq).limit(10)
+        some = some.with_for_update(skip_locked=True)
+        taken = update(ItemRow).where(ItemRow.id.in_(some)).values(status="running")
+        return changed(session, taken)
+
+    assert await postgresql.write(twin) > 10
+
+
+async def test_a_claim_takes_no_more_items_than_its_limit(postgresql: Database) -> None:
+    def claim(session: Session) -> int:
+        add_items(session)
+        return len(items.claim(session, HOLD, 10))
+
+    assert await postgresql.write(claim) == 10
