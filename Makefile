@@ -3,16 +3,19 @@
 PYTHONS := python3.13 python3.12 python3.11 python3 python3.14
 PYTHON ?= $(shell for python in $(PYTHONS); do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+CODE := demo hooks release tests
 TOOLS := .work/tools
 ENVIRONMENT := .work/environment
 RUN := PATH="$(CURDIR)/$(ENVIRONMENT)/bin:$$PATH"
 
-.PHONY: help demo test check format clean
+.PHONY: help demo test check format render release clean
 help:
 	@echo "make demo     render the template, start the result and talk to it"
 	@echo "make test     check the template and what it renders"
 	@echo "make check    lint the template's own code"
 	@echo "make format   format the template's own code"
+	@echo "make render   render the working tree with ANSWERS=\"ci=none deployment=none\" into OUT"
+	@echo "make release  check all, then make the release VERSION=x.y.z"
 	@echo "make clean    remove what the other targets made"
 
 demo: .work/ready
@@ -22,13 +25,22 @@ test: check
 	$(RUN) pytest
 
 check: .work/ready
-	$(RUN) ruff check demo tests
-	$(RUN) ruff format --check demo tests
+	$(RUN) ruff check $(CODE)
+	$(RUN) ruff format --check $(CODE)
 	$(RUN) mypy
 
 format: .work/ready
-	$(RUN) ruff check --fix demo tests
-	$(RUN) ruff format demo tests
+	$(RUN) ruff check --fix $(CODE)
+	$(RUN) ruff format $(CODE)
+
+OUT ?= .work/render
+render: .work/ready
+	@rm -rf .work/render
+	@$(RUN) copier copy --quiet --defaults --overwrite --vcs-ref HEAD $(addprefix --data ,$(ANSWERS)) "$(CURDIR)" "$(OUT)"
+	@echo "Rendered into $(OUT)"
+
+release: .work/ready
+	@$(RUN) python -m release "$(VERSION)"
 
 clean:
 	rm -rf .work

@@ -47,7 +47,7 @@ def main() -> int:
     console.print(f"\n[bold green]All of it worked,[/] in {time.monotonic() - began:.0f} seconds.")
     console.print(
         f"Keep it running:  [bold]cd {PROJECT.relative_to(Path.cwd())} && make dev[/]\n"
-        "One of your own:  [bold]copier copy . ../my-api[/]  [dim](uvx copier, pipx run copier)[/]"
+        'One of your own:  [bold]copier copy "$PWD" ../my-api[/]  [dim](by uvx or pipx run)[/]'
     )
     return 0
 

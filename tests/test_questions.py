@@ -176,3 +176,19 @@ def test_the_message_after_the_copy_gives_the_two_commands(
     project = tmp_path / "with space"
     run_copy(str(template), project, defaults=True)
     assert f"cd '{project}'\n    uv run app dev" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("relative", "told"), [(True, True), (False, False)])
+def test_a_template_that_an_update_would_not_find_is_told(
+    working_tree: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    *,
+    relative: bool,
+    told: bool,
+) -> None:
+    monkeypatch.chdir(working_tree)
+    source = "." if relative else str(working_tree)
+    run_copy(source, tmp_path / "project", defaults=True, exclude=PLAIN_FOLDERS)
+    assert ("as `_src_path` into .copier-answers.yml" in capsys.readouterr().err) == told

