@@ -201,7 +201,7 @@ def test_a_frozen_workers_late_results_are_refused(slow: Service, client: OpenAI
     frozen = slow.start("worker")
     batch = submit(client, ITEMS)
     eventually(lambda: completed(client, batch) >= 5)
-    slow.freeze(frozen)
+    eventually(lambda: all_frozen_with_items(slow))
     try:
         slow.start("worker")
         eventually(lambda: slow.in_database(total, ItemRow.crashes, batch.id) > 0)
