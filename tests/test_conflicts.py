@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from demo.service import environment
 from tests.conftest import Render
 
 
@@ -20,7 +21,12 @@ def project(render: Render, tmp_path: Path) -> Path:
 def found(project: Path) -> list[str]:
     """Return the lines that `make conflicts` printed before it failed; none if it passed."""
     done = subprocess.run(
-        ["make", "conflicts"], cwd=project, check=False, capture_output=True, text=True
+        ["make", "conflicts"],
+        cwd=project,
+        env=environment(),  # without the flags of a make that runs these tests
+        check=False,
+        capture_output=True,
+        text=True,
     )
     assert bool(done.returncode) == bool(done.stdout)
     return done.stdout.splitlines()
