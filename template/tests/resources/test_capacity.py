@@ -98,8 +98,7 @@ async def test_all_processes_together_have_no_more_than_there_are(processes: Pro
     await until(lambda: sum(each.running for each in calls) == LIMITS.slots)
     await settled()
     assert sum(each.running for each in calls) == LIMITS.slots
-    for each in calls:
-        await each.end()
+    await asyncio.gather(*(each.end() for each in calls))
     assert sum(each.most for each in calls) >= LIMITS.slots
 
 
