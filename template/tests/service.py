@@ -208,6 +208,7 @@ def service(
         "SERVICE_SLUG": folder.name,
         "PORT": str(free_port()),
         "MODEL_PROVIDER": "simulated",
+        "LOG_LEVEL": "INFO",  # at which a worker tells that it is ready
         "SIMULATED_LATENCY": "0",
         "SIMULATED_TOKENS_PER_SECOND": "100000",
         MORE_MODULES: str(modules or ""),
