@@ -8,14 +8,13 @@ Which plan is made depends on statistics that the server gathers when it likes.
 from collections.abc import AsyncIterator
 
 import pytest
-from sqlalchemy import insert, select, text, update
+from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
 from app.domain import items
-from app.domain.clock import now
 from app.domain.lanes import Hold
 from app.domain.statements import changed
-from app.domain.tables import BatchRow, ItemRow
+from app.domain.tables import ItemRow
 from app.resources.database import Database, open_database
 from app.settings import Settings
 from tests.domain import past
@@ -23,7 +22,6 @@ from tests.tables import empty
 
 pytestmark = pytest.mark.anyio
 
-HOLD = Hold("batch_a", 0, 1, "lease_a")
 OTHERS = ("hashjoin", "mergejoin", "hashagg", "sort", "material")
 """What PostgreSQL may not use, so that nothing but a nested loop is left."""
 
@@ -37,36 +35,19 @@ async def postgresql(postgres_tables_url: str) -> AsyncIterator[Database]:
         yield opened
 
 
-def add_items(session: Session) -> None:
-    session.execute(
-        insert(BatchRow).values(
-            id=HOLD.batch_id,
-            caller_id=past.CALLER,
-            endpoint="/v1/embeddings",
-            input_file_id="file_a",
-            completion_window="24h",
-            request_id="req_a",
-            status="in_progress",
-            created_at=now(),
-            in_progress_at=now(),
-            expires_at=now() + 1000,
-        )
-    )
-    rows = [
-        {"batch_id": HOLD.batch_id, "seq": seq, "custom_id": f"{seq}", "body": b"{}"}
-        for seq in range(200)
-    ]
-    session.execute(insert(ItemRow), rows[:1])
+def waiting(session: Session) -> Hold:
+    """Return a hold on a batch of 200 items, of which PostgreSQL believes that there are few."""
+    past.add_batch(session, 0, "in_progress", items=1)
     session.execute(text("ANALYZE"))
-    session.execute(insert(ItemRow), rows[1:])
+    batch_id = past.add_batch(session, 0, "in_progress", items=200)
     for way in OTHERS:
         session.execute(text(f"SET LOCAL enable_{way} = off"))
+    return Hold(batch_id, 0, 1, "lease_a")
 
 
 async def test_a_subquery_would_take_more_than_its_limit(postgresql: Database) -> None:
     def twin(session: Session) -> int:
-        add_items(session)
-        mine = ItemRow.batch_id == HOLD.batch_id, ItemRow.status == "pending"
+        mine = ItemRow.batch_id == waiting(session).batch_id, ItemRow.status == "pending"
         some = select(ItemRow.id).where(*mine).order_by(ItemRow.not_before, ItemRow.seq).limit(10)
         some = some.with_for_update(skip_locked=True)
         taken = update(ItemRow).where(ItemRow.id.in_(some)).values(status="running")
@@ -77,7 +58,6 @@ async def test_a_subquery_would_take_more_than_its_limit(postgresql: Database) -
 
 async def test_a_claim_takes_no_more_items_than_its_limit(postgresql: Database) -> None:
     def claim(session: Session) -> int:
-        add_items(session)
-        return len(items.claim(session, HOLD, 10))
+        return len(items.claim(session, waiting(session), 10))
 
     assert await postgresql.write(claim) == 10

@@ -118,21 +118,20 @@ def test_a_killed_worker_repeats_only_what_was_in_flight(slow: Service, client: 
 def test_all_workers_may_be_killed_and_what_they_held_runs_again_soon(
     slow: Service, client: OpenAI
 ) -> None:
-    lease = 3 * slow.settings.lease_seconds
-    slow.start("worker", "worker", LEASE_SECONDS=f"{lease}")
+    slow.start("worker", "worker")
     batch = submit(client, ITEMS)
     eventually(lambda: completed(client, batch) >= ITEMS // 3)
     eventually(lambda: all_frozen_with_items(slow))
     for worker in slow.workers():
         worker.stop(signal.SIGKILL)
-    slow.start("worker", LEASE_SECONDS=f"{lease}")
+    slow.start("worker")
     restarted = time.time()
     check_whole(client, batch, ITEMS)
     repeated = slow.in_database(total, ItemRow.attempt, batch.id) - ITEMS
     assert 0 < repeated <= LANES * CHUNK
     assert slow.in_database(total, ItemRow.crashes, batch.id) == repeated
     waited = slow.in_database(last_recovery, batch.id) - restarted
-    assert waited < 3 * lease
+    assert waited < 3 * slow.settings.lease_seconds
 
 
 def test_a_stopped_worker_repeats_nothing(slow: Service, client: OpenAI) -> None:
