@@ -11,8 +11,9 @@ import pytest
 from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
-from app.domain import items
+from app.domain import items, retention
 from app.domain.lanes import Hold
+from app.domain.retention import ROWS
 from app.domain.statements import changed
 from app.domain.tables import ItemRow
 from app.resources.database import Database, open_database
@@ -35,13 +36,17 @@ async def postgresql(postgres_tables_url: str) -> AsyncIterator[Database]:
         yield opened
 
 
+def loop(session: Session) -> None:
+    for way in OTHERS:
+        session.execute(text(f"SET LOCAL enable_{way} = off"))
+
+
 def waiting(session: Session) -> Hold:
     """Return a hold on a batch of 200 items, of which PostgreSQL believes that there are few."""
     past.add_batch(session, 0, "in_progress", items=1)
     session.execute(text("ANALYZE"))
     batch_id = past.add_batch(session, 0, "in_progress", items=200)
-    for way in OTHERS:
-        session.execute(text(f"SET LOCAL enable_{way} = off"))
+    loop(session)
     return Hold(batch_id, 0, 1, "lease_a")
 
 
@@ -61,3 +66,15 @@ async def test_a_claim_takes_no_more_items_than_its_limit(postgresql: Database) 
         return len(items.claim(session, waiting(session), 10))
 
     assert await postgresql.write(claim) == 10
+
+
+async def test_old_jobs_are_deleted_in_pieces(postgresql: Database) -> None:
+    def delete(session: Session) -> int:
+        past.add_job(session, 40, "failed")
+        session.execute(text("ANALYZE"))
+        for _ in range(2 * ROWS):
+            past.add_job(session, 40, "failed")
+        loop(session)
+        return retention.delete_jobs(session, 30 * past.DAY)["jobs"]
+
+    assert await postgresql.write(delete) == ROWS
