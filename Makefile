@@ -8,6 +8,10 @@ TOOLS := .work/tools
 ENVIRONMENT := .work/environment
 RUN := PATH="$(CURDIR)/$(ENVIRONMENT)/bin:$$PATH"
 
+# With it, which images of containers set, each of hundreds of processes compiles its libraries anew:
+# an import of the rendered app takes 2.7 s instead of 0.5 s.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help demo test check format render release clean
 help:
 	@echo "make demo     render the template, start the result and talk to it"

@@ -1,6 +1,7 @@
 """Servers for the tests: started here, on sockets and free ports of their own, once a session."""
 
 import asyncio
+import os
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from inspect import iscoroutinefunction
@@ -18,6 +19,9 @@ from tests.receiver import Receiver, receiving
 from tests.servers import EmbeddedRedis, InstalledRedis, Postgres, running
 from tests.service import Service, service
 from tests.tables import empty, make_tables, new_database
+
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+"""With it each of the hundreds of processes here compiles its libraries anew: 2.7 s, not 0.5 s."""
 
 LIVE: dict[str, Any] = {
     "lease_seconds": 3,
