@@ -58,6 +58,12 @@ slot_wait = Histogram(
     buckets=(0.001, *SECONDS),
 )
 
+slots_lapsed = Counter(
+    "app_model_slots_lapsed_total",
+    "Slots in use whose lease was lost, so that others may have used them at the same time.",
+    ["pool"],
+)
+
 queue = Gauge(
     "app_queue_depth", "Work of all workers by kind: `waiting` and `running`.", ["work", "state"]
 )

@@ -1,7 +1,7 @@
 """Stops work for a client that has gone."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable
 from typing import Any, TypeVar
 
 from fastapi import Request
@@ -15,23 +15,27 @@ class ClientGoneError(Exception):
     """The client hung up; nobody reads an answer any more."""
 
 
-async def until_disconnect(request: Request, call: Coroutine[Any, Any, T]) -> T:
+async def until_disconnect(request: Request, call: Awaitable[T]) -> T:
     """Return the result of `call`, or cancel it and raise `ClientGoneError` when the client goes.
 
     A plain handler is never cancelled: it would pay for an answer that nobody reads. To be used
     once the body has been read.
     """
-    work = asyncio.ensure_future(call)
-    gone = asyncio.ensure_future(_disconnected(request))
+    waiting = asyncio.current_task()
+    assert waiting  # noqa: S101 -- this is a coroutine
+    watching = asyncio.ensure_future(_cancel_when_gone(request, waiting))
     try:
-        await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if not work.done():
-            raise ClientGoneError
-        return work.result()
+        return await call
+    except asyncio.CancelledError:
+        # As in `asyncio.timeout`: only where nobody else has cancelled this task, too.
+        if watching.done() and waiting.uncancel() == 0:
+            raise ClientGoneError from None
+        raise
     finally:
-        await end_tasks(work, gone)
+        await end_tasks(watching)
 
 
-async def _disconnected(request: Request) -> None:
+async def _cancel_when_gone(request: Request, task: asyncio.Task[Any]) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
+    task.cancel()

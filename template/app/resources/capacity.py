@@ -66,6 +66,7 @@ class Capacity:
         self._news = Report()
         self._lingering: asyncio.TimerHandle | None = None
         self._waits = metrics.slot_wait.labels(name, priority)
+        self._lapsed = metrics.slots_lapsed.labels(name)
         self._name = name
         if ledger is None:
             self.allowed = limits.slots
@@ -211,6 +212,8 @@ class Capacity:
         except AWAY as error:
             self._go_alone(error)
         else:
+            if not allowance.known:
+                self._lapsed.inc(report.held)
             self._follow(allowance)
         finally:
             self._reporting = False

@@ -59,6 +59,9 @@ class Allowance:
     """Seconds until the provider may be asked again."""
     used: dict[Priority, int]
     """What all processes may hold."""
+    known: bool
+    """Whether the ledger had this process's last report: it forgets one that is silent for a lease,
+    and all when Redis is wiped."""
 
 
 class Ledger:
@@ -94,14 +97,15 @@ class Ledger:
         ]
         async with asyncio.timeout(PATIENCE):
             answer = await self._script(keys=self._keys, args=arguments)
-        may_online, may_batch, wanted, cap, processes, pause, used_online, used_batch = answer
+        may_online, may_batch, wanted, cap, processes, pause, *used, known = answer
         return Allowance(
             slots=may_online if online else may_batch,
             wanted=bool(wanted),
             cap=cap,
             processes=processes,
             pause=pause / 1000,
-            used={Priority.ONLINE: used_online, Priority.BATCH: used_batch},
+            used=dict(zip(Priority, used, strict=True)),
+            known=bool(known),
         )
 
     async def sign_off(self) -> None:

@@ -26,6 +26,7 @@ for _, dead in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now)) do
   redis.call('HDEL', KEYS[2], 'o:' .. dead, 'b:' .. dead, 'v:' .. dead, 'w:' .. dead)
   redis.call('ZREM', KEYS[1], dead)
 end
+local known = redis.call('ZSCORE', KEYS[1], me)
 local mine = {
   o = tonumber(ARGV[5]), b = tonumber(ARGV[6]),
   v = tonumber(ARGV[7]), w = tonumber(ARGV[8]),
@@ -90,4 +91,5 @@ if other.v > 0 or (other.w > 0 and unmet <= 0) then wanted = 1 end
 return {
   online, batch, wanted, math.floor(cap), redis.call('ZCARD', KEYS[1]),
   math.max(0, paused - now), other.o + online, other.b + batch,
+  known and 1 or 0,
 }

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from prometheus_client import REGISTRY
 from redis.asyncio import Redis
 
 from app.errors import ModelRateLimited, Overloaded
@@ -80,6 +81,10 @@ async def until(holds: Callable[[], bool], limit: float = 30) -> None:
     async with asyncio.timeout(limit):
         while not holds():  # noqa: ASYNC110
             await asyncio.sleep(0.005)
+
+
+def lapsed() -> float:
+    return REGISTRY.get_sample_value("app_model_slots_lapsed_total", {"pool": "model"}) or 0.0
 
 
 async def settled() -> None:
@@ -323,6 +328,19 @@ async def test_what_is_held_is_known_again_after_redis_was_wiped(
     assert second.running == 0
     await first.end()
     await second.end()
+
+
+async def test_slots_in_use_whose_lease_was_lost_are_counted(
+    processes: Processes, redis: Redis
+) -> None:
+    calls = Calls(await processes.start(ONLINE)).begin(4)
+    await until(lambda: calls.running == 4)
+    before = lapsed()
+    await asyncio.sleep(LIMITS.lease)
+    assert lapsed() == before
+    await redis.flushall()
+    await until(lambda: lapsed() == before + 4)
+    await calls.end()
 
 
 @pytest.mark.parametrize("fault", ["gone", "frozen"])
