@@ -2,13 +2,16 @@
 
 import asyncio
 from collections.abc import Awaitable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from fastapi import Request
 
 from app.resources.tasks import end_tasks
 
 T = TypeVar("T")
+
+PATIENCE = 1.0
+"""Seconds until work that goes on is cancelled again: `end_tasks` tells why."""
 
 
 class ClientGoneError(Exception):
@@ -19,23 +22,29 @@ async def until_disconnect(request: Request, call: Awaitable[T]) -> T:
     """Return the result of `call`, or cancel it and raise `ClientGoneError` when the client goes.
 
     A plain handler is never cancelled: it would pay for an answer that nobody reads. To be used
-    once the body has been read.
+    once the body has been read. It costs one task; another for `call` would double that.
     """
     waiting = asyncio.current_task()
     assert waiting  # noqa: S101 -- this is a coroutine
-    watching = asyncio.ensure_future(_cancel_when_gone(request, waiting))
+    earlier, cancelled = waiting.cancelling(), 0
+
+    async def cancel_when_gone() -> None:
+        nonlocal cancelled
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        while True:
+            cancelled += 1
+            waiting.cancel()
+            await asyncio.sleep(PATIENCE)
+
+    watching = asyncio.ensure_future(cancel_when_gone())
     try:
         return await call
     except asyncio.CancelledError:
-        # As in `asyncio.timeout`: only where nobody else has cancelled this task, too.
-        if watching.done() and waiting.uncancel() == 0:
+        if cancelled and waiting.cancelling() - cancelled <= earlier:  # by nobody else, too
             raise ClientGoneError from None
         raise
     finally:
         await end_tasks(watching)
-
-
-async def _cancel_when_gone(request: Request, task: asyncio.Task[Any]) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-    task.cancel()
+        for _ in range(cancelled):
+            waiting.uncancel()
