@@ -7,7 +7,7 @@ import logging
 import re
 import time
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import metrics
@@ -39,9 +39,9 @@ class Requests:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
-        request_id.set(_id(headers))
-        traceparent.set(_trace(headers))
+        headers = dict(scope["headers"])
+        request_id.set(_id(headers.get(b"x-request-id", b"").decode("latin-1")))
+        traceparent.set(_trace(headers.get(b"traceparent", b"").decode("latin-1")))
         response = Observed(send)
         if "\0" in scope["path"] or b"%00" in scope["query_string"]:
             refused = bad_url()  # PostgreSQL stores every other character
@@ -82,11 +82,9 @@ def _measure(scope: Scope, status: int | str, seconds: float) -> None:
     metrics.requests.labels(method, route, status).observe(seconds)
 
 
-def _id(headers: Headers) -> str:
-    given = headers.get("x-request-id", "")
+def _id(given: str) -> str:
     return given if SAFE_ID.fullmatch(given) else new_id("req")
 
 
-def _trace(headers: Headers) -> str | None:
-    given = headers.get("traceparent", "")
+def _trace(given: str) -> str | None:
     return given if TRACEPARENT.fullmatch(given) else None
