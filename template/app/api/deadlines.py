@@ -36,17 +36,21 @@ class Deadlines:
         at = asyncio.get_running_loop().time() + seconds
         deadline.ends_at.set(at)
         timeout = asyncio.timeout_at(at)
+        begun = False
 
         async def begin(message: Message) -> None:
+            nonlocal begun
             if message["type"] == "http.response.start":
-                timeout.reschedule(None)
+                begun = True
+                if not timeout.expired():  # else the handler itself has made an answer of that
+                    timeout.reschedule(None)
             await send(message)
 
         try:
             async with timeout:
                 await self.app(scope, receive, begin)
         except TimeoutError as error:
-            if timeout.expired():
+            if timeout.expired() and not begun:
                 raise deadline.out_of_time() from error
             raise
 

@@ -2,11 +2,14 @@
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 from aiohttp import web
 from openai import OpenAI
+from starlette.types import Message, Receive, Scope, Send
 
+from app.api.deadlines import Deadlines
 from app.main import create_app
 from tests.api.serving import serving
 from tests.lines import chat_body
@@ -70,6 +73,30 @@ def prepared(
 async def _silent(_request: web.Request) -> web.StreamResponse:
     await asyncio.Event().wait()
     raise AssertionError
+
+
+async def _answers_its_cancellation(_scope: Scope, _receive: Receive, send: Send) -> None:
+    with suppress(asyncio.CancelledError):
+        await asyncio.Event().wait()
+    await send({"type": "http.response.start", "status": 418, "headers": []})
+    await send({"type": "http.response.body", "body": b""})
+
+
+@pytest.mark.anyio
+async def test_a_library_that_makes_an_error_of_the_cancellation_does_not_spoil_the_answer() -> (
+    None
+):
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def receive() -> Message:
+        raise AssertionError("nothing is read here")
+
+    scope = {"type": "http", "headers": [(b"x-request-timeout", b"0.01")]}
+    await Deadlines(_answers_its_cancellation, longest=60)(scope, receive, send)
+    assert [message.get("status") for message in sent] == [418, None]
 
 
 @pytest.mark.anyio

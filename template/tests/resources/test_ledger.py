@@ -37,7 +37,8 @@ class Processes(NamedTuple):
 async def processes(redis_url: str, tmp_path: Path) -> AsyncIterator[Processes]:
     async with open_redis(Settings(_env_file=None, redis_url=redis_url)) as redis:
         key = tmp_path.name
-        yield Processes(*(Ledger(redis, key, each, 60) for each in Priority), redis)
+        online, batch = (Ledger(redis, key, each, 60) for each in Priority)
+        yield Processes(online, batch, redis)
 
 
 async def test_batches_get_what_online_calls_leave_but_for_the_reserve(

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from io import BytesIO
 
 import msgspec
-from aiohttp import ClientError, ClientResponse, ClientTimeout
+from aiohttp import ClientError, ClientResponse
 from pydantic import BaseModel, ValidationError
 
 from app import deadline
@@ -135,8 +135,7 @@ class OpenAI:
         headers = {"content-type": "application/json", **self._authorization}
         if trace := traceparent.get():
             headers["traceparent"] = trace
-        left = deadline.remaining()
-        if left is not None:
+        if (left := deadline.remaining()) is not None:
             headers["x-request-timeout"] = f"{max(left, 0.001):.3f}"
         try:
             async with self._http.request(
@@ -144,7 +143,6 @@ class OpenAI:
                 self._url + path,
                 data=_payload(body),
                 headers=headers,
-                timeout=_within(self._http.timeout, left),
             ) as response:
                 if response.status >= 400:
                     raise refusal(response.status, response.headers, await response.read())
@@ -153,14 +151,6 @@ class OpenAI:
             deadline.remaining()  # the caller's time, and not the server, has failed
             reason = f"The model server cannot be reached: {type(error).__name__}."
             raise ModelDown(reason) from error
-
-
-def _within(configured: ClientTimeout, left: float | None) -> ClientTimeout:
-    if left is None:
-        return configured
-    return ClientTimeout(
-        total=left, sock_connect=configured.sock_connect, sock_read=configured.sock_read
-    )
 
 
 def _payload(body: str | None) -> BytesIO | str | None:
