@@ -18,7 +18,7 @@ PYTHONS = ("3.11", "3.13")
 
 Answers: TypeAlias = dict[str, str]
 Render: TypeAlias = Callable[[Answers], Path]
-Environment: TypeAlias = Callable[[str], dict[str, str]]
+Environment: TypeAlias = Callable[..., dict[str, str]]
 NOT_RUN = pytest.StashKey[list[str]]()
 
 
@@ -75,18 +75,24 @@ def checkout(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Render
 
 @pytest.fixture(scope="session")
 def environment(
-    checkout: Render, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[str], dict[str, str]]:
+    checkout: Render, render: Render, tmp_path_factory: pytest.TempPathFactory
+) -> Environment:
     """Make one environment for a Python version; return the variables that put it to use.
 
-    The dependencies of all renders are the same, so one environment serves them all.
+    The dependencies of all renders are the same, so one environment serves them all. It has the
+    highest libraries that are allowed, or the `lowest`.
     """
 
     @cache
-    def once(interpreter: str) -> dict[str, str]:
-        folder = tmp_path_factory.mktemp("environment") / "venv"
-        variables = {"UV_PROJECT_ENVIRONMENT": str(folder), "UV_PYTHON": interpreter}
-        run(["uv", "sync", "--quiet", "--no-install-project"], checkout({}), **variables)
+    def once(interpreter: str, *, lowest: bool = False) -> dict[str, str]:
+        folder = tmp_path_factory.mktemp("environment")
+        variables = {"UV_PROJECT_ENVIRONMENT": str(folder / "venv"), "UV_PYTHON": interpreter}
+        sync = ["uv", "sync", "--quiet", "--no-install-project"]
+        if lowest:
+            shutil.copy2(render({}) / "pyproject.toml", folder)  # its lock is no other project's
+            run([*sync, "--resolution", "lowest-direct"], folder, **variables)
+        else:
+            run(sync, checkout({}), **variables)
         return variables
 
     return once

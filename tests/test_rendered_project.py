@@ -39,17 +39,34 @@ def test_a_render_passes_its_own_checks(
 
 @pytest.mark.timeout(2400)
 @pytest.mark.parametrize(
-    ("interpreter", "answers"),
-    [("3.11", {}), ("3.13", ALL_ON)],
+    ("interpreter", "lowest", "answers"),
+    [("3.11", True, {}), ("3.13", False, ALL_ON)],
     indirect=["interpreter"],
-    ids=["3.11-defaults", "3.13-all-on"],
+    ids=["3.11-lowest-defaults", "3.13-highest-all-on"],
 )
 def test_a_render_passes_its_own_tests(
-    checkout: Render, environment: Environment, interpreter: str, answers: dict[str, str]
+    checkout: Render,
+    environment: Environment,
+    interpreter: str,
+    answers: dict[str, str],
+    *,
+    lowest: bool,
 ) -> None:
     # Three files at once on two processors: the tests wait for servers more than they compute.
     command = ["python", "-m", "pytest", "-q", "-n", "3", "--dist", "loadfile"]
-    output = in_environment(checkout(answers), environment(interpreter), *command)
+    libraries = environment(interpreter, lowest=lowest)
+    output = in_environment(checkout(answers), libraries, *command)
+    assert re.search(r"\d+ passed", output)
+
+
+@pytest.mark.parametrize("interpreter", ["3.12"], indirect=True)
+def test_a_render_starts_on_the_python_between(
+    checkout: Render, environment: Environment, interpreter: str
+) -> None:
+    # These import all of the app, and start it with a worker.
+    tests = ["tests/test_imports.py", "tests/test_settings.py", "tests/test_triage.py"]
+    command = ["python", "-m", "pytest", "-q", *tests, "-k", "not postgresql"]
+    output = in_environment(checkout({}), environment(interpreter), *command)
     assert re.search(r"\d+ passed", output)
 
 

@@ -41,8 +41,8 @@ async def until_disconnect(request: Request, call: Awaitable[T]) -> T:
     try:
         return await call
     except asyncio.CancelledError:
-        if cancelled and waiting.cancelling() - cancelled <= earlier:  # by nobody else, too
-            raise ClientGoneError from None
+        if cancelled and waiting.cancelling() - cancelled <= earlier:
+            raise ClientGoneError from None  # noqa: ASYNC104 -- by nobody but this function
         raise
     finally:
         await end_tasks(watching)
