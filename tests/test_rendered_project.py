@@ -3,7 +3,6 @@
 import itertools
 import re
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,9 +10,7 @@ import pytest
 from demo.service import environment as clean_environment
 from demo.service import run
 from tests.answers import ALL_OFF, ALL_ON, ANSWER_SETS, name_of
-from tests.conftest import Render
-
-Environment = Callable[[str], dict[str, str]]
+from tests.conftest import Environment, Render
 
 # The code is the same in every render: test_no_code_differs_between_renders. What the rest can feel
 # of the answers is settings.toml, so each provider, with plain and with odd names, is enough.
