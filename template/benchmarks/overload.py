@@ -34,7 +34,7 @@ def main() -> None:
     options = parser.parse_args()
     slots: int = options.slots
     capacity = slots / CALL_SECONDS
-    controlled = {"max_requests": slots, "queue_target": 0.1, "queue_interval": 0.3}
+    controlled = {"max_requests": 2 * slots, "queue_target": 0.1, "queue_interval": 0.3}
     kinds: dict[str, dict[str, float]] = {
         "no admission": {"max_requests": MANY},
         "a cap of 4x, no queue": {"max_requests": 4 * slots, "max_waiting": 0},

@@ -49,7 +49,7 @@ async def test_goodput_holds_where_a_queue_without_limits_serves_everybody_too_l
 ) -> None:
     key = key_of_many
     without = await overloaded(prepared, key, max_requests=MANY)
-    controlled = {"max_requests": SLOTS, "queue_target": 0.1, "queue_interval": 0.3}
+    controlled = {"max_requests": 2 * SLOTS, "queue_target": 0.1, "queue_interval": 0.3}
     with_admission = await overloaded(prepared, key, **controlled)
     possible = CAPACITY * SECONDS
     assert with_admission.statuses[503] > 0
