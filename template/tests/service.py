@@ -152,6 +152,7 @@ class Service:
 
     def _frozen_outside(self, program: Program) -> bool:
         program.process.send_signal(signal.SIGSTOP)
+        eventually(partial(_all_stopped, program.process.pid))
         url = make_url(self.settings.sql_url)
         if url.get_backend_name() != "sqlite" or _can_write(str(url.database)):
             return True
@@ -168,6 +169,16 @@ class Service:
             return httpx2.get(f"{program.url}/ready").status_code == 200
         except httpx2.TransportError:
             return False
+
+
+def _all_stopped(pid: int) -> bool:
+    """Return whether no thread runs any more: one that is in the kernel may yet get the lock."""
+    threads = Path(f"/proc/{pid}/task").glob("*/stat")  # none where there is no /proc
+    try:
+        states = {thread.read_text().rpartition(")")[2].split()[0] for thread in threads}
+    except OSError:  # one has just ended
+        return False
+    return states <= {"T", "Z"}
 
 
 def _can_write(database: str) -> bool:
