@@ -70,15 +70,22 @@ async def test_a_cancellation_by_another_is_not_taken_for_it() -> None:
         await waiting
 
 
+async def test_a_call_that_was_cancelled_within_lost_no_client() -> None:
+    within = asyncio.get_running_loop().create_future()
+    within.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await until_disconnect(Client().request, within)
+
+
 async def test_a_cancellation_beside_it_stays_one() -> None:
     client = Client()
 
     async def call() -> None:
         client.go()
-        try:
+        with suppress(asyncio.CancelledError):
             await for_ever()
-        finally:
-            waiting.cancel()
+        waiting.cancel()
+        await for_ever()
 
     waiting = asyncio.create_task(until_disconnect(client.request, call()))
     with pytest.raises(asyncio.CancelledError):
@@ -98,5 +105,6 @@ async def test_work_that_misses_its_cancellation_is_cancelled_again(
         await for_ever()
 
     with pytest.raises(ClientGoneError):
-        await until_disconnect(client.request, call())
+        async with asyncio.timeout(30):
+            await until_disconnect(client.request, call())
     assert cancellations() == 0
