@@ -99,7 +99,7 @@ async def test_a_body_of_megabytes_is_sent(provider: Provider) -> None:
 async def test_the_usage_is_always_asked_for_and_hidden_where_the_caller_did_not(
     provider: Provider,
 ) -> None:
-    async with serving(streaming(event("Hi"), USAGE + DONE)) as upstream:
+    async with serving(streaming(event("Hi"), USAGE, DONE)) as upstream:
         chunks = await collect(provider(upstream).stream(chat("m", stream=True)))
     assert upstream.bodies[0]["stream_options"] == {"include_usage": True}
     assert b"".join(chunk.events for chunk in chunks) == event("Hi")
@@ -123,9 +123,9 @@ async def test_events_stay_whole_however_the_network_cuts_them(provider: Provide
 async def test_comments_and_fields_that_clients_do_not_expect_are_dropped(
     provider: Provider, comment: bytes
 ) -> None:
-    async with serving(streaming(comment + event("Hi") + comment + DONE)) as upstream:
+    async with serving(streaming(comment + event("Hi"), event("Hi") + comment, DONE)) as upstream:
         chunks = await collect(provider(upstream).stream(chat("m")))
-    assert b"".join(chunk.events for chunk in chunks) == event("Hi")
+    assert b"".join(chunk.events for chunk in chunks) == 2 * event("Hi")
 
 
 @pytest.mark.parametrize("broken", [True, False], ids=["cut", "ended"])
@@ -139,7 +139,7 @@ async def test_a_stream_without_its_end_is_an_error(provider: Provider, *, broke
 
 async def test_an_error_in_a_stream_ends_it(provider: Provider) -> None:
     error = b'data: {"error": {"message": "out of memory", "code": 500}}\n\n'
-    async with serving(streaming(event("Hi"), error + DONE)) as upstream:
+    async with serving(streaming(event("Hi"), error, DONE)) as upstream:
         with pytest.raises(ModelUnavailable, match="out of memory"):
             await collect(provider(upstream).stream(chat("m")))
 
