@@ -16,6 +16,7 @@ from app.doctor.ignores import judged
 from app.doctor.project import Project
 from app.doctor.rules import CHECKS
 from app.doctor.table import Row, rows
+from app.doctor.things import named
 
 
 class NotAnAppError(Exception):
@@ -33,6 +34,7 @@ class Examination:
 
 def examine(app: Starlette, *folders: Path, jobs: Iterable[Callable[..., Any]] = ()) -> Examination:
     """Return what there is to say of an app whose source lies in the folders."""
+    named.cache_clear()
     project = Project(*folders)
     case = Case(app, project, jobs)
     found: dict[tuple[Path, int, str], Finding] = {}

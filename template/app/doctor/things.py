@@ -1,5 +1,6 @@
 """What an expression stands for, as far as that can be told without running it."""
 
+import functools
 import inspect
 import sys
 import types
@@ -97,19 +98,12 @@ def classes(names: tuple[str, ...]) -> tuple[type, ...]:
     return tuple(found for name in names if inspect.isclass(found := named(name)))
 
 
+@functools.cache
 def named(dotted: str) -> Any:  # noqa: ANN401 -- whatever has the name
-    """Return what has a dotted name, `UNKNOWN` where its module was not imported (yet)."""
-    if dotted.partition(".")[0] not in sys.modules:
-        return UNKNOWN
-    if dotted not in _found and (value := _find(dotted)) is not UNKNOWN:
-        _found[dotted] = value
-    return _found.get(dotted, UNKNOWN)
+    """Return what has a dotted name, `UNKNOWN` where its module has not been imported.
 
-
-_found: dict[str, Any] = {}
-
-
-def _find(dotted: str) -> Any:  # noqa: ANN401 -- whatever has the name
+    Kept for one examination: between two, a library may be imported, or patched.
+    """
     parts = dotted.split(".")
     for length in range(len(parts) - 1, 0, -1):
         value: Any = sys.modules.get(".".join(parts[:length]), UNKNOWN)

@@ -101,7 +101,7 @@ def test_another_callers_file_is_no_input_of_a_batch(
 
 
 def test_a_key_is_stored_only_as_a_hash(live: Service, key: str) -> None:
-    secret = key.rsplit("-", 1)[-1].encode()
+    secret = key.split("-", 2)[2].encode()
     if live.settings.sql_url.startswith("sqlite"):
         written = b"".join(path.read_bytes() for path in live.folder.glob("app.db*"))
         assert secret not in written

@@ -57,6 +57,18 @@ def test_a_finding_names_its_routes_and_the_shortest_chain_of_calls(folder: Path
     assert (finding.path, finding.line) == (folder / "chained.py", 9)
 
 
+def test_a_library_is_known_as_it_is_now_and_not_as_an_earlier_examination_met_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "examined_twice.py").write_text(APP.format(library="slow", call="pause()"))
+    (folder / "slow.py").write_text("from time import sleep as pause\n")
+    app = find_app("examined_twice:app")
+    with monkeypatch.context() as patch:
+        patch.setattr("time.sleep", lambda _seconds: None)
+        assert examine(*app).findings == []
+    assert len(examine(*app).findings) == 1
+
+
 def test_code_in_site_packages_is_never_blamed(folder: Path) -> None:
     packages = folder / "site-packages"
     packages.mkdir()
