@@ -4,15 +4,17 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
-from anyio import create_task_group
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from app import deadline
 from app.api.errors import envelope
+from app.dependencies.disconnect import ClientGoneError, until_disconnect
 from app.errors import AppError, ModelError
+from app.resources.tasks import end_tasks
 
 log = logging.getLogger(__name__)
 
@@ -46,17 +48,12 @@ class EventStream(Response):
         """Serve the stream."""
         start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
         await send(start)
-        async with create_task_group() as tasks:
-
-            async def stop_when_gone() -> None:
-                while (await receive())["type"] != "http.disconnect":
-                    pass
-                tasks.cancel_scope.cancel()
-
-            tasks.start_soon(stop_when_gone)
-            tasks.start_soon(self._ping, send)
-            await self._relay(send)
-            tasks.cancel_scope.cancel()
+        pinging = asyncio.ensure_future(self._ping(send))
+        try:
+            with suppress(ClientGoneError):
+                await until_disconnect(Request(scope, receive), self._relay(send))
+        finally:
+            await end_tasks(pinging)
 
     async def _relay(self, send: Send) -> None:
         last = b""

@@ -2,13 +2,16 @@
 
 import asyncio
 import json
+import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import httpx2
 import pytest
+from starlette.types import Message
 
 from app.api import streaming
+from app.api.streaming import EventStream
 from app.errors import ModelUnavailable
 from app.main import create_app
 from app.resources.models.interface import (
@@ -148,3 +151,24 @@ async def test_silence_is_filled_with_comments(
     ):
         pieces = answer.aiter_bytes()
         assert [await anext(pieces), await anext(pieces)] == [TOKEN.events, b": ping\n\n"]
+
+
+async def test_an_ended_stream_leaves_nothing_to_the_garbage_collector() -> None:
+    async def answer() -> AsyncGenerator[bytes, None]:
+        yield TOKEN.events
+
+    async def stay() -> Message:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    stream = EventStream(answer(), None, {})
+    known = weakref.ref(stream)
+    await stream({"type": "http", "headers": []}, stay, send)
+    del stream
+    assert [message.get("body") for message in sent] == [None, TOKEN.events, b""]
+    assert known() is None

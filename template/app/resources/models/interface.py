@@ -10,6 +10,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 
 NO_NUL = r"^[^\x00]*$"
@@ -49,11 +50,11 @@ class Answer:
         return str(message["content"] or "")
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
+class Chunk(msgspec.Struct, frozen=True):
     """One or more whole server-sent events, each `data: {chat.completion.chunk}` and a blank line.
 
-    `usage` is set on the chunk after which the provider knows what the call cost.
+    `usage` is set on the chunk after which the provider knows what the call cost. Each token makes
+    one: as a dataclass that takes 0.4 µs instead of 0.05.
     """
 
     events: bytes
