@@ -48,10 +48,11 @@ class EventStream(Response):
         """Serve the stream."""
         start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
         await send(start)
+        relaying = asyncio.ensure_future(self._relay(send))
         pinging = asyncio.ensure_future(self._ping(send))
         try:
             with suppress(ClientGoneError):
-                await until_disconnect(Request(scope, receive), self._relay(send))
+                await until_disconnect(Request(scope, receive), relaying)
         finally:
             await end_tasks(pinging)
 

@@ -4,7 +4,6 @@ Its answers are relayed as they come; only what must be known of them is read.
 """
 
 import asyncio
-import re
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from io import BytesIO
@@ -32,13 +31,6 @@ from app.telemetry import traceparent
 
 END = b"\n\n"
 DONE = b"[DONE]"
-MARKS = re.compile(rb'DONE\]|usage": ?\{|error"|\n[:eir]')
-"""A block of events without any of these, and that starts with data, is relayed unread.
-
-They find too much rather than too little, and begin with what is rare in JSON: 1.2 µs for a token,
-1.8 µs with the quotes in front.
-"""
-
 END_SECONDS = 0.2
 """Wait for the end of a body whose last event has come, before the connection is given up."""
 
@@ -70,6 +62,9 @@ class Fields(msgspec.Struct):
     error: Detail | str | None = None
 
 
+FIELDS = msgspec.json.Decoder(Fields)
+
+
 class OpenAI:
     """A server that speaks the wire format itself."""
 
@@ -94,10 +89,10 @@ class OpenAI:
         usage = Usage()
         async with self._ask("POST", "/chat/completions", body) as response:
             async for block in _blocks(response):
-                if block.startswith(b"data:") and not MARKS.search(block):
+                if _is_chunk(block) or all(map(_is_chunk, _events(block))):
                     yield Chunk(block)
                     continue
-                for event in block.removesuffix(END).split(END):
+                for event in _events(block):
                     data = _data(event)
                     if data == DONE:
                         yield Chunk(b"", usage)
@@ -105,7 +100,8 @@ class OpenAI:
                         return
                     fields = _read(data)
                     usage = _usage(fields) or usage
-                    if fields.choices or (fields.usage and request.include_usage):
+                    wanted = fields.choices or not fields.usage or request.include_usage
+                    if data and wanted:
                         yield Chunk(b"data: " + data + END)
         raise ModelUnavailable("The model server broke off its answer.")
 
@@ -173,6 +169,21 @@ async def _read_to_end(response: ClientResponse) -> None:
             await response.read()
 
 
+def _events(block: bytes) -> list[bytes]:
+    return block.removesuffix(END).split(END)
+
+
+def _is_chunk(event: bytes) -> bool:
+    """Say whether an event is a chunk that says nothing of the usage or an error."""
+    if not event.startswith(b"data:"):
+        return False
+    try:
+        fields = FIELDS.decode(event[5:])
+    except msgspec.MsgspecError:
+        return False  # not JSON alone: several events, or one with an id
+    return fields.usage is None and fields.error is None
+
+
 def _data(event: bytes) -> bytes:
     lines = [line for line in event.split(b"\n") if line.startswith(b"data:")]
     return b"".join(line.removeprefix(b"data:").strip() for line in lines)
@@ -180,7 +191,7 @@ def _data(event: bytes) -> bytes:
 
 def _read(data: bytes) -> Fields:
     try:
-        fields = msgspec.json.decode(data or b"{}", type=Fields)
+        fields = FIELDS.decode(data or b"{}")
     except msgspec.MsgspecError as error:
         raise ModelUnavailable(NOT_OPENAI) from error
     if fields.error is not None:

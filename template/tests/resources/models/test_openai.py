@@ -106,6 +106,22 @@ async def test_the_usage_is_always_asked_for_and_hidden_where_the_caller_did_not
     assert [chunk.usage.completion_tokens for chunk in chunks if chunk.usage] == [3]
 
 
+async def test_a_usage_beside_the_last_words_is_counted(provider: Provider) -> None:
+    last = event("Hi", usage={"prompt_tokens": 2, "completion_tokens": 3})
+    async with serving(streaming(last, DONE)) as upstream:
+        chunks = await collect(provider(upstream).stream(chat("m")))
+    assert b"".join(chunk.events for chunk in chunks) == last
+    assert [chunk.usage.completion_tokens for chunk in chunks if chunk.usage] == [3]
+
+
+@pytest.mark.parametrize("beside", [b"", b": ping\n\n"])
+async def test_chunks_without_choices_are_passed_on(provider: Provider, beside: bytes) -> None:
+    filtered = event("", choices=[], prompt_filter_results=[])  # as Azure's first one is
+    async with serving(streaming(beside + filtered, DONE)) as upstream:
+        chunks = await collect(provider(upstream).stream(chat("m")))
+    assert b"".join(chunk.events for chunk in chunks) == filtered
+
+
 async def test_events_stay_whole_however_the_network_cuts_them(provider: Provider) -> None:
     wire = event("Grüße ") + event("[DONE] is not the end, nor is \n\n ") + event('"error"')
     wire += b": ping\n\n" + USAGE.replace(b"\n", b"\r\n") + DONE
@@ -119,7 +135,26 @@ async def test_events_stay_whole_however_the_network_cuts_them(provider: Provide
     assert len(parsed) == 4
 
 
-@pytest.mark.parametrize("comment", [b": ping\n\n", b":\n\n", b"event: message\n", b"id: 7\n"])
+async def test_events_that_come_together_are_passed_on_together(provider: Provider) -> None:
+    several = event("How") + event(" are") + event(" you?")
+    async with serving(streaming(several, DONE)) as upstream:
+        chunks = await collect(provider(upstream).stream(chat("m")))
+    assert [chunk.events for chunk in chunks] == [several, b""]
+
+
+async def test_what_came_together_with_an_error_is_not_lost(provider: Provider) -> None:
+    error = b'data: {"error": {"message": "spilled"}}\n\n'
+    async with serving(streaming(event("Hi") + error)) as upstream:
+        stream = provider(upstream).stream(chat("m"))
+        assert (await anext(stream)).events == event("Hi")
+        with pytest.raises(ModelError, match="spilled"):
+            await anext(stream)
+
+
+@pytest.mark.parametrize(
+    "comment",
+    [b": ping\n\n", b":\n\n", b"event: message\n", b"id: 7\n", b'note:{"choices": []}\n\n'],
+)
 async def test_comments_and_fields_that_clients_do_not_expect_are_dropped(
     provider: Provider, comment: bytes
 ) -> None:
@@ -137,8 +172,9 @@ async def test_a_stream_without_its_end_is_an_error(provider: Provider, *, broke
             await anext(stream)
 
 
-async def test_an_error_in_a_stream_ends_it(provider: Provider) -> None:
-    error = b'data: {"error": {"message": "out of memory", "code": 500}}\n\n'
+@pytest.mark.parametrize("choices", [b"", b'"choices": [{"finish_reason": "error"}], '])
+async def test_an_error_in_a_stream_ends_it(provider: Provider, choices: bytes) -> None:
+    error = b'data: {%b"error": {"message": "out of memory", "code": 500}}\n\n' % choices
     async with serving(streaming(event("Hi"), error, DONE)) as upstream:
         with pytest.raises(ModelUnavailable, match="out of memory"):
             await collect(provider(upstream).stream(chat("m")))
