@@ -1,5 +1,6 @@
 """Lets in what this process can serve in time, before anything is read of a request."""
 
+from collections.abc import Awaitable
 from contextlib import suppress
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -42,12 +43,12 @@ class Admission:
         held: Holding = [leave]
         scope["state"]["held"] = held
 
-        async def watched(message: Message) -> None:
+        def watched(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start" and _streams(message):
                 with suppress(ValueError):
                     held.remove(leave)
                     leave()
-            await send(message)
+            return send(message)
 
         try:
             await self.app(scope, receive, watched)

@@ -1,6 +1,7 @@
 """Gives each request one deadline, before anything else is done for it."""
 
 import asyncio
+from collections.abc import Awaitable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -38,13 +39,13 @@ class Deadlines:
         timeout = asyncio.timeout_at(at)
         begun = False
 
-        async def begin(message: Message) -> None:
+        def begin(message: Message) -> Awaitable[None]:
             nonlocal begun
             if message["type"] == "http.response.start":
                 begun = True
                 if not timeout.expired():  # else the handler itself has made an answer of that
                     timeout.reschedule(None)
-            await send(message)
+            return send(message)
 
         try:
             async with timeout:

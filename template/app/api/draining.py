@@ -1,5 +1,7 @@
 """Counts requests in flight, and gives those a last word that the end of the process cuts off."""
 
+from collections.abc import Awaitable
+
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -41,7 +43,7 @@ class Answer:
         self._drain = drain
         self.begun = self.ended = self.has_events = False
 
-    async def send(self, message: Message) -> None:
+    def send(self, message: Message) -> Awaitable[None]:
         """Pass a message on."""
         if message["type"] == "http.response.start":
             self.begun = True
@@ -51,4 +53,4 @@ class Answer:
                 headers["connection"] = "close"  # else the next request may meet a closed socket
         elif not message.get("more_body"):
             self.ended = True
-        await self._send(message)
+        return self._send(message)

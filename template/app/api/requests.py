@@ -6,6 +6,7 @@ Plain ASGI: a `BaseHTTPMiddleware` costs 89 µs instead of 3 µs and hides that 
 import logging
 import re
 import time
+from collections.abc import Awaitable
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -68,12 +69,12 @@ class Observed:
         self._send = send
         self.status: int = 0
 
-    async def send(self, message: Message) -> None:
+    def send(self, message: Message) -> Awaitable[None]:
         """Pass a message on."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
             MutableHeaders(scope=message)["x-request-id"] = request_id.get()
-        await self._send(message)
+        return self._send(message)
 
 
 def _measure(scope: Scope, status: int | str, seconds: float) -> None:
