@@ -34,8 +34,8 @@ def main() -> None:
     """Run the benchmark and print its table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--requests", type=int, default=4000, help="whole chats of each round")
-    parser.add_argument("--streams", type=int, default=64, help="streamed chats of each round")
-    parser.add_argument("--rounds", type=int, default=3, help="rounds of which the median counts")
+    parser.add_argument("--streams", type=int, default=128, help="streamed chats of each round")
+    parser.add_argument("--rounds", type=int, default=7, help="rounds of which the median counts")
     options = parser.parse_args()
     with ExitStack() as stack:
         subjects = start(stack)
@@ -44,11 +44,16 @@ def main() -> None:
     for name in subjects:
         say(
             f"  {name}",
-            f"{whole[name]:.0f}",
-            f"{whole[name] / whole['relay']:.2f}",
-            f"{streamed[name]:.1f}",
-            f"{streamed[name] / streamed['relay']:.2f}",
+            f"{median(whole[name]):.0f}",
+            f"{ratio(whole[name], whole['relay']):.2f}",
+            f"{median(streamed[name]):.1f}",
+            f"{ratio(streamed[name], streamed['relay']):.2f}",
         )
+
+
+def ratio(costs: list[float], others: list[float]) -> float:
+    """Return the median of the ratios of each round: a machine is not as fast in all of them."""
+    return median(cost / other for cost, other in zip(costs, others, strict=True))
 
 
 Subject = tuple[int, str, str]
@@ -81,8 +86,8 @@ def start(stack: ExitStack) -> dict[str, Subject]:
 
 def measure(
     subjects: dict[str, Subject], options: argparse.Namespace
-) -> tuple[dict[str, float], dict[str, float]]:
-    """Return the median microseconds for each chat, and for each token of a streamed one."""
+) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
+    """Return the microseconds for each chat, and for each token of a streamed one, by rounds."""
     whole: dict[str, list[float]] = {name: [] for name in subjects}
     streamed: dict[str, list[float]] = {name: [] for name in subjects}
     for number in range(options.rounds + 1):
@@ -92,10 +97,7 @@ def measure(
             if number:  # the first round warms up
                 whole[name].append(cost / options.requests)
                 streamed[name].append(cost_of_streams / options.streams / TOKENS)
-    return (
-        {name: median(costs) for name, costs in whole.items()},
-        {name: median(costs) for name, costs in streamed.items()},
-    )
+    return whole, streamed
 
 
 async def load(subject: Subject, requests: int, *, stream: bool) -> float:
