@@ -25,10 +25,11 @@ from tests.releases import (
     publish,
 )
 from tests.test_render import USERS_OWN
-from tests.test_rendered_project import in_environment
+from tests.test_rendered_project import SUITE, in_environment
 
 MARKER = re.compile(r"^(<<<<<<<|>>>>>>>) ", re.MULTILINE)
 CHECKS = ["ruff check", "mypy .", "lint-imports", "python -m app.cli doctor --check-routes"]
+OLDEST = next(iter(RELEASES))
 UNSAFE = {"_tasks", "_jinja_extensions"}
 
 
@@ -163,11 +164,8 @@ def test_a_second_update_changes_nothing(updates: Updates, version: str, tmp_pat
 
 
 @pytest.fixture(scope="session")
-def working(
-    updates: Updates, environment: Environment, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[..., str]:
-    """Run a command in a copy of the updated project, for what leaves files behind."""
-    variables = environment(clean_environment()["UV_PYTHON"])
+def working(updates: Updates, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Copy the updated project, for what leaves files behind."""
 
     @cache
     def copy(version: str) -> Path:
@@ -175,23 +173,38 @@ def working(
         shutil.copytree(updates(version, {}).project, project)
         return project
 
-    return lambda version, *command: in_environment(copy(version), variables, *command)
+    return copy
+
+
+@pytest.fixture(scope="session")
+def highest(environment: Environment) -> dict[str, str]:
+    return environment(clean_environment()["UV_PYTHON"])
 
 
 @pytest.mark.parametrize("check", CHECKS)
 def test_the_oldest_project_passes_its_own_checks_after_an_update(
-    working: Callable[..., str], check: str
+    working: Callable[[str], Path], highest: dict[str, str], check: str
 ) -> None:
     """Its files are a fresh project's, but for the example and the edits: do these fit the rest?"""
-    working(next(iter(RELEASES)), *check.split())
+    in_environment(working(OLDEST), highest, *check.split())
+
+
+@pytest.mark.timeout(2400)
+@pytest.mark.parametrize("interpreter", ["3.11"], indirect=True)
+def test_the_oldest_project_passes_its_own_tests_after_an_update(
+    working: Callable[[str], Path], environment: Environment, interpreter: str
+) -> None:
+    """On the lowest Python with the lowest libraries, since a fresh one has the highest."""
+    output = in_environment(working(OLDEST), environment(interpreter, lowest=True), *SUITE)
+    assert re.search(r"\d+ passed", output)
 
 
 @each_release
 def test_an_updated_project_starts_and_its_example_answers(
-    working: Callable[..., str], version: str
+    working: Callable[[str], Path], highest: dict[str, str], version: str
 ) -> None:
     command = "python -m pytest -q tests/test_triage.py -k sqlite"
-    output = working(version, *command.split())
+    output = in_environment(working(version), highest, *command.split())
     assert re.search(r"^\d+ passed", output, re.MULTILINE)
 
 

@@ -8,7 +8,7 @@ import pytest
 from openai import OpenAI
 from openai.types.chat import ChatCompletionFunctionToolParam, ChatCompletionMessageParam
 
-from tests.service import Service, eventually
+from tests.service import Service, early_in_a_minute, eventually
 
 MODEL = "simulated-chat"
 HELLO: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Hello"}]
@@ -99,6 +99,7 @@ def test_every_answer_carries_its_request_id_and_what_is_left(client: OpenAI) ->
 
 
 def test_one_call_too_many_is_refused_with_the_time_to_wait(live: Service) -> None:
+    early_in_a_minute()
     with live.client(live.new_key("hasty", requests_per_minute=2), max_retries=0) as hasty:
         for _ in range(2):
             hasty.chat.completions.create(model=MODEL, messages=HELLO)

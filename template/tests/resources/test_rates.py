@@ -8,6 +8,7 @@ import pytest
 from redis.asyncio import Redis
 
 from app.resources.rates import Rates, rates_of
+from tests.service import early_in_a_minute
 
 pytestmark = pytest.mark.anyio
 
@@ -18,6 +19,7 @@ LONG = 2.0
 @pytest.fixture(params=["redis", "none"])
 def rates(request: pytest.FixtureRequest, tmp_path: Path) -> Rates:
     """The counts of a service, with a Redis and without."""
+    early_in_a_minute()
     redis = None if request.param == "none" else request.getfixturevalue("redis")
     return rates_of(redis, tmp_path.name)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from limits.aio.storage import MemoryStorage
-from limits.aio.strategies import SlidingWindowCounterRateLimiter
+from limits.aio.strategies import MovingWindowRateLimiter
 
 from app import deadline
 from app.errors import (
@@ -86,7 +86,7 @@ class Hanging(Fake):
 def upstream(
     provider: Fake, model: str | None = None, settings: Mapping[str, Any] = NOTHING
 ) -> Upstream:
-    limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
+    limiter = MovingWindowRateLimiter(MemoryStorage())  # no minute of the clock ends in between
     values = Settings(_env_file=None, **settings)
     return Upstream(
         name="fake",
