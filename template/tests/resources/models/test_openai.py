@@ -174,7 +174,7 @@ async def test_a_stream_without_its_end_is_an_error(provider: Provider, *, broke
 
 @pytest.mark.parametrize("choices", [b"", b'"choices": [{"finish_reason": "error"}], '])
 async def test_an_error_in_a_stream_ends_it(provider: Provider, choices: bytes) -> None:
-    error = b'data: {%b"error": {"message": "out of memory", "code": 500}}\n\n' % choices
+    error = b"data: {" + choices + b'"error": {"message": "out of memory", "code": 500}}\n\n'
     async with serving(streaming(event("Hi"), error, DONE)) as upstream:
         with pytest.raises(ModelUnavailable, match="out of memory"):
             await collect(provider(upstream).stream(chat("m")))
