@@ -26,7 +26,8 @@ demo: .work/ready
 	@$(RUN) python -m demo
 
 test: check
-	$(RUN) pytest
+	$(RUN) pytest -n 2 --dist loadfile -m "not whole_suite"
+	$(RUN) pytest -m whole_suite
 
 check: .work/ready
 	$(RUN) ruff check $(CODE)

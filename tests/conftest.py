@@ -1,5 +1,6 @@
 """Renders of the working tree, made once for each answer set, and environments to run them in."""
 
+import itertools
 import shutil
 import subprocess
 import sys
@@ -19,7 +20,7 @@ PYTHONS = ("3.11", "3.13")
 Answers: TypeAlias = dict[str, str]
 Render: TypeAlias = Callable[[Answers], Path]
 Environment: TypeAlias = Callable[..., dict[str, str]]
-NOT_RUN = pytest.StashKey[list[str]]()
+NOT_RUN = "not run as named"
 
 
 @pytest.fixture(scope="session")
@@ -104,7 +105,7 @@ def interpreter(request: pytest.FixtureRequest) -> str:
     version: str = request.param
     found = find_python(version)
     if found is None:
-        request.config.stash.setdefault(NOT_RUN, []).append(f"{request.node.name}: no {version}")
+        request.node.user_properties.append((NOT_RUN, f"{request.node.name}: no {version}"))
     return found or sys.executable
 
 
@@ -121,11 +122,11 @@ def find_python(version: str) -> str | None:
     return None
 
 
-def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, config: pytest.Config
-) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say loudly which Python version was not there to be tested."""
-    for line in config.stash.get(NOT_RUN, []):
+    reports = itertools.chain.from_iterable(terminalreporter.stats.values())
+    said = [dict(getattr(report, "user_properties", [])).get(NOT_RUN) for report in reports]
+    for line in sorted({*filter(None, said)}):
         terminalreporter.write_line(f"NOT RUN as named, but on {sys.version}: {line}", red=True)
 
 

@@ -36,6 +36,7 @@ def test_a_render_passes_its_own_checks(
     in_environment(checkout(answers), environment(interpreter), *check.split())
 
 
+@pytest.mark.whole_suite
 @pytest.mark.timeout(2400)
 @pytest.mark.parametrize("interpreter", ["3.13"], indirect=True)
 def test_a_render_passes_its_own_tests(

@@ -189,6 +189,7 @@ def test_the_oldest_project_passes_its_own_checks_after_an_update(
     in_environment(working(OLDEST), highest, *check.split())
 
 
+@pytest.mark.whole_suite
 @pytest.mark.timeout(2400)
 @pytest.mark.parametrize("interpreter", ["3.11"], indirect=True)
 def test_the_oldest_project_passes_its_own_tests_after_an_update(
