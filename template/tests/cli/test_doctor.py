@@ -25,8 +25,8 @@ def routes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_this_project_has_no_findings_and_its_routes_are_as_committed() -> None:
     result = run("doctor", "--check-routes")
-    assert result.exit_code == 0, result.output
-    assert result.stdout.strip() == "No findings."
+    assert (result.stdout, result.stderr) == ("No findings.\n", "")
+    assert result.exit_code == 0
 
 
 def test_a_route_that_has_changed_is_told_until_it_is_accepted(routes: Path) -> None:

@@ -44,6 +44,7 @@ async def test_callers_do_not_use_up_each_others_calls(rates: Rates) -> None:
 
 
 async def test_all_processes_count_together(redis: Redis, tmp_path: Path) -> None:
+    early_in_a_minute()
     await allowed(rates_of(redis, tmp_path.name), "ada", limit=1, calls=1)
     assert await allowed(rates_of(redis, tmp_path.name), "ada", limit=1, calls=1) == [False]
 
