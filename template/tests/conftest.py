@@ -1,7 +1,6 @@
 """Servers for the tests: started here, on sockets and free ports of their own, once a session."""
 
 import asyncio
-import os
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from inspect import iscoroutinefunction
@@ -14,14 +13,12 @@ from openai import OpenAI
 from app.resources.database import Database, open_database
 from app.settings import Settings
 from tests.blocking import no_blocking
+from tests.isolation import own_folder, refuse_foreign_databases
 from tests.leaks import nothing_left
 from tests.receiver import Receiver, receiving
 from tests.servers import EmbeddedRedis, InstalledRedis, Postgres, running
 from tests.service import Service, service
 from tests.tables import empty, make_tables, new_database
-
-os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-"""With it each of the hundreds of processes here compiles its libraries anew: 2.7 s, not 0.5 s."""
 
 LIVE: dict[str, Any] = {
     "lease_seconds": 3,
@@ -30,14 +27,54 @@ LIVE: dict[str, Any] = {
 }
 
 
+OF_THE_SYSTEM = {"on_postgres", "postgres_url", "tcp_redis_url", "nginx"}
+"""Fixtures that need a server of the system."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the command line say on which servers the tests run."""
+    parser.addoption(
+        "--servers",
+        choices=["embedded", "installed", "all"],
+        default="embedded",
+        help="embedded: Valkey's wheel and SQLite. installed: PostgreSQL, Redis and nginx.",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep the tests that run on these servers."""
+    wanted = config.getoption("servers")
+    if wanted != "all":
+        left_out = [each for each in items if _of_the_system(each) != (wanted == "installed")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [each for each in items if each not in left_out]
+
+
+def _of_the_system(item: pytest.Item) -> bool:
+    parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    fixtures = OF_THE_SYSTEM & set(getattr(item, "fixturenames", ()))
+    return bool(fixtures) or "postgresql" in parameters
+
+
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _own_databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Let databases be in the folders of the tests, where a forgotten setting puts them too."""
+    folder = tmp_path_factory.getbasetemp()
+    own_folder(folder)
+    refuse_foreign_databases()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DATA_DIR", str(folder / "data"))
+        yield
+
+
 @pytest.fixture(autouse=True)
-def _only_these_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Keep the developer's own `.env` out of the tests."""
+def _own_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Let each test begin in a folder of its own."""
     monkeypatch.chdir(tmp_path)
 
 

@@ -16,6 +16,7 @@ import pytest
 from redis import Redis
 
 from app.development import valkey
+from tests.isolation import own_server
 from tests.service import PROJECT, answers, eventually, free_port
 
 NGINX_CONF = PROJECT / "docs" / "nginx.conf"
@@ -33,11 +34,6 @@ http {
 }
 """)
 POSTGRES_FOLDERS = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
-
-
-def missing(what: str) -> None:
-    """Skip on a laptop, say loudly why, and never skip in CI."""
-    pytest.fail(what) if os.environ.get("CI") else pytest.skip(what)
 
 
 class Server:
@@ -96,7 +92,7 @@ class InstalledRedis(Server):
     def __init__(self, folder: Path) -> None:
         binary = shutil.which("redis-server") or shutil.which("valkey-server")
         if not binary:
-            missing("Redis is not installed: `apt-get install redis-server` brings it")
+            pytest.fail("Redis is not installed: `apt-get install redis-server` brings it")
         self._port = free_port()
         options = ["--port", str(self._port), "--bind", "127.0.0.1", "--dir", str(folder)]
         super().__init__([str(binary), *options], folder / "redis.log")
@@ -118,7 +114,7 @@ class Postgres(Server):
         on_path = shutil.which("initdb")
         found = [*POSTGRES_FOLDERS, *([Path(on_path).parent] if on_path else [])]
         if not found:
-            missing("PostgreSQL is not installed: `apt-get install postgresql` brings it")
+            pytest.fail("PostgreSQL is not installed: `apt-get install postgresql` brings it")
         self._binaries, data, self._port = found[0], folder / "data", free_port()
         user = "nobody" if os.geteuid() == 0 else None  # PostgreSQL refuses to run as root
         if user:
@@ -129,6 +125,7 @@ class Postgres(Server):
         options = ["-c", f"unix_socket_directories={folder}", "-c", "listen_addresses=127.0.0.1"]
         super().__init__([*command, *options], folder / "postgres.log", user)
         self.url = f"postgresql://app@127.0.0.1:{self._port}/postgres"
+        own_server(self._port)
 
     def stop(self, number: int = signal.SIGINT) -> None:
         """End it, fast: SIGTERM would wait for its last client."""
@@ -146,7 +143,7 @@ class Nginx(Server):
     def __init__(self, folder: Path, first: str, second: str) -> None:
         binary = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
         if not binary:
-            missing("nginx is not installed: `apt-get install nginx-light` brings it")
+            pytest.fail("nginx is not installed: `apt-get install nginx-light` brings it")
         listen = f"127.0.0.1:{free_port()}"
         server = NGINX_CONF.read_text().replace("listen 80", f"listen {listen}")
         for documented, real in (("127.0.0.1:8000", first), ("127.0.0.1:8001", second)):

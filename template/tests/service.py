@@ -24,6 +24,7 @@ from app.domain import keys
 from app.resources.database import Transaction, open_database
 from app.settings import Settings
 from tests.forked import MORE_MODULES, Forked
+from tests.isolation import check_url, own_folder
 from tests.tables import new_database
 
 LIMIT = 60.0
@@ -64,6 +65,7 @@ class Program:
     """One `app` command line as a process, with its log in a file."""
 
     def __init__(self, command: str, environment: Mapping[str, str], log: Path) -> None:
+        check_url(environment["DATABASE_URL"])
         self.command = command
         self.name = log.stem
         self.log = log
@@ -214,6 +216,7 @@ def service(
     workers of another one would claim its work.
     The modules of the folder `modules` are in its `app.domain`.
     """
+    own_folder(folder)
     url = database_url or f"sqlite:///{folder / 'app.db'}"
     if url.startswith("postgresql"):
         url = asyncio.run(new_database(url))

@@ -17,8 +17,8 @@ from app.domain import keys, usage
 from tests.batches import holding_batches
 from tests.held import HELD, HeldModel
 from tests.lines import chat_body
-from tests.resources.models.upstream import serving_in_thread
 from tests.service import Program, Service, eventually, service
+from tests.upstream import serving_in_thread
 
 COMMANDS = ["api", "api --workers 2"]
 LONG = 600.0

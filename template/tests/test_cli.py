@@ -11,19 +11,14 @@ from typer.testing import CliRunner
 
 from app.cli import PROJECT, app
 from app.cli.settings import MASK, example, masked
-from app.settings import Settings
+from app.settings import SETTINGS_FILES, Settings
 from tests.tables import new_database
-
-
-def bare_environment() -> dict[str, str]:
-    names = {name.upper() for name in Settings.model_fields}
-    return {name: value for name, value in os.environ.items() if name.upper() not in names}
 
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
     """An environment without settings but for a data folder of the test's own."""
-    return bare_environment() | {"DATA_DIR": str(tmp_path / "data")}
+    return os.environ | {"DATA_DIR": str(tmp_path / "data")}
 
 
 class Run:
@@ -56,9 +51,8 @@ def run(environment: dict[str, str], tmp_path: Path) -> Run:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder to read settings files from, without settings in the environment."""
-    for name in Settings.model_fields:
-        monkeypatch.delenv(name.upper(), raising=False)
+    """An empty folder to read settings files from."""
+    monkeypatch.delenv(SETTINGS_FILES)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -81,7 +75,7 @@ class TestSettings:
         assert table["SERVICE_NAME"] == ["Toml", "settings.toml"]
         assert table["PORT"] == ["2", ".env"]
         assert table["LOG_LEVEL"] == ["ERROR", "environment"]
-        assert table["SERVICE_SLUG"] == ["llm-api", "default"]
+        assert table["SERVICE_SLUG"] == [Settings.model_fields["service_slug"].default, "default"]
         assert set(table) == {name.upper() for name in Settings.model_fields}
 
     @pytest.mark.usefixtures("folder")
@@ -107,7 +101,8 @@ class TestSettings:
         assert masked(url) == shown
 
     def test_the_example_file_is_the_generated_one(self) -> None:
-        assert (PROJECT / ".env.example").read_text() == example()
+        command = "`uv run app settings --env-example > .env.example` writes it anew"
+        assert (PROJECT / ".env.example").read_text() == example(), command
 
     def test_every_line_of_the_example_file_parses_to_its_default(self, folder: Path) -> None:
         lines = [line[2:] for line in example().splitlines() if re.match(r"# [A-Z_]+=", line)]
@@ -198,7 +193,7 @@ class TestMigrate:
 def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder whose database has its tables."""
     folder = tmp_path_factory.mktemp("tables")
-    Run(bare_environment() | {"DATA_DIR": str(folder)}, PROJECT)("migrate")
+    Run(os.environ | {"DATA_DIR": str(folder)}, PROJECT)("migrate")
     return folder
 
 

@@ -6,15 +6,16 @@ import pytest
 
 from app.configuration import load_settings
 from app.errors import Misconfigured
-from app.settings import Settings
+from app.settings import SETTINGS_FILES, Settings
 
 KEY = "sk-very-secret"
+DEFAULT_PORT = Settings.model_fields["port"].default
 
 
 @pytest.fixture(autouse=True)
-def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in Settings.model_fields:
-        monkeypatch.delenv(name.upper(), raising=False)
+def _with_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `.env` and `settings.toml` of the test's own folder count."""
+    monkeypatch.delenv(SETTINGS_FILES)
 
 
 def problems() -> list[str]:
@@ -25,7 +26,7 @@ def problems() -> list[str]:
 
 class TestOrigin:
     def test_the_default_comes_last(self) -> None:
-        assert load_settings().port == 8000
+        assert load_settings().port == DEFAULT_PORT
 
     def test_the_committed_file_stands_above_the_default(self) -> None:
         Path("settings.toml").write_text("port = 1")
@@ -50,11 +51,12 @@ class TestOrigin:
     def test_a_blank_line_of_the_env_file_is_not_set(self) -> None:
         Path(".env").write_text("DATABASE_URL=\nOPENAI_API_KEY=\nPORT=")
         settings = load_settings()
-        assert (settings.database_url, settings.openai_api_key, settings.port) == (None, None, 8000)
+        assert (settings.database_url, settings.openai_api_key) == (None, None)
+        assert settings.port == DEFAULT_PORT
 
     def test_other_programs_variables_are_no_error(self) -> None:
         Path(".env").write_text("COMPOSE_PROJECT_NAME=mine")
-        assert load_settings().port == 8000
+        assert load_settings().port == DEFAULT_PORT
 
 
 class TestProduction:

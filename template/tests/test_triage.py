@@ -3,9 +3,12 @@
 from pathlib import Path
 
 import pytest
+from openai import OpenAI
 
 from app.domain import keys
 from app.domain.triage import Triage
+from tests.batches import ended, lines_of, submit
+from tests.lines import jsonl, line
 from tests.service import Service, service
 
 
@@ -24,7 +27,14 @@ def test_what_is_no_ticket_is_refused(live: Service, key: str, body: dict[str, o
     assert answer.json()["error"]["param"] == "text"
 
 
-def test_it_can_be_kept_for_some_callers(redis_url: str, tmp_path: Path) -> None:
+def test_tickets_are_sorted_in_a_batch(client: OpenAI) -> None:
+    tickets = jsonl([line("t", {"text": "I was charged twice."}, "/v1/triage")])
+    batch = ended(client, submit(client, tickets, "/v1/triage"))
+    (answer,) = lines_of(client, batch.output_file_id)
+    Triage.model_validate(answer["response"]["body"])
+
+
+def test_triage_can_be_kept_for_some_callers(redis_url: str, tmp_path: Path) -> None:
     with service(tmp_path, redis_url, feature_flags=[]) as running:
         running.start("api")
         flagged = running.in_database(keys.create_key, "pilot", flags=["triage"])

@@ -107,7 +107,7 @@ async def _store(rows: CallerDatabase, once: OnceDatabase, file: UploadFile) -> 
             seq += 1
         return await once.write_for(digest.digest(), files.finish, file_id)
     finally:
-        await rows.write(files.abandon, file_id)  # noqa: ASYNC102 -- a begun transaction ends
+        await rows.write(files.abandon, file_id)  # a begun transaction ends
 
 
 def _name(file: UploadFile) -> str:

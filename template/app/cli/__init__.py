@@ -7,15 +7,20 @@ driver. They work from any folder, because all paths in the settings start at th
 import asyncio
 import os
 import sys
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import typer
 
-from app.cli import api, batch, doctor, jobs, keys, lab, migrations, queue, settings, webhooks
+from app.cli import api, batch, jobs, keys, migrations, queue, settings, webhooks
 from app.development import CannotStart
 from app.errors import AppError, OpenError
 
 PROJECT = Path(__file__).parents[2]
+
+EXTRAS = {"doctor": "app.cli.doctor", "lab": "lab.command"}
+"""Commands that a project may lack, and the module that each one comes with."""
 
 app = typer.Typer(
     help="Run and look after this LLM API.",
@@ -29,10 +34,13 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(queue.app, name="queue")
 app.add_typer(webhooks.app, name="webhooks")
 app.command(name="api")(api.serve)
-app.command(name="doctor")(doctor.examine)
-app.command(name="lab")(lab.experiment)
 app.command(name="migrate")(migrations.migrate)
 app.command(name="settings")(settings.show)
+
+
+for name, module in EXTRAS.items():
+    if find_spec(module.partition(".")[0]) and find_spec(module):
+        app.command(name=name)(import_module(module).command)
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ HERE = Path.cwd()
 ROUTES = Path(__file__).parents[2] / "routes.txt"
 
 
-def examine(
+def command(
     *,
     name: Annotated[
         str | None,

@@ -91,10 +91,11 @@ def _sources() -> Iterator[tuple[str, Mapping[str, object]]]:
         TomlConfigSettingsSource,
     )
 
-    from app.settings import Settings
+    from app.settings import Settings, reads_files
 
-    yield "settings.toml", TomlConfigSettingsSource(Settings)()
-    yield ".env", DotEnvSettingsSource(Settings)()
+    if reads_files():
+        yield "settings.toml", TomlConfigSettingsSource(Settings)()
+        yield ".env", DotEnvSettingsSource(Settings)()
     yield "environment", EnvSettingsSource(Settings)()
 
 

@@ -42,7 +42,7 @@ async def until_disconnect(request: Request, call: Awaitable[T]) -> T:
         return await call
     except asyncio.CancelledError:
         if cancelled and waiting.cancelling() - cancelled <= earlier:
-            raise ClientGoneError from None  # noqa: ASYNC104 -- by nobody but this function
+            raise ClientGoneError from None  # cancelled by this function alone
         raise
     finally:
         await end_tasks(watching)

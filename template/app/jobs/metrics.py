@@ -38,7 +38,7 @@ async def serving_metrics(resources: Resources) -> AsyncIterator[None]:
         await _listen(web.TCPSite(runner, settings.host, settings.worker_metrics_port))
         yield
     finally:
-        await runner.cleanup()  # noqa: ASYNC102 -- asyncio cancels once
+        await runner.cleanup()  # asyncio cancels once
 
 
 async def _tell_depths(resources: Resources) -> None:

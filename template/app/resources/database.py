@@ -164,7 +164,7 @@ async def open_database(settings: Settings) -> AsyncIterator[Database]:
         await database.read(_ask)
         yield database
     finally:
-        await database.close()  # noqa: ASYNC102 -- within CLOSE_TIMEOUT
+        await database.close()  # within CLOSE_TIMEOUT
 
 
 def _connect(settings: Settings) -> SqliteDatabase | PostgresDatabase:

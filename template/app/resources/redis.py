@@ -30,5 +30,5 @@ async def open_redis(settings: Settings) -> AsyncIterator[Redis]:
     try:
         yield redis
     finally:
-        await redis.aclose()  # noqa: ASYNC102 -- within CLOSE_TIMEOUT
-        await pool.disconnect()  # noqa: ASYNC102
+        await redis.aclose()  # within CLOSE_TIMEOUT
+        await pool.disconnect()

@@ -4,6 +4,7 @@ Values come, strongest first, from the environment, `.env`, `settings.toml` and 
 `app settings` shows each value and where it came from; `.env.example` is made from this class.
 """
 
+import os
 from collections.abc import Iterator
 from urllib.parse import quote
 
@@ -19,12 +20,21 @@ from app.settings.limits import MIB, LimitSettings
 from app.settings.model import OPENAI_URL, Fallback, ModelSettings
 from app.settings.service import ServiceSettings
 
-__all__ = ["MIB", "NO_REDIS", "OPENAI_URL", "Fallback", "Settings"]
+__all__ = ["MIB", "NO_REDIS", "OPENAI_URL", "SETTINGS_FILES", "Fallback", "Settings", "reads_files"]
 
 NO_REDIS = "none"
 
+SETTINGS_FILES = "SETTINGS_FILES"
+"""Environment variable: `none` leaves `.env` and `settings.toml` unread, as the tests do."""
+
+
 LAST_WORDS = 1.0
 """Seconds that requests which are cut off have to say so, before uvicorn cancels them."""
+
+
+def reads_files() -> bool:
+    """Return whether `.env` and `settings.toml` count."""
+    return os.environ.get(SETTINGS_FILES) != "none"
 
 
 class Settings(JobSettings, LimitSettings, ModelSettings, ServiceSettings, BaseSettings):
@@ -49,6 +59,8 @@ class Settings(JobSettings, LimitSettings, ModelSettings, ServiceSettings, BaseS
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Put `settings.toml`, which is committed, below `.env` and the environment."""
+        if not reads_files():
+            return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, None)
         toml_settings = TomlConfigSettingsSource(settings_cls)
         return init_settings, env_settings, dotenv_settings, toml_settings
 

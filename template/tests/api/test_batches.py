@@ -102,10 +102,3 @@ def test_a_finished_batch_cannot_be_cancelled(client: OpenAI) -> None:
     with pytest.raises(openai.ConflictError) as caught:
         client.batches.cancel(batch.id)
     assert caught.value.response.headers["x-should-retry"] == "false"
-
-
-def test_the_example_feature_is_batched_like_any_other(client: OpenAI) -> None:
-    content = jsonl([line("t", {"text": "I was charged twice."}, "/v1/triage")])
-    batch = ended(client, submit(client, content, "/v1/triage"))
-    (answer,) = lines_of(client, batch.output_file_id)
-    assert set(answer["response"]["body"]) == {"team", "urgent", "summary"}

@@ -9,20 +9,15 @@ from uuid import uuid4
 
 import httpx2
 import pytest
-from fastapi.routing import iter_route_contexts
 from hypothesis import Phase, given, settings
 
-from app.main import create_app
-from app.settings import Settings
 from tests.contamination import Visit, strangers, visits
+from tests.endpoints import endpoints
 from tests.lines import CHAT_URL, chat_body, jsonl, line
 from tests.service import LIMIT, Service
 
-ROUTES = sorted(
-    (method, str(context.path))
-    for context in iter_route_contexts(create_app(Settings(_env_file=None)).routes)
-    for method in context.methods or ()
-)
+ROUTES = endpoints()
+"""Add yours, and what callers send there to `Caller.body`."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +46,6 @@ class Caller:
             CHAT_URL: chat_body(self.name, stream=len(self.name) % 2 == 0),
             "/v1/embeddings": {"model": "simulated-embeddings", "input": self.name},
             "/v1/jobs": {"name": self.name},
-            "/v1/triage": {"text": self.name},
             "/v1/webhook_endpoints": webhook(self.name),
             "/v1/webhook_endpoints/{webhook_endpoint_id}": {"name": f"{self.name} again"},
             "/v1/webhook_endpoints/{webhook_endpoint_id}/test": {"event_type": "batch.expired"},

@@ -13,7 +13,7 @@ from app.domain import events, notifications
 from app.errors import Conflict
 from app.resources.database import Transaction, open_database
 from app.settings import Settings
-from tests.domain.owing import add_caller, owed, register
+from tests.owing import add_caller, owed, register
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -17,7 +17,7 @@ from app.jobs.webhooks import claim
 from app.resources.lifespan import Resources, open_resources
 from app.resources.tasks import end_tasks
 from app.settings import Settings
-from tests.domain.owing import add_caller, make_due, owe, owed, register
+from tests.owing import add_caller, make_due, owe, owed, register
 from tests.receiver import Receiver
 from tests.service import eventually
 

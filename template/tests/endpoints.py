@@ -1,0 +1,23 @@
+"""The endpoints that came with this project. Yours are for your own tests: none here fails them."""
+
+from fastapi.routing import iter_route_contexts
+
+from app.main import create_app
+from app.settings import Settings
+
+OURS = (
+    *("batches", "chat", "embeddings", "feed", "files", "health", "jobs", "metrics", "models"),
+    *("progress", "usage", "webhooks"),
+)
+"""Their modules in `app.api`."""
+
+
+def endpoints() -> list[tuple[str, str]]:
+    """Return method and path of each, sorted."""
+    modules = {f"app.api.{name}" for name in OURS}
+    return sorted(
+        (method, str(context.path))
+        for context in iter_route_contexts(create_app(Settings()).routes)
+        for method in context.methods or ()
+        if getattr(context.endpoint, "__module__", None) in modules
+    )

@@ -1,0 +1,105 @@
+"""Each check of the oracle sees the violation that it is there for."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import count
+from typing import Any
+
+import pytest
+
+from app.domain.tables import BatchRow, ItemRow
+from tests.proof.chaos import oracle
+from tests.proof.chaos.caller import Errand
+from tests.proof.chaos.evidence import Evidence, Rows
+from tests.proof.chaos.faults import Event
+from tests.proof.chaos.model import Answer, Call, Fate, fate
+from tests.proof.chaos.oracle import CHECKS, Check
+
+ITEM = "first-0"
+SEED = next(seed for seed in count() if fate(seed, ITEM) is Fate.GOOD)
+FAULT = Event("kill_worker", 10.0, 10.1, ("worker-1",))
+FIRST = Call(ITEM, 1, "worker-1", 9.9, Answer.GOOD)
+SECOND = Call(ITEM, 2, "worker-2", 12.5, Answer.GOOD)
+NOTHING: Mapping[str, Any] = {}
+LATE = replace(SECOND, at=20.0)
+
+
+def evidence(changes: Mapping[str, Any] = NOTHING) -> Evidence:
+    """A worker was killed with the only item in flight, and another one ran it again."""
+    item: dict[str, Any] = {
+        "id": 1,
+        "batch_id": "b",
+        "custom_id": ITEM,
+        "status": "succeeded",
+        "owner": None,
+        "response": SECOND.text.encode(),
+        "finished_at": 25.0,
+        "errors": 0,
+        "attempt": 2,
+        "error_code": None,
+        "error_message": None,
+        "crashes": 1,
+    }
+    counts = {"total": 1, "completed": 1, "failed": 0}
+    batch: dict[str, Any] = {"id": "b", "status": "completed", **counts}
+    rest: dict[str, Any] = {"events": [FAULT], "calls": [FIRST, SECOND], "lines": [line(SECOND)]}
+    counted = {"leases": 0, "counted": 1}
+    for name, value in changes.items():
+        kind, _, key = name.rpartition(".")
+        {"item": item, "batch": batch, "rows": counted, "": rest}[kind][key] = value
+    errand = Errand("first", 1, batch_id="b", lines=rest.pop("lines"))
+    rows = Rows([BatchRow(**batch)], [ItemRow(**item)], **counted)
+    return Evidence(SEED, rows, errands=[errand], **rest)
+
+
+def line(call: Call) -> dict[str, Any]:
+    return {"custom_id": ITEM, "response": call.text, "error": None}
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_a_sound_campaign_passes(check: Check) -> None:
+    assert list(check(evidence())) == []
+
+
+@pytest.mark.parametrize(
+    ("check", "changes"),
+    [
+        (oracle.every_batch_has_ended, {"batch.status": "in_progress"}),
+        (oracle.every_batch_has_ended, {"item.status": "running"}),
+        (oracle.every_batch_has_ended, {"item.owner": "somebody"}),
+        (oracle.every_batch_has_ended, {"item.finished_at": None}),
+        (oracle.every_batch_has_ended, {"item.response": None}),
+        (oracle.every_item_has_its_fate, {"item.status": "failed"}),
+        (oracle.every_item_has_its_fate, {"item.errors": 1}),
+        (oracle.every_item_has_its_fate, {"item.response": b"first-0 call-3"}),
+        (oracle.every_item_has_its_fate, {"item.response": b"first-1 call-1"}),
+        (oracle.every_answer_is_of_the_recorded_attempt, {"item.attempt": 1}),
+        (oracle.every_answer_is_of_the_recorded_attempt, {"item.response": FIRST.text.encode()}),
+        (oracle.counters_equal_the_rows, {"batch.completed": 2}),
+        (oracle.counters_equal_the_rows, {"batch.failed": 1}),
+        (oracle.counters_equal_the_rows, {"batch.total": 2}),
+        (oracle.counters_equal_the_rows, {"rows.counted": 2}),
+        (oracle.callers_read_each_item_once, {"lines": []}),
+        (oracle.callers_read_each_item_once, {"lines": [line(SECOND), line(SECOND)]}),
+        (oracle.callers_read_each_item_once, {"lines": [line(FIRST)]}),
+        (oracle.callers_read_each_item_once, {"lines": [{**line(SECOND), "error": {}}]}),
+        (oracle.callers_read_each_item_once, {"item.batch_id": "c", "batch.id": "c"}),
+        (oracle.callers_read_each_item_once, {"complaints": ["no answer"]}),
+        (oracle.only_faults_repeat_calls, {"events": []}),
+        (oracle.only_faults_repeat_calls, {"events": [replace(FAULT, hit=("worker-2",))]}),
+        (oracle.only_faults_repeat_calls, {"events": [replace(FAULT, began=100.0)]}),
+        (oracle.only_faults_repeat_calls, {"in_flight": 0}),
+        (oracle.lost_items_run_again_soon, {"calls": [FIRST, LATE]}),
+        (oracle.nothing_is_left_over, {"deaths": ["worker-2 ended by itself"]}),
+        (oracle.nothing_is_left_over, {"rows.leases": 1}),
+        (oracle.nothing_is_left_over, {"postgres_log": "ERROR:  deadlock detected"}),
+    ],
+)
+def test_a_violation_is_seen(check: Check, changes: dict[str, Any]) -> None:
+    assert list(check(evidence(changes)))
+
+
+def test_a_batch_that_was_made_twice_is_seen() -> None:
+    sound = evidence()
+    twice = replace(sound, rows=replace(sound.rows, items=sound.rows.items * 2))
+    assert list(oracle.no_batch_was_made_twice(twice))

@@ -1,0 +1,160 @@
+"""What the tables of batches must say: books that are kept without looking at them."""
+
+from collections import Counter
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Literal
+
+from app.domain import batches, results
+from app.domain.items import Claimed, Outcome
+from app.domain.lanes import Hold
+from tests.proof.domain.machine import LEASE
+from tests.proof.domain.store import WEBHOOKS, Store
+
+OPEN = ("pending", "running")
+EDGES = {
+    "validating": {"in_progress", "failed", "cancelling", "finalizing"},
+    "in_progress": {"cancelling", "finalizing"},
+    "cancelling": {"finalizing"},
+    "finalizing": {"completed", "expired", "cancelled"},
+}
+
+Ending = Literal["succeeded", "failed", "pending"]
+Written = tuple[int, int, Ending]
+"""An item, the attempt at it and what came of that."""
+
+
+class Books:
+    """Who holds which item, whose lease lives, what was counted."""
+
+    def __init__(self, store: Store) -> None:
+        self.claims: list[tuple[Hold, int, int]] = []
+        """Each hold with an item and the attempt at it, whatever became of that."""
+        self.status: dict[str, str] = {}
+        self._store = store
+        self._leases: dict[str, tuple[Hold, float]] = {}
+        self._held: dict[int, tuple[int, str]] = {}
+        self._charged = 0
+        self._errors: Counter[int] = Counter()
+        self._crashes: Counter[int] = Counter()
+        self._ended: dict[int, SimpleNamespace] = {}
+
+    def alive(self, hold: Hold) -> bool:
+        """Whether its lease lives."""
+        return hold.owner in self._leases and self._leases[hold.owner][1] > self._store.time
+
+    def lost(self) -> list[int]:
+        """Return the items whose holders have died."""
+        return [
+            item
+            for item, (_, owner) in self._held.items()
+            if owner not in self._leases or self._leases[owner][1] <= self._store.time
+        ]
+
+    def renew(self, hold: Hold) -> None:
+        """Note that its lease begins anew."""
+        self._leases[hold.owner] = (hold, self._store.time + LEASE)
+
+    def claim(self, hold: Hold, claimed: Sequence[Claimed]) -> None:
+        """Note who has these items now, which nobody may have had."""
+        for item in claimed:
+            assert item.id not in self._held
+            self._held[item.id] = (item.attempt, hold.owner)
+            self.claims.append((hold, item.id, item.attempt))
+
+    def record(self, hold: Hold, group: Sequence[Written]) -> int:
+        """Note what was written; return how many of it had to be accepted."""
+        good = [each for each in group if self._held.get(each[0]) == (each[1], hold.owner)]
+        for item_id, _, ending in good:
+            del self._held[item_id]
+            self._charged += 1
+            self._errors[item_id] += ending != "succeeded"
+        return len(good)
+
+    def crash(self, lost: Sequence[int]) -> None:
+        """Note that these items were put back."""
+        for item_id in lost:
+            del self._held[item_id]
+            self._crashes[item_id] += 1
+
+    def leave(self, hold: Hold) -> None:
+        """Note that this holder has given everything back."""
+        self._leases.pop(hold.owner, None)
+        self._held = {item: by for item, by in self._held.items() if by[1] != hold.owner}
+
+    def check(self) -> None:
+        """Compare all that is in the tables."""
+        self._check_items()
+        self._check_batches()
+        [caller] = self._store.rows("SELECT virtual_time FROM callers")
+        assert caller.virtual_time == self._charged
+        living = [hold for hold, _ in self._leases.values() if self.alive(hold)]
+        assert len({(hold.batch_id, hold.lane) for hold in living}) == len(living)
+
+    def _check_items(self) -> None:
+        rows = self._store.rows("SELECT * FROM batch_items")
+        running = {row.id: (row.attempt, row.owner) for row in rows if row.status == "running"}
+        assert running == self._held
+        owners = {(item_id, attempt): hold.owner for hold, item_id, attempt in self.claims}
+        for row in rows:
+            assert (row.errors, row.crashes) == (self._errors[row.id], self._crashes[row.id])
+            assert (row.owner is None) == (row.status != "running")
+            assert (row.finished_at is None) == (row.status in OPEN)
+            if row.status not in OPEN:
+                assert self._ended.setdefault(row.id, row) == row
+            says = sign(row.id, row.attempt, owners.get((row.id, row.attempt)))
+            assert row.response == (says.encode() if row.status == "succeeded" else None)
+            assert (row.status, row.error_code) != ("failed", "broken") or row.error_message == says
+        assert self._ended.keys() <= {row.id for row in rows}
+
+    def _check_batches(self) -> None:
+        query = "SELECT batch_id, status, count(*) AS number FROM batch_items GROUP BY 1, 2"
+        numbers = {(row.batch_id, row.status): row.number for row in self._store.rows(query)}
+        for batch in self._store.rows("SELECT * FROM batches"):
+            assert batch.completed == numbers.get((batch.id, "succeeded"), 0)
+            assert batch.failed == numbers.get((batch.id, "failed"), 0)
+            before = self.status.setdefault(batch.id, "validating")
+            assert batch.status == before or batch.status in EDGES.get(before, set())
+            self.status[batch.id] = batch.status
+            if batch.status == "completed":
+                assert batch.completed + batch.failed == batch.total
+            if batch.status in batches.FINAL:
+                assert not any(numbers.get((batch.id, status)) for status in OPEN)
+
+    def check_announcements(self) -> None:
+        """Compare what is owed to the caller's webhooks with the ends that there were."""
+        query = "SELECT webhook_id, event, subject_id FROM webhook_deliveries"
+        owed = [(row.webhook_id, row.event, row.subject_id) for row in self._store.rows(query)]
+        ends = [(f"batch.{end}", batch_id) for batch_id, end in self.status.items()]
+        assert sorted(owed) == sorted((webhook_id, *end) for webhook_id in WEBHOOKS for end in ends)
+
+    def check_files(self) -> None:
+        """Compare the files of the ended batches with what their items say."""
+        for batch in self._store.rows("SELECT * FROM batches"):
+            files = self._store.rows(f"SELECT * FROM files WHERE batch_id = '{batch.id}'")
+            output, errors = sizes(self._store, batch.id)
+            shown = {batch.output_file_id: output, batch.error_file_id: errors}
+            made = {file.id: file.bytes for file in files}
+            if batch.status in batches.FINAL:
+                assert made == {file_id: size for file_id, size in shown.items() if file_id or size}
+
+
+def sizes(store: Store, batch_id: str) -> tuple[int, int]:
+    """Return how many bytes a batch puts out, as answers and as errors."""
+    output, _ = store.write(results.lines, batch_id, results.OUTPUT, 0)
+    errors, _ = store.write(results.lines, batch_id, results.ERRORS, 0)
+    return len(output), len(errors)
+
+
+def sign(item_id: int, attempt: int, owner: str | None) -> str:
+    """Return what this attempt writes and no other does."""
+    return f'"{item_id} {attempt} {owner}"'
+
+
+def outcome(hold: Hold, item_id: int, attempt: int, ending: Ending) -> Outcome:
+    """Return an outcome that says whose it is."""
+    says = sign(item_id, attempt, hold.owner)
+    if ending == "succeeded":
+        return Outcome(item_id, attempt, ending, response=says.encode())
+    delay = 0.0 if attempt % 2 else 3.0
+    return Outcome(item_id, attempt, ending, error_code="broken", error_message=says, delay=delay)

@@ -1,0 +1,80 @@
+"""A limit holds whatever plan PostgreSQL makes.
+
+A subquery with `FOR UPDATE SKIP LOCKED` gives other rows each time it is run. As the inner side of
+a nested loop it is run for each row of the outer one, so `LIMIT 10` took all 200 items of a batch.
+Which plan is made depends on statistics that the server gathers when it likes.
+"""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from sqlalchemy import select, text, update
+from sqlalchemy.orm import Session
+
+from app.domain import items, retention
+from app.domain.lanes import Hold
+from app.domain.retention import ROWS
+from app.domain.statements import changed
+from app.domain.tables import ItemRow
+from app.resources.database import Database, open_database
+from app.settings import Settings
+from tests import past
+from tests.tables import empty
+
+pytestmark = pytest.mark.anyio
+
+OTHERS = ("hashjoin", "mergejoin", "hashagg", "sort", "material")
+"""What PostgreSQL may not use, so that nothing but a nested loop is left."""
+
+
+@pytest.fixture
+async def postgresql(postgres_tables_url: str) -> AsyncIterator[Database]:
+    settings = Settings(_env_file=None, database_url=postgres_tables_url)
+    await empty(settings)
+    async with open_database(settings) as opened:
+        await opened.write(past.add_caller)
+        yield opened
+
+
+def loop(session: Session) -> None:
+    for way in OTHERS:
+        session.execute(text(f"SET LOCAL enable_{way} = off"))
+
+
+def waiting(session: Session) -> Hold:
+    """Return a hold on a batch of 200 items, of which PostgreSQL believes that there are few."""
+    past.add_batch(session, 0, "in_progress", items=1)
+    session.execute(text("ANALYZE"))
+    batch_id = past.add_batch(session, 0, "in_progress", items=200)
+    loop(session)
+    return Hold(batch_id, 0, 1, "lease_a")
+
+
+async def test_a_subquery_would_take_more_than_its_limit(postgresql: Database) -> None:
+    def twin(session: Session) -> int:
+        mine = ItemRow.batch_id == waiting(session).batch_id, ItemRow.status == "pending"
+        some = select(ItemRow.id).where(*mine).order_by(ItemRow.not_before, ItemRow.seq).limit(10)
+        some = some.with_for_update(skip_locked=True)
+        taken = update(ItemRow).where(ItemRow.id.in_(some)).values(status="running")
+        return changed(session, taken)
+
+    assert await postgresql.write(twin) > 10
+
+
+async def test_a_claim_takes_no_more_items_than_its_limit(postgresql: Database) -> None:
+    def claim(session: Session) -> int:
+        return len(items.claim(session, waiting(session), 10))
+
+    assert await postgresql.write(claim) == 10
+
+
+async def test_old_jobs_are_deleted_in_pieces(postgresql: Database) -> None:
+    def delete(session: Session) -> int:
+        past.add_job(session, 40, "failed")
+        session.execute(text("ANALYZE"))
+        for _ in range(2 * ROWS):
+            past.add_job(session, 40, "failed")
+        loop(session)
+        return retention.delete_jobs(session, 30 * past.DAY)["jobs"]
+
+    assert await postgresql.write(delete) == ROWS

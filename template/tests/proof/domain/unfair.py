@@ -1,0 +1,120 @@
+"""The app with one rule of fairness removed, and the test that must turn red then."""
+
+from tests.proof.domain.mutants import BATCHES, Mutant
+
+UNFAIR = (
+    Mutant(BATCHES, "fairness", "virtual_time + cost / CallerRow.weight", "virtual_time"),
+    Mutant(
+        "test_fences.test_a_pause_begins_nothing",
+        "items",
+        "        ~pauses.paused(BatchRow.caller_id),\n",
+    ),
+    *(
+        Mutant(f"test_fairness.{test}", module, text, instead)
+        for test, module, text, instead in (
+            (
+                "test_many_batches_of_one_caller_hardly_hold_another_up",
+                "lanes",
+                ".desc(), CallerRow.virtual_time\n",
+                ".desc(), CallerRow.created_at\n",
+            ),
+            (
+                "test_many_batches_of_one_caller_hardly_hold_another_up",
+                "lanes",
+                "return len(waiting) > leaving",
+                "return False",
+            ),
+            (
+                "test_many_batches_of_one_caller_hardly_hold_another_up",
+                "fairness",
+                "virtual_time + cost / CallerRow.weight",
+                "virtual_time",
+            ),
+            ("test_shares_are_as_the_weights", "fairness", "cost / CallerRow.weight", "cost"),
+            (
+                "test_what_costs_more_counts_for_more",
+                "items",
+                "max(1, used.prompt_tokens + used.completion_tokens)",
+                "1",
+            ),
+            (
+                "test_a_higher_priority_goes_first",
+                "lanes",
+                "callers = CallerRow.priority.desc(), ",
+                "callers = CallerRow.created_at, ",
+            ),
+            (
+                "test_a_higher_priority_goes_first",
+                "lanes",
+                "        CallerRow.priority > mine.priority,\n",
+                "",
+            ),
+            (
+                "test_who_was_idle_has_saved_up_nothing",
+                "batches",
+                "        fairness.catch_up(session, caller_id)\n",
+                "        pass\n",
+            ),
+            (
+                "test_who_comes_when_all_are_idle_has_saved_up_nothing",
+                "fairness",
+                "floor = session.scalar(highest) or 0.0",
+                "floor = 0.0",
+            ),
+            (
+                "test_who_waits_does_not_lose_its_turn_by_asking_for_more",
+                "batches",
+                "    if not lanes.is_waiting(session, caller_id):\n",
+                "    if True:\n",
+            ),
+            (
+                "test_one_caller_has_no_more_lanes_than_it_may",
+                "lanes",
+                "            BatchRow.caller_id.not_in(sated),\n",
+                "",
+            ),
+            (
+                "test_a_paused_caller_waits_and_has_saved_up_nothing",
+                "lanes",
+                "            _may_run(),\n",
+                "",
+            ),
+            (
+                "test_a_paused_caller_waits_and_has_saved_up_nothing",
+                "pauses",
+                "        fairness.catch_up(session, subject)\n",
+                "        pass\n",
+            ),
+            (
+                "test_who_is_paused_holds_no_newcomer_back",
+                "fairness",
+                "        CallerRow.id.not_in(select(PauseRow.subject)),\n",
+                "",
+            ),
+            (
+                "test_a_pause_of_all_lets_cancelled_batches_end",
+                "lanes",
+                "or_(ends, ~pauses",
+                "or_(~pauses",
+            ),
+            (
+                "test_who_gets_another_priority_begins_where_its_like_are",
+                "fairness",
+                ", CallerRow.priority == priority\n",
+                ",\n",
+            ),
+            (
+                "test_who_gets_another_priority_begins_where_its_like_are",
+                "keys",
+                "priority, 0.0\n",
+                "priority, caller.virtual_time\n",
+            ),
+            (
+                "test_the_caller_with_the_fewest_running_jobs_goes_first",
+                "runs",
+                "func.coalesce(busy.c.running, 0), ",
+                "",
+            ),
+        )
+    ),
+)

@@ -1,0 +1,28 @@
+"""One event loop for each module, so that a model is loaded once."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp import ClientSession
+
+from app.resources.http import open_http
+from app.resources.offload import Offload
+from app.resources.tokenizer import Tokenizer, open_tokenizer
+from tests.proof.resources.models.asking import settings
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="module")
+async def tokenizer() -> AsyncIterator[Tokenizer]:
+    async with open_tokenizer(Offload(4, 1)) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+async def http() -> AsyncIterator[ClientSession]:
+    async with open_http(settings()) as opened:
+        yield opened
