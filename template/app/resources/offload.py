@@ -1,7 +1,7 @@
 """The only door out of the event loop: blocking calls to threads, heavy computing to processes.
 
 A hop costs about 100 µs to a thread and 120 µs to a process (CPython 3.13, 2 cores), so neither is
-worth it for less than a millisecond of work. `benchmarks/offload.py` measures it.
+worth it for less than a millisecond of work.
 """
 
 import asyncio

@@ -1,15 +1,23 @@
 """A batch of the tests: submitted, followed, checked at its end."""
 
 import json
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from openai import OpenAI
 from openai.types import Batch
 from sqlalchemy import func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from app.domain.tables import ItemRow
+from app.domain.clock import now
+from app.domain.tables import ItemRow, LeaseRow
 from tests.lines import chats
-from tests.service import eventually
+from tests.service import Service, eventually, service
+
+LANES, CHUNK = 2, 5
+ITEMS = 60
 
 
 def submit(client: OpenAI, items: int) -> Batch:
@@ -41,3 +49,39 @@ def check_whole(client: OpenAI, batch: Batch, items: int) -> None:
 def total(session: Session, column: InstrumentedAttribute[int], batch_id: str) -> int:
     """Return the sum of a column over the items of a batch."""
     return session.scalar(select(func.sum(column)).where(ItemRow.batch_id == batch_id)) or 0
+
+
+def open_leases(session: Session) -> int:
+    """Return how many leases are held."""
+    living = select(func.count()).select_from(LeaseRow).where(LeaseRow.expires_at > now())
+    return int(session.scalar(living) or 0)
+
+
+def all_frozen_with_items(service: Service) -> bool:
+    """Freeze the workers; let them go on where nothing is in flight in that moment."""
+    for worker in service.workers():
+        service.freeze(worker)
+    running = select(func.count()).where(ItemRow.status == "running")
+    if service.in_database(lambda session: session.scalar(running)):
+        return True
+    for worker in service.workers():
+        worker.process.send_signal(signal.SIGCONT)
+    return False
+
+
+@contextmanager
+def slow_service(folder: Path, redis_url: str, server: str | None) -> Iterator[Service]:
+    """Yield a service whose items take a while and whose leases are short; no worker runs yet."""
+    with service(
+        folder,
+        redis_url,
+        server,
+        lease_seconds=2,
+        sweep_seconds=0.2,
+        batch_lanes=LANES,
+        batch_chunk=CHUNK,
+        simulated_latency=0.2,
+        shutdown_grace=5,
+    ) as running:
+        running.start("api")
+        yield running

@@ -92,18 +92,18 @@ def programs(api: Service, ports: list[str]) -> list[Program]:
 
 
 @pytest.fixture
-def proxy(programs: list[Program]) -> Iterator[Nginx]:
+def nginx(programs: list[Program]) -> Iterator[Nginx]:
     addresses = (program.url for program in programs)
-    with tempfile.TemporaryDirectory() as name, running(Nginx(Path(name), *addresses)) as nginx:
-        yield nginx
+    with tempfile.TemporaryDirectory() as name, running(Nginx(Path(name), *addresses)) as proxy:
+        yield proxy
 
 
 @pytest.mark.anyio
 async def test_no_request_fails(
-    api: Service, ports: list[str], programs: list[Program], proxy: Nginx
+    api: Service, ports: list[str], programs: list[Program], nginx: Nginx
 ) -> None:
     key = await asyncio.to_thread(api.new_key)
-    async with Load(proxy.url, key) as load:
+    async with Load(nginx.url, key) as load:
         for port, program in zip(ports, programs, strict=True):
             await load.more()
             await asyncio.to_thread(program.stop)

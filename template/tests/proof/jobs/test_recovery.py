@@ -13,9 +13,19 @@ from redis import Redis
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.domain.clock import now
-from app.domain.tables import ItemRow, LeaseRow
-from tests.jobs.batches import check_whole, completed, submit, total
+from app.domain.tables import ItemRow
+from tests.jobs.batches import (
+    CHUNK,
+    ITEMS,
+    LANES,
+    all_frozen_with_items,
+    check_whole,
+    completed,
+    open_leases,
+    slow_service,
+    submit,
+    total,
+)
 from tests.servers import EmbeddedRedis, running
 from tests.service import Program, Service, eventually, service
 
@@ -28,29 +38,15 @@ for module in list(sys.modules.values()):
         module.time = wrong
 print("the clock is {seconds} s wrong", flush=True)
 """
-LANES, CHUNK = 2, 5
-ITEMS = 60
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def api(
     request: pytest.FixtureRequest, redis_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Service]:
-    """A service whose items take a while, and whose leases are short; no worker runs yet."""
     on_postgres = request.param == "postgresql"
     url = request.getfixturevalue("postgres_url") if on_postgres else None
-    with service(
-        tmp_path_factory.mktemp("slow"),
-        redis_url,
-        url,
-        lease_seconds=2,
-        sweep_seconds=0.2,
-        batch_lanes=LANES,
-        batch_chunk=CHUNK,
-        simulated_latency=0.2,
-        shutdown_grace=5,
-    ) as running:
-        running.start("api")
+    with slow_service(tmp_path_factory.mktemp("slow"), redis_url, url) as running:
         yield running
 
 
@@ -68,27 +64,10 @@ def client(slow: Service) -> Iterator[OpenAI]:
         yield official
 
 
-def open_leases(session: Session) -> int:
-    living = select(func.count()).select_from(LeaseRow).where(LeaseRow.expires_at > now())
-    return int(session.scalar(living) or 0)
-
-
 def last_recovery(session: Session, batch_id: str) -> float:
     """Return when the last item ended that had lost its worker."""
     lost = ItemRow.batch_id == batch_id, ItemRow.crashes > 0
     return session.scalar(select(func.max(ItemRow.finished_at)).where(*lost)) or 0.0
-
-
-def all_frozen_with_items(service: Service) -> bool:
-    """Freeze the workers; let them go on where nothing is in flight in that moment."""
-    for worker in service.workers():
-        service.freeze(worker)
-    running = select(func.count()).where(ItemRow.status == "running")
-    if service.in_database(lambda session: session.scalar(running)):
-        return True
-    for worker in service.workers():
-        worker.process.send_signal(signal.SIGCONT)
-    return False
 
 
 def says(program: Program, text: str) -> bool:
@@ -100,19 +79,6 @@ def shifted(folder: Path, seconds: int) -> str:
     folder.mkdir()
     folder.joinpath("clock_step.py").write_text(CLOCK_STEP.format(seconds=seconds))
     return str(folder)
-
-
-def test_a_killed_worker_repeats_only_what_was_in_flight(slow: Service, client: OpenAI) -> None:
-    worker = slow.start("worker")
-    batch = submit(client, ITEMS)
-    eventually(lambda: completed(client, batch) >= ITEMS // 3)
-    eventually(lambda: all_frozen_with_items(slow))
-    worker.stop(signal.SIGKILL)
-    slow.start("worker")
-    check_whole(client, batch, ITEMS)
-    repeated = slow.in_database(total, ItemRow.attempt, batch.id) - ITEMS
-    assert 0 < repeated <= LANES * CHUNK
-    assert slow.in_database(total, ItemRow.crashes, batch.id) == repeated
 
 
 def test_all_workers_may_be_killed_and_what_they_held_runs_again_soon(
@@ -132,18 +98,6 @@ def test_all_workers_may_be_killed_and_what_they_held_runs_again_soon(
     assert slow.in_database(total, ItemRow.crashes, batch.id) == repeated
     waited = slow.in_database(last_recovery, batch.id) - restarted
     assert waited < 3 * slow.settings.lease_seconds
-
-
-def test_a_stopped_worker_repeats_nothing(slow: Service, client: OpenAI) -> None:
-    worker = slow.start("worker")
-    batch = submit(client, ITEMS)
-    eventually(lambda: completed(client, batch) >= ITEMS // 3)
-    assert worker.stop() == 0
-    assert slow.in_database(open_leases) == 0
-    slow.start("worker")
-    check_whole(client, batch, ITEMS)
-    assert slow.in_database(total, ItemRow.attempt, batch.id) == ITEMS
-    assert slow.in_database(total, ItemRow.crashes, batch.id) == 0
 
 
 def test_a_worker_that_is_stopped_twice_gives_back_at_once(slow: Service, client: OpenAI) -> None:
