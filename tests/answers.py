@@ -7,6 +7,7 @@ DEFAULTS = {
     "model_provider": "local",
     "ci": "github",
     "deployment": "docker",
+    "extras": "[doctor]",
 }
 CHOICES = {
     "licence": ["MIT", "Apache-2.0", "BSD-3-Clause", "proprietary"],
@@ -14,11 +15,23 @@ CHOICES = {
     "ci": ["github", "gitlab", "none"],
     "deployment": ["docker", "kubernetes", "none"],
 }
+EXTRAS = ["doctor", "lab", "benchmarks", "proof"]
+EVERY_EXTRA = f"[{', '.join(EXTRAS)}]"
+COMBINATIONS = [
+    f"[{', '.join(chosen)}]"
+    for count in range(len(EXTRAS) + 1)
+    for chosen in combinations(EXTRAS, count)
+]
+"""Every answer to the question `extras`."""
+
 SINGLE = [
-    {question: choice}
-    for question, choices in CHOICES.items()
-    for choice in choices
-    if choice != DEFAULTS[question]
+    *(
+        {question: choice}
+        for question, choices in CHOICES.items()
+        for choice in choices
+        if choice != DEFAULTS[question]
+    ),
+    *({"extras": f"[{extra}]"} for extra in EXTRAS if extra != "doctor"),
 ]
 OTHER_NAME = {
     "project_name": 'Ünïcode "Größe" 🦊',
@@ -26,33 +39,43 @@ OTHER_NAME = {
     "description": "It's \\ 100 % <b>plain</b> & simple: yes # no",
     "author": 'O\'Brien "Bob" & Söhne',
 }
-ALL_ON = {"ci": "gitlab", "deployment": "kubernetes", "model_provider": "openai", **OTHER_NAME}
-ALL_OFF = {"ci": "none", "deployment": "none", "model_provider": "simulated"} | {
-    "licence": "proprietary"
+ALL_ON = {"ci": "gitlab", "deployment": "kubernetes", "model_provider": "openai", **OTHER_NAME} | {
+    "extras": EVERY_EXTRA
 }
+ALL_OFF = {"ci": "none", "deployment": "none", "model_provider": "simulated"} | {
+    "licence": "proprietary",
+    "extras": "[]",
+}
+FACTORS = CHOICES | {extra: ["with", "without"] for extra in EXTRAS}
 
 
 def pairwise() -> list[dict[str, str]]:
-    """Return few sets in which every two answers to different questions meet."""
+    """Return few sets in which every two answers meet; each extra is a factor of its own."""
     missing = {
         pair
-        for left, right in combinations(CHOICES, 2)
+        for left, right in combinations(FACTORS, 2)
         for pair in product(
-            [(left, choice) for choice in CHOICES[left]],
-            [(right, choice) for choice in CHOICES[right]],
+            [(left, choice) for choice in FACTORS[left]],
+            [(right, choice) for choice in FACTORS[right]],
         )
     }
-    everything = [dict(zip(CHOICES, chosen, strict=True)) for chosen in product(*CHOICES.values())]
+    everything = [dict(zip(FACTORS, chosen, strict=True)) for chosen in product(*FACTORS.values())]
     found = []
     while missing:
-        best = max(everything, key=lambda answers: len(_pairs(answers) & missing))
+        best = max(everything, key=lambda factors: len(_pairs(factors) & missing))
         missing -= _pairs(best)
-        found.append(best)
+        found.append(_answers(best))
     return found
 
 
-def _pairs(answers: dict[str, str]) -> set[tuple[tuple[str, str], ...]]:
-    return set(combinations(answers.items(), 2))
+def _pairs(factors: dict[str, str]) -> set[tuple[tuple[str, str], ...]]:
+    return set(combinations(factors.items(), 2))
+
+
+def _answers(factors: dict[str, str]) -> dict[str, str]:
+    chosen = [extra for extra in EXTRAS if factors[extra] == "with"]
+    plain = {question: factors[question] for question in CHOICES}
+    return {**plain, "extras": f"[{', '.join(chosen)}]"}
 
 
 ANSWER_SETS = [{}, *SINGLE, ALL_ON, ALL_OFF, *pairwise()]
@@ -60,4 +83,10 @@ ANSWER_SETS = [{}, *SINGLE, ALL_ON, ALL_OFF, *pairwise()]
 
 def name_of(answers: dict[str, str]) -> str:
     """Return a short name for a test's parameter."""
-    return "-".join(value for key, value in answers.items() if key in CHOICES) or "defaults"
+    return "-".join(value for key, value in answers.items() if key in DEFAULTS) or "defaults"
+
+
+def extras_of(answers: dict[str, str]) -> set[str]:
+    """Return the extras that such an answer chooses."""
+    chosen = {**DEFAULTS, **answers}["extras"]
+    return {extra for extra in EXTRAS if extra in chosen}

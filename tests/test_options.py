@@ -5,12 +5,16 @@ import tomllib
 
 import pytest
 
-from tests.answers import DEFAULTS
+from tests.answers import DEFAULTS, extras_of
 from tests.conftest import Answers, Render
 from tests.test_render import each_render, files
 
 # What is written only where one of the answers was given.
 WORDS = {
+    r"app doctor|routes\.txt|the doctor": [("extras", "doctor")],
+    r"app lab|\blab/": [("extras", "lab")],
+    r"make bench|benchmarks": [("extras", "benchmarks")],
+    r"make (proof|chaos|soak)|tests/proof": [("extras", "proof")],
     r"github|dependabot": [("ci", "github")],
     r"gitlab|renovate": [("ci", "gitlab")],
     r"compose\.yaml|docker compose": [("deployment", "docker")],
@@ -21,24 +25,24 @@ WORDS = {
     r"apache": [("licence", "Apache-2.0")],
 }
 NEVER_IMPORTED = {
-    "flake8-async": "flake8 loads it",
     "import-linter": "it is the command lint-imports",
     "pytest-timeout": "pytest loads it",
     "pytest-xdist": "pytest loads it",
     "python-multipart": "FastAPI reads forms with it",
 }
-ANSWERS_FILE = ".copier-answers.yml"
+ABOUT_ALL_ANSWERS = (".copier-answers.yml", "docs/updating.md")
 
 
 def foreign(texts: dict[str, str], answers: Answers) -> list[str]:
     """Return each place that is about an answer which was not given."""
-    given = {**DEFAULTS, **answers}.items()
+    extras = {("extras", extra) for extra in extras_of(answers)}
+    given = {*{**DEFAULTS, **answers}.items(), *extras}
     return [
         f"{path}: {found.group()}"
         for words, wanted in WORDS.items()
         if not given & set(wanted)
         for path, text in texts.items()
-        if path != ANSWERS_FILE and (found := re.search(words, text, re.IGNORECASE))
+        if path not in ABOUT_ALL_ANSWERS and (found := re.search(words, text, re.IGNORECASE))
     ]
 
 
@@ -50,7 +54,8 @@ def test_nothing_is_about_another_answer(render: Render, answers: Answers) -> No
 @pytest.mark.parametrize("words", WORDS)
 def test_each_word_is_found_where_its_answer_was_given(render: Render, words: str) -> None:
     """So that none of the checks above looks for what nobody writes."""
-    answers = dict([WORDS[words][0]])
+    question, answer = WORDS[words][0]
+    answers = {question: f"[{answer}]" if question == "extras" else answer}
     assert any(re.search(words, text, re.I) for text in files(render(answers)).values())
 
 
@@ -60,11 +65,13 @@ def test_each_word_is_found_where_its_answer_was_given(render: Render, words: st
         ("README.md", "`.github/workflows/ci.yml` runs it."),
         ("docs/deploying.md", "Type `docker compose up`."),
         ("docs/deploying.md", "`kubectl get pods` shows them."),
-        ("docs/updating.md", "Renovate opens a merge request."),
+        ("docs/deploying.md", "Renovate opens a merge request."),
+        ("README.md", "`app lab` shows it."),
+        ("README.md", "`make chaos` kills everything."),
     ],
 )
 def test_a_leftover_is_found(path: str, text: str) -> None:
-    answers = {"ci": "none", "deployment": "none"}
+    answers = {"ci": "none", "deployment": "none", "extras": "[]"}
     assert foreign({path: text}, answers)
     assert not foreign({path: "Type `uv run app dev`."}, answers)
 

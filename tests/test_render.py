@@ -12,7 +12,18 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.answers import ALL_OFF, ALL_ON, ANSWER_SETS, CHOICES, SINGLE, name_of, pairwise
+from tests.answers import (
+    ALL_OFF,
+    ALL_ON,
+    ANSWER_SETS,
+    CHOICES,
+    DEFAULTS,
+    EVERY_EXTRA,
+    SINGLE,
+    extras_of,
+    name_of,
+    pairwise,
+)
 from tests.conftest import REPOSITORY, Render, git
 
 PARSERS: dict[str, Callable[[str], Any]] = {
@@ -24,6 +35,8 @@ PARSERS: dict[str, Callable[[str], Any]] = {
 }
 LEFTOVER = re.compile(r"(?<!\$)\{\{|\{[%#]|[%#]\}")  # `${{ }}` is GitHub's
 PYTHON_BLOCK = re.compile(r"^```python\n.*?^```$", re.MULTILINE | re.DOTALL)
+PROOF_OF_GITHUB = ".github/workflows/proof.yml"
+BY_TWO = {PROOF_OF_GITHUB, "tests/load.py"}
 GITHUB = ("dependabot", "workflows/ci", "workflows/update")
 OPTIONAL = {
     ("ci", "github"): {f".github/{name}.yml" for name in GITHUB},
@@ -33,6 +46,19 @@ OPTIONAL = {
     | {f"k8s/{name}.yaml" for name in ("api", "config", "kustomization", "worker")}
     | {"k8s/secret.example.yaml"},
 }
+EXTRA_FILES = {
+    r"app/doctor/|app/cli/doctor\.py|docs/doctor\.md|routes\.txt": "doctor",
+    r"lab/": "lab",
+    r"benchmarks/": "benchmarks",
+    r"tests/proof/(?!doctor/|test_lab\.py)": "proof",
+    r"tests/proof/doctor/": "proof doctor",
+    r"tests/proof/test_lab\.py": "proof lab",
+}
+"""Files that come where all of these extras are chosen, with the other files of their folders."""
+
+FILES, LINES, TEST_FILES = 330, 27_000, 60
+"""What a default render may have at most: one person reads it in a week."""
+
 USERS_OWN = ("app/domain/triage.py", "app/api/triage.py", "tests/test_triage.py")
 each_render = pytest.mark.parametrize("answers", ANSWER_SETS, ids=name_of)
 
@@ -78,17 +104,49 @@ def test_a_text_file_ends_with_one_line_break(render: Render, answers: dict[str,
 def test_the_files_differ_only_by_what_the_answers_say(
     render: Render, answers: dict[str, str]
 ) -> None:
-    given = {"ci": "github", "deployment": "docker", **answers}
+    given = {**DEFAULTS, **answers}
     wanted = set[str]().union(*(OPTIONAL.get(answer, set()) for answer in given.items()))
     optional = set[str]().union(*OPTIONAL.values())
-    always = set(files(render({}))) - optional
-    assert set(files(render(answers))) == always | wanted
+    always = set(files(render({"extras": EVERY_EXTRA}))) - optional - BY_TWO
+    extras = extras_of(answers)
+    left = {path for path in always if not needed_by(path) <= extras}
+    assert set(files(render(answers))) - BY_TWO == (always | wanted) - left
+
+
+@each_render
+def test_a_file_of_two_answers_comes_where_it_has_a_use(
+    render: Render, answers: dict[str, str]
+) -> None:
+    there, extras = BY_TWO & set(files(render(answers))), extras_of(answers)
+    assert ("tests/load.py" in there) == bool(extras & {"proof", "benchmarks"})
+    on_github = {**DEFAULTS, **answers}["ci"] == "github"
+    assert (PROOF_OF_GITHUB in there) == ("proof" in extras and on_github)
+
+
+def needed_by(path: str) -> set[str]:
+    """Return the extras without which the file does not come."""
+    return {
+        extra
+        for pattern, extras in EXTRA_FILES.items()
+        if re.match(pattern, path)
+        for extra in extras.split()
+    }
+
+
+def test_a_default_render_keeps_to_its_budget(render: Render) -> None:
+    texts = files(render({}))
+    assert len(texts) <= FILES
+    assert sum(text.count("\n") for text in texts.values()) <= LINES
+    assert sum(path.startswith("tests/") for path in texts) <= TEST_FILES
+    foreign = re.compile(r"tests/(proof|twins|chaos)/|lab/|benchmarks/")
+    assert [path for path in texts if foreign.match(path)] == []
 
 
 @each_render
 def test_no_code_differs_between_renders(render: Render, answers: dict[str, str]) -> None:
-    plain = {path: text for path, text in files(render({})).items() if path.endswith(".py")}
-    assert plain.items() <= files(render(answers)).items()
+    whole = files(render({"extras": EVERY_EXTRA}))
+    code = {path: text for path, text in files(render(answers)).items() if path.endswith(".py")}
+    assert code.items() <= whole.items()
 
 
 @each_render
@@ -117,6 +175,7 @@ def test_ci_and_deployment_pass_their_linters(render: Render, answers: dict[str,
     schemas = {
         ".github/dependabot.yml": "vendor.dependabot",
         ".github/workflows/ci.yml": "vendor.github-workflows",
+        ".github/workflows/proof.yml": "vendor.github-workflows",
         ".github/workflows/update.yml": "vendor.github-workflows",
         ".gitlab-ci.yml": "vendor.gitlab-ci",
         "renovate.json": "vendor.renovate",

@@ -16,9 +16,8 @@ from tests.conftest import Environment, Render
 # of the answers is settings.toml, so each provider, with plain and with odd names, is enough.
 DISTINCT = [{}, ALL_ON, ALL_OFF]
 CHECKS = ["ruff check", "ruff format --check", "python -m app.cli doctor --check-routes"]
-CHECKS_OF_CODE = ["mypy .", "lint-imports", "flake8 app"]
-# Three files at once on two processors: the tests wait for servers more than they compute.
-SUITE = ["python", "-m", "pytest", "-q", "-n", "3", "--dist", "loadfile"]
+CHECKS_OF_CODE = ["mypy .", "lint-imports"]
+SUITE = ["python", "-m", "pytest", "-q", "-n", "2", "--dist", "loadfile"]
 
 
 @pytest.mark.parametrize(

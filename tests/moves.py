@@ -1,0 +1,187 @@
+"""The moves of a team in its first weeks. None may fail a test that came with the project."""
+
+import re
+import shutil
+import tomllib
+from pathlib import Path
+
+from tests.edits import replaced
+
+ROUTES = '''"""Notes: a GET, a POST and a stream of the team's own."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from fastapi import APIRouter
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel
+
+router = APIRouter()
+
+
+class Note(BaseModel):
+    """A note."""
+
+    text: str
+
+
+@router.get("/notes")
+async def read_notes() -> list[Note]:
+    """Return the public notes."""
+    return [Note(text="Hello")]
+
+
+@router.post("/notes", status_code=201)
+async def write_note(note: Note) -> Note:
+    """Return the note."""
+    return note
+
+
+@router.get("/notes/stream")
+async def stream_notes() -> StreamingResponse:
+    """Return a stream without an end."""
+    return StreamingResponse(_ticks(), media_type="text/event-stream")
+
+
+async def _ticks() -> AsyncIterator[str]:
+    while True:
+        yield "data: tick\\n\\n"
+        await asyncio.sleep(1)
+'''
+JOB = '''"""A job that counts letters."""
+
+from pydantic import BaseModel
+
+from app.domain.jobs import Job
+from app.domain.runs import Run
+
+
+class Letters(BaseModel):
+    """A text."""
+
+    text: str
+
+
+class Count(BaseModel):
+    """How many letters it has."""
+
+    letters: int
+
+
+async def count_letters(_run: Run, subject: Letters) -> Count:
+    """Count."""
+    return Count(letters=len(subject.text))
+
+
+JOB = Job("count_letters", Letters, count_letters)
+'''
+TABLE = '''"""Notes of the team's own."""
+
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.domain.tables.registry import Base
+
+
+class NoteRow(Base):
+    """A note."""
+
+    __tablename__ = "notes"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    text: Mapped[str]
+'''
+SETTING = '''    notes_per_caller: int = 100
+    """Notes that one caller may have."""
+'''
+LOCALS = {
+    "app/domain/items.py": ("held", "in_hand"),
+    "app/domain/lanes.py": ("free", "not_held"),
+    "app/domain/runs.py": ("again", "once_more"),
+}
+"""Names of variables in a module, and others for them."""
+
+IN_THE_FILE = {
+    "log_level": "ERROR",
+    "port": 1,
+    "database_connections": 1,
+    "requests_per_minute": 1,
+    "max_batch_lines": 1,
+    "max_body_bytes": 100,
+    "request_timeout": 0.001,
+    "lease_seconds": 600.0,
+    "feature_flags": [],
+    "worker_jobs": 1,
+}
+"""Ten settings with which hardly a test would pass."""
+
+DEFAULTS = {
+    "service_name": '"Foxes"',
+    "port": "8080",
+    "shutdown_grace": "20.0",
+    "local_context": "1024",
+    "keep_days": "7.0",
+    "http_connect_timeout": "3.0",
+    "cache_entries": "5_000",
+    "background_tasks": "500",
+    "webhooks_per_caller": "8",
+    "batch_chunk": "24",
+}
+"""Ten settings, each with another default."""
+
+
+def delete_what_is_not_needed(project: Path) -> None:
+    """Delete the example, the guides, the laboratory and the benchmarks."""
+    for path in ("app/api/triage.py", "app/domain/triage.py", "tests/test_triage.py"):
+        (project / path).unlink()
+    for folder in ("docs", "lab", "benchmarks"):
+        shutil.rmtree(project / folder)
+
+
+def add_what_is_ours(project: Path) -> None:
+    """Add routes, a job, a table and a setting; the migration comes by a command."""
+    (project / "app/api/notes.py").write_text(ROUTES)
+    (project / "app/domain/letters.py").write_text(JOB)
+    (project / "app/domain/tables/notes.py").write_text(TABLE)
+    tables = project / "app/domain/tables/__init__.py"
+    tables.write_text(
+        replaced("from app.domain.tables.registry", "{}from app.domain.tables.registry")(
+            tables.read_text()
+        ).format("from app.domain.tables.notes import NoteRow as NoteRow\n")
+    )
+    service = project / "app/settings/service.py"
+    service.write_text(service.read_text() + SETTING)
+
+
+def change_settings(project: Path) -> None:
+    """Change ten settings in `settings.toml`, and the defaults of ten."""
+    committed = project / "settings.toml"
+    lines = [f"{name} = {_toml(value)}\n" for name, value in IN_THE_FILE.items()]
+    committed.write_text(committed.read_text() + "".join(lines))
+    assert set(IN_THE_FILE) <= set(tomllib.loads(committed.read_text()))
+    for name, value in DEFAULTS.items():
+        found = [
+            path
+            for path in (project / "app/settings").glob("*.py")
+            if re.search(rf"^    {name}: ", path.read_text(), re.MULTILINE)
+        ]
+        (module,) = found
+        line = re.compile(rf"^(    {name}: \S+ = ).+$", re.MULTILINE)
+        module.write_text(line.sub(rf"\g<1>{value}", module.read_text()))
+
+
+def rename_locals(project: Path) -> None:
+    """Rename variables in modules of the machine."""
+    for path, (old, new) in LOCALS.items():
+        text = (project / path).read_text()
+        assert re.search(rf"\b{old}\b", text), f"{path} has no {old}"
+        (project / path).write_text(re.sub(rf"(?<![.\w`]){old}\b(?!`)", new, text))
+
+
+def widen_lines(project: Path) -> None:
+    """Let the formatter use longer lines."""
+    config = project / "pyproject.toml"
+    config.write_text(replaced("line-length = 100", "line-length = 120")(config.read_text()))
+
+
+def _toml(value: object) -> str:
+    return f'"{value}"' if isinstance(value, str) else str(value)

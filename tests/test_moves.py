@@ -1,0 +1,85 @@
+"""What a team does to its project fails no test that came with it: see `tests/moves.py`.
+
+A check that must be told of a change says the one command to type; here it is typed.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from demo.service import Failed
+from tests import moves
+from tests.answers import ALL_OFF
+from tests.conftest import Environment, Render, find_python
+from tests.test_rendered_project import CHECKS, SUITE, in_environment
+
+ANSWERS = {"extras": "[doctor, lab, benchmarks]", "model_provider": ALL_OFF["model_provider"]}
+APP = ("python", "-m", "app.cli")
+ALEMBIC = ("python", "-m", "alembic")
+EXAMPLE = "tests/test_cli.py::TestSettings::test_the_example_file_is_the_generated_one"
+
+
+@pytest.fixture(scope="session")
+def variables(environment: Environment) -> dict[str, str]:
+    return environment(find_python("3.13") or "3.13")
+
+
+class Moved(NamedTuple):
+    """A project after all of these moves, and how its checks asked for a command."""
+
+    project: Path
+    of_routes: str
+    of_settings: str
+
+
+@pytest.fixture(scope="session")
+def moved(checkout: Render, variables: dict[str, str]) -> Moved:
+    """Make all moves, then type each command that a check asks for."""
+
+    def typed(*command: str) -> str:
+        return in_environment(project, variables, *command)
+
+    def complaint(*command: str) -> str:
+        with pytest.raises(Failed) as failed:
+            typed(*command)
+        return str(failed.value)
+
+    project = checkout(ANSWERS)
+    moves.delete_what_is_not_needed(project)
+    moves.add_what_is_ours(project)
+    typed(*ALEMBIC, "upgrade", "head")
+    typed(*ALEMBIC, "revision", "--autogenerate", "-m", "notes", "--rev-id", "9001")
+    moves.change_settings(project)
+    moves.rename_locals(project)
+    moves.widen_lines(project)
+    typed("ruff", "format", "--quiet")
+    of_routes = complaint(*APP, "doctor", "--check-routes")
+    typed(*APP, "doctor", "--write-routes")
+    of_settings = complaint("python", "-m", "pytest", "-q", EXAMPLE)
+    (project / ".env.example").write_text(typed(*APP, "settings", "--env-example"))
+    return Moved(project, of_routes, of_settings)
+
+
+def test_new_routes_are_told_with_the_command_that_accepts_them(moved: Moved) -> None:
+    assert "+GET /notes" in moved.of_routes
+    assert "`app doctor --write-routes` accepts it" in moved.of_routes
+
+
+def test_a_new_setting_is_told_with_the_command_that_writes_the_example(moved: Moved) -> None:
+    assert "settings --env-example > .env.example" in moved.of_settings
+
+
+@pytest.mark.parametrize("check", [*CHECKS, "mypy .", "lint-imports"])
+def test_a_moved_project_passes_its_checks(
+    moved: Moved, variables: dict[str, str], check: str
+) -> None:
+    in_environment(moved.project, variables, *check.split())
+
+
+@pytest.mark.whole_suite
+@pytest.mark.timeout(1200)
+def test_a_moved_project_passes_the_tests_that_came_with_it(
+    moved: Moved, variables: dict[str, str]
+) -> None:
+    assert " passed" in in_environment(moved.project, variables, *SUITE)
