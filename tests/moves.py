@@ -154,10 +154,7 @@ def add_what_is_ours(project: Path) -> None:
 
 def change_settings(project: Path) -> None:
     """Change ten settings in `settings.toml`, and the defaults of ten."""
-    committed = project / "settings.toml"
-    lines = [f"{name} = {_toml(value)}\n" for name, value in IN_THE_FILE.items()]
-    committed.write_text(committed.read_text() + "".join(lines))
-    assert set(IN_THE_FILE) <= set(tomllib.loads(committed.read_text()))
+    change_settings_file(project)
     for name, value in DEFAULTS.items():
         found = [
             path
@@ -167,6 +164,14 @@ def change_settings(project: Path) -> None:
         (module,) = found
         line = re.compile(rf"^(    {name}: \S+ = ).+$", re.MULTILINE)
         module.write_text(line.sub(rf"\g<1>{value}", module.read_text()))
+
+
+def change_settings_file(project: Path, **more: object) -> None:
+    """Change ten settings in `settings.toml`, and `more`."""
+    committed, added = project / "settings.toml", {**IN_THE_FILE, **more}
+    lines = [f"{name} = {_toml(value)}\n" for name, value in added.items()]
+    committed.write_text(committed.read_text() + "".join(lines))
+    assert set(added) <= set(tomllib.loads(committed.read_text()))
 
 
 def rename_locals(project: Path) -> None:

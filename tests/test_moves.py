@@ -3,6 +3,7 @@
 A check that must be told of a change says the one command to type; here it is typed.
 """
 
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,7 +23,7 @@ EXAMPLE = "tests/test_cli.py::TestSettings::test_the_example_file_is_the_generat
 
 @pytest.fixture(scope="session")
 def variables(environment: Environment) -> dict[str, str]:
-    return environment(find_python("3.13") or "3.13")
+    return environment(find_python("3.13") or sys.executable)
 
 
 class Moved(NamedTuple):

@@ -104,9 +104,11 @@ def image(project: Path, folder: Path) -> Path:
     return folder
 
 
-def in_environment(project: Path, variables: dict[str, str], *command: str) -> str:
+def in_environment(
+    project: Path, variables: dict[str, str], *command: str, path: str | None = None, **more: str
+) -> str:
     """Run a command of the shared environment in the project; return its output."""
     scripts = Path(variables["UV_PROJECT_ENVIRONMENT"]) / "bin"
-    path = f"{scripts}:{clean_environment()['PATH']}"
+    path = f"{scripts}:{path or clean_environment()['PATH']}"
     program = str(scripts / command[0])
-    return run([program, *command[1:]], project, PATH=path, PYTHONPATH=str(project))
+    return run([program, *command[1:]], project, PATH=path, PYTHONPATH=str(project), **more)

@@ -1,0 +1,83 @@
+"""Databases that nobody may touch: a PostgreSQL whose log tells who came, and files of SQLite."""
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+START_LIMIT = 60.0
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """A running PostgreSQL that writes each connection into its log."""
+
+    url: str
+    log: Path
+
+    def visitors(self) -> list[str]:
+        """Return the lines of its log that tell of a client that asked for a database."""
+        return [line for line in self.log.read_text().splitlines() if "authorized" in line]
+
+
+@contextmanager
+def scratch_postgres() -> Iterator[Scratch]:
+    """Start a PostgreSQL on a free port of loopback; it ends with the block."""
+    binaries = _binaries()
+    user = "nobody" if os.geteuid() == 0 else None  # PostgreSQL refuses to run as root
+    with tempfile.TemporaryDirectory() as name:
+        folder, port = Path(name), _free_port()
+        if user:
+            os.chown(folder, pwd.getpwnam(user).pw_uid, -1)
+        log = folder / "postgres.log"
+        initdb = [f"{binaries}/initdb", "-D", f"{name}/data", "-U", "app", "-A", "trust"]
+        subprocess.run(initdb, check=True, capture_output=True, user=user)
+        options = ["-c", f"unix_socket_directories={name}", "-c", "log_connections=on"]
+        command = [f"{binaries}/postgres", "-D", f"{name}/data", "-p", str(port), *options]
+        with log.open("wb") as out, subprocess.Popen(command, user=user, stderr=out) as server:
+            try:
+                _wait_for(port)
+                yield Scratch(f"postgresql://app@127.0.0.1:{port}/postgres", log)
+            finally:
+                server.send_signal(signal.SIGINT)  # ends it fast, clients or not
+
+
+def scratch_sqlite(path: Path) -> bytes:
+    """Make a database of one row; return its bytes."""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("CREATE TABLE ours (id TEXT)")
+        connection.execute("INSERT INTO ours VALUES ('untouched')")
+    return path.read_bytes()
+
+
+def _binaries() -> Path:
+    on_path = shutil.which("initdb")
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), reverse=True)
+    if not on_path and not found:
+        raise RuntimeError("PostgreSQL is missing: `apt-get install postgresql` brings it.")
+    return (found[0] if found else Path(str(on_path))).resolve().parent
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+def _wait_for(port: int) -> None:
+    deadline = time.monotonic() + START_LIMIT
+    while True:
+        with socket.socket() as connection:
+            if connection.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        assert time.monotonic() < deadline, "PostgreSQL did not start"
+        time.sleep(0.05)
