@@ -111,7 +111,30 @@ async def listen_for_ever(queue: RedisQueue, all_pools: list[Pool]) -> None:
         await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
 
 
-def arq_worker(queue: RedisQueue, all_pools: list[Pool]) -> Worker:
+class Listener(Worker):
+    """arq's worker, all of whose tasks are among its `tasks`.
+
+    arq shields the end of a call from cancellation, in a task that it keeps nowhere. That task went
+    on behind a pool of connections that was closed, opened one anew and left it open.
+    """
+
+    async def finish_job(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 -- arq's own
+        """Note the task, and do as arq does."""
+        self._note_task()
+        await super().finish_job(*args, **options)
+
+    async def finish_failed_job(self, *args: Any, **options: Any) -> None:  # noqa: ANN401
+        """Note the task, and do as arq does."""
+        self._note_task()
+        await super().finish_failed_job(*args, **options)
+
+    def _note_task(self) -> None:
+        task = asyncio.current_task()
+        assert task  # noqa: S101
+        self.tasks[task.get_name()] = task
+
+
+def arq_worker(queue: RedisQueue, all_pools: list[Pool]) -> Listener:
     """Return arq set to wake these pools up and to decide nothing."""
 
     async def wake(_context: dict[Any, Any], kind: str) -> None:
@@ -119,7 +142,7 @@ def arq_worker(queue: RedisQueue, all_pools: list[Pool]) -> Worker:
             if pool.kind == kind:
                 pool.wake()
 
-    return Worker(
+    return Listener(
         [func(cast("WorkerCoroutine", wake), name=WAKE, max_tries=1, keep_result=0, timeout=10)],
         redis_pool=queue.arq,
         queue_name=queue.name,
@@ -134,6 +157,7 @@ def arq_worker(queue: RedisQueue, all_pools: list[Pool]) -> Worker:
     )
 
 
-async def _abandon(listening: Worker) -> None:
+async def _abandon(listening: Listener) -> None:
     main = [listening.main_task] if listening.main_task else []
-    await end_tasks(*main, *listening.tasks.values())
+    while left := [each for each in (*main, *listening.tasks.values()) if not each.done()]:
+        await end_tasks(*left)  # during which a call may come to its end, in a new task

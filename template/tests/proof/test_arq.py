@@ -16,7 +16,6 @@ from typing import Any, cast
 
 import pytest
 from arq.constants import in_progress_key_prefix, job_key_prefix, retry_key_prefix
-from arq.worker import Worker
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -26,7 +25,7 @@ from app.resources.queue import WAKE, Kind, RedisQueue, deserialize
 from app.resources.redis import open_redis
 from app.resources.tasks import end_tasks
 from app.settings import Settings
-from app.worker import _abandon, arq_worker
+from app.worker import Listener, _abandon, arq_worker
 from tests.service import LIMIT
 
 pytestmark = pytest.mark.anyio
@@ -62,13 +61,13 @@ def queue(redis: Redis, tmp_path: Path) -> RedisQueue:
     return RedisQueue(redis, tmp_path.name)
 
 
-def new_worker(queue: RedisQueue, *pools: Woken) -> Worker:
+def new_worker(queue: RedisQueue, *pools: Woken) -> Listener:
     """Return arq as the app sets it up."""
     return arq_worker(queue, cast("list[Pool]", list(pools)))
 
 
 @asynccontextmanager
-async def listening(queue: RedisQueue, *pools: Woken) -> AsyncIterator[Worker]:
+async def listening(queue: RedisQueue, *pools: Woken) -> AsyncIterator[Listener]:
     """Run arq as the app does, and end it as the app does."""
     worker = new_worker(queue, *pools)
     running = asyncio.create_task(worker.async_run())
@@ -284,9 +283,24 @@ class Server:
                     await redis.ping()
                     return
 
+    def freeze(self) -> None:
+        self._process.send_signal(signal.SIGSTOP)
+
     def kill(self) -> None:
         self._process.kill()
         self._process.wait()
+
+
+class Freezing(Woken):
+    """A pool that freezes Redis when it is woken: the call does not come to its end."""
+
+    def __init__(self, server: Server) -> None:
+        super().__init__()
+        self._server = server
+
+    def wake(self) -> None:
+        self._server.freeze()
+        super().wake()
 
 
 @pytest.fixture
@@ -314,6 +328,19 @@ async def test_wiped_calls_are_lost_and_the_worker_lives_on(
         await queue.arq.flushall()
         await still_wakes(queue, pool)
     assert pool.calls == 4
+
+
+async def test_a_call_that_is_at_its_end_goes_on_behind_nobody(
+    mortal: tuple[Server, RedisQueue],
+) -> None:
+    """arq shields that end. Behind a closed pool it opened a connection anew, and left it open."""
+    server, queue = mortal
+    before = asyncio.all_tasks()
+    pool = Freezing(server)
+    async with listening(queue, pool):
+        await queue.wake(Kind.BATCHES)
+        await until(lambda: pool.calls)
+    assert asyncio.all_tasks() == before
 
 
 async def test_it_ends_with_redis_and_begins_anew(mortal: tuple[Server, RedisQueue]) -> None:

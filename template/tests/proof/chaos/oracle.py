@@ -18,8 +18,11 @@ EXPECTED = {
 }
 """Status, error and last answer of an item, by its fate."""
 
-HALTS = {"kill_all_workers", "freeze_worker", "restart_postgres", "crash_postgres"}
-"""Faults in which nobody may be there who could take over."""
+HALTS = {
+    *("kill_all_workers", "freeze_worker", "restart_postgres", "crash_postgres"),
+    *("lose_redis", "lose_redis_for_long", "freeze_redis"),
+}
+"""Faults in which nobody may be there who could take over: without Redis batches get no slots."""
 
 Check = Callable[[Evidence], Iterator[str]]
 

@@ -99,6 +99,14 @@ def test_a_violation_is_seen(check: Check, changes: dict[str, Any]) -> None:
     assert list(check(evidence(changes)))
 
 
+@pytest.mark.parametrize("fault", ["lose_redis", "lose_redis_for_long", "freeze_redis"])
+def test_time_without_redis_does_not_count(fault: str) -> None:
+    events = [FAULT, Event(fault, 11.0, 19.0, ())]
+    assert not list(
+        oracle.lost_items_run_again_soon(evidence({"calls": [FIRST, LATE], "events": events}))
+    )
+
+
 def test_a_batch_that_was_made_twice_is_seen() -> None:
     sound = evidence()
     twice = replace(sound, rows=replace(sound.rows, items=sound.rows.items * 2))

@@ -6,7 +6,8 @@ from tests.proof.domain.mutants import CONTROLS, MUTANTS, Mutant
 from tests.proof.domain.mutation import FAILED, PASSED, exit_codes
 from tests.proof.domain.unfair import UNFAIR
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
+"""All need 61 s of the processor, of which a machine with much to do gives each process a tenth."""
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """Slots: never too many, people first, and nothing is lost with a process or with Redis."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -22,7 +23,10 @@ from tests.servers import EmbeddedRedis, running
 pytestmark = pytest.mark.anyio
 
 ONLINE, BATCH = Priority.ONLINE, Priority.BATCH
-LIMITS = Limits(slots=4, reserve=0.25, lease=1.0)
+LIMITS = Limits(slots=4, reserve=0.25, lease=30.0)
+SHORT = replace(LIMITS, lease=1.0)
+LATE = 3.0
+"""A lease that a living process renews even where its event loop stands still for 2 s."""
 
 
 class Calls:
@@ -71,7 +75,7 @@ class Processes:
 
 
 @pytest.fixture
-async def processes(redis_url: str, tmp_path: Path) -> AsyncIterator[Processes]:
+async def processes(redis_url: str, tmp_path: Path, patient: None) -> AsyncIterator[Processes]:
     started = Processes(redis_url, tmp_path.name)
     async with started.stack:
         yield started
@@ -94,7 +98,7 @@ async def settled() -> None:
 
 async def killed(redis: Redis, name: str, held: int) -> None:
     """Leave behind what a process held that was killed."""
-    ledger = Ledger(redis, f"{name}:slots:model", ONLINE, LIMITS.lease)
+    ledger = Ledger(redis, f"{name}:slots:model", ONLINE, SHORT.lease)
     await ledger.report(Report(held=held, waiting=0), LIMITS.slots, LIMITS.reserved)
 
 
@@ -177,21 +181,22 @@ async def test_callers_of_one_process_take_turns(processes: Processes) -> None:
 async def test_slots_of_a_killed_process_are_free_after_its_lease(
     processes: Processes, redis: Redis, tmp_path: Path
 ) -> None:
+    began = time.monotonic()
     await killed(redis, tmp_path.name, held=4)
     online = Calls(await processes.start(ONLINE)).begin(1)
-    await settled()
-    assert online.running == 0
     await until(lambda: online.running == 1)
+    assert time.monotonic() - began > 0.9 * SHORT.lease
     await online.end()
 
 
 async def test_a_living_process_keeps_its_slots_for_longer_than_a_lease(
     processes: Processes,
 ) -> None:
-    first = Calls(await processes.start(ONLINE)).begin(4)
+    limits = replace(LIMITS, lease=LATE)
+    first = Calls(await processes.start(ONLINE, limits)).begin(4)
     await until(lambda: first.running == 4)
-    second = Calls(await processes.start(ONLINE)).begin(1)
-    await asyncio.sleep(2 * LIMITS.lease)
+    second = Calls(await processes.start(ONLINE, limits)).begin(1)
+    await asyncio.sleep(2 * limits.lease)
     assert second.running == 0
     await first.end()
     await second.end()
@@ -223,9 +228,9 @@ async def test_who_is_cancelled_in_the_moment_of_its_turn_holds_nothing(
 
 
 async def test_an_online_caller_is_refused_after_its_longest_wait(processes: Processes) -> None:
-    capacity = await processes.start(ONLINE, replace(LIMITS, longest_wait=0.05))
-    first = Calls(capacity).begin(4)
+    first = Calls(await processes.start(ONLINE)).begin(4)
     await until(lambda: first.running == 4)
+    capacity = await processes.start(ONLINE, replace(LIMITS, longest_wait=0.05))
     with pytest.raises(Overloaded):
         async with capacity.slot():
             pass
@@ -235,13 +240,13 @@ async def test_an_online_caller_is_refused_after_its_longest_wait(processes: Pro
 async def test_once_a_queue_stands_who_has_waited_long_is_refused_for_those_behind(
     processes: Processes,
 ) -> None:
-    capacity = await processes.start(ONLINE, replace(LIMITS, longest_wait=0.5, target=0.3))
-    first = Calls(capacity).begin(4)
+    first = Calls(await processes.start(ONLINE)).begin(4)
     await until(lambda: first.running == 4)
+    capacity = await processes.start(ONLINE, replace(LIMITS, longest_wait=2.0, target=1.2))
     served = Calls(capacity)
-    for _ in range(7):  # a queue that does not empty for longer than 0.5 s
+    for _ in range(7):  # a queue that does not empty for longer than 2 s
         served.begin(1)
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.4)
     await first.end()
     await until(lambda: capacity.waiting == 0)
     refused = [call for call in served.tasks if call.done() and call.exception()]
@@ -319,11 +324,12 @@ async def test_an_online_caller_is_refused_before_a_long_pause(processes: Proces
 async def test_what_is_held_is_known_again_after_redis_was_wiped(
     processes: Processes, redis: Redis
 ) -> None:
-    first = Calls(await processes.start(ONLINE)).begin(4)
+    limits, before = replace(LIMITS, lease=LATE), lapsed()
+    first = Calls(await processes.start(ONLINE, limits)).begin(4)
     await until(lambda: first.running == 4)
     await redis.flushall()
-    await asyncio.sleep(LIMITS.lease / 2)
-    second = Calls(await processes.start(ONLINE)).begin(1)
+    await until(lambda: lapsed() >= before + 4)  # it has reported anew
+    second = Calls(await processes.start(ONLINE, limits)).begin(1)
     await settled()
     assert second.running == 0
     await first.end()
@@ -333,7 +339,7 @@ async def test_what_is_held_is_known_again_after_redis_was_wiped(
 async def test_slots_in_use_whose_lease_was_lost_are_counted(
     processes: Processes, redis: Redis
 ) -> None:
-    calls = Calls(await processes.start(ONLINE)).begin(4)
+    calls = Calls(await processes.start(ONLINE, SHORT)).begin(4)
     await until(lambda: calls.running == 4)
     before = lapsed()
     await redis.flushall()
@@ -350,7 +356,7 @@ async def test_without_redis_people_have_half_of_the_slots_and_batches_wait(
     with running(server):
         processes = Processes(server.url, tmp_path.name)
         async with processes.stack:
-            capacity = await processes.start(priority)
+            capacity = await processes.start(priority, SHORT)
             server.stop() if fault == "gone" else server.freeze()
             calls = Calls(capacity).begin(6)
             await until(lambda: calls.running == alone)

@@ -12,7 +12,7 @@ from app.resources.ledger import Ledger, Priority, Report
 from app.resources.redis import open_redis
 from app.settings import Settings
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("patient")]
 
 SLOTS, RESERVE = 40, 2
 
