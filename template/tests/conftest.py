@@ -12,6 +12,7 @@ from openai import OpenAI
 
 from app.resources.database import Database, open_database
 from app.settings import Settings
+from tests.batches import HoldBatch, holding_batches
 from tests.blocking import no_blocking
 from tests.isolation import own_folder, refuse_foreign_databases
 from tests.leaks import nothing_left
@@ -187,3 +188,17 @@ def key(live: Service) -> str:
 def client(live: Service, key: str) -> Iterator[OpenAI]:
     with live.client(key, max_retries=0) as official:
         yield official
+
+
+@pytest.fixture(scope="module")
+def prepared(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service with tables whose process is the test itself."""
+    with service(tmp_path_factory.mktemp("prepared"), redis_url) as ready:
+        yield ready
+
+
+@pytest.fixture
+def hold_batch() -> Iterator[HoldBatch]:
+    """Makes running batches that the test works off itself."""
+    with holding_batches() as hold:
+        yield hold
