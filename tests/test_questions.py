@@ -165,9 +165,17 @@ def test_an_answer_that_is_no_choice_is_refused(
 @pytest.mark.parametrize("question", QUESTIONS)
 def test_every_question_says_what_follows_and_has_a_default(question: str) -> None:
     asked = QUESTIONS[question]
-    assert len(asked["help"]) > 40
+    assert len(asked["help"]) > 30
     assert asked["default"]
     assert "validator" in asked or "choices" in asked
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_a_terminal_of_80_columns_shows_every_question_whole(question: str) -> None:
+    """It has room for the sign before the question, and for the pointer before a choice."""
+    for text in (QUESTIONS[question]["help"], *QUESTIONS[question].get("choices", {})):
+        assert len(text) <= 70
+        assert "\n" not in text
 
 
 def test_the_message_after_the_copy_gives_the_two_commands(
