@@ -1,11 +1,15 @@
 """Bad answers are refused with a sentence that says what to type; good ones arrive unchanged."""
 
+import sys
 import tomllib
+import unicodedata
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 from copier import run_copy
+from jinja2 import Environment, FileSystemLoader
 
 from tests.conftest import REPOSITORY
 
@@ -26,6 +30,8 @@ ODD = {
     "triple quotes": '"""',
     "backslash": "C:\\new\\table\\",
     "emoji": "🦊 fox 👩‍👩‍👧",
+    "persian": "می\u200cبینم",  # joiners between letters belong to the writing
+    "hindi": "क्\u200dष",
     "jinja expression": "{{ 7 * 7 }}",
     "jinja block": "{% raw %}",
     "jinja comment": "{# gone #}",
@@ -45,13 +51,42 @@ BAD = {
     "delete": "a\x7fb",
     "next line": "a\x85b",
     "right to left": "a\u202eb",
+    "left to right mark": "a\u200eb",
     "line separator": "a\u2028b",
     "byte order mark": "\ufeffa",
     "empty": "",
     "spaces": "   ",
+    "zero width": "\u200b\u200d",
     "space at the end": "fox ",
     "201 characters": "x" * 201,
 }
+INVISIBLE = {
+    "soft hyphen": "\xad",
+    "word joiner": "\u2060",
+    "hangul fillers": "\u115f\u1160\u3164\uffa0",
+    "variation selectors": "\ufe0e\ufe0f\U000e0100",
+    "tags": "\U000e0001\U000e0066\U000e007f",
+    "braille blank": "\u2800",
+    "between spaces": "\u200b \u200b",
+    "grapheme joiner": "\u034f",
+    "mongolian separators": "\u180b\u180e",
+    "every character that formats": "".join(
+        sign for sign in map(chr, range(sys.maxunicode)) if unicodedata.category(sign) == "Cf"
+    ),
+}
+SEEN = {
+    "family": "👩\u200d👩\u200d👧",
+    "flag of tags": "🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f",
+    "red heart": "❤\ufe0f",
+    "joiner of an unfinished word": "ب\u200d",
+    "soft hyphen in a word": "co\xadop",
+    "digit": "7",
+    "sign": "§",
+    "hangul": "한",
+    "braille": "⠃",
+}
+DIRECTIONS = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+RESERVED = ["default", "kube-system", "kube-public", "kube-node-lease", "kube-a"]
 HOSTILE = {**ODD, **BAD, "200 characters": "x" * 200}
 
 
@@ -97,6 +132,35 @@ def test_a_line_that_cannot_be_is_refused(
         copy(working_tree, outside, {question: answer})
 
 
+@pytest.fixture(scope="module")
+def complaint() -> Callable[[str], str]:
+    """What the validator of a free line says, with the filters that Copier has, but no copy."""
+    filters = "jinja2_ansible_filters.AnsibleCoreFiltersExtension"
+    environment = Environment(loader=FileSystemLoader(REPOSITORY), extensions=[filters])
+    validators = environment.get_template("hooks/validators.jinja").module
+    return lambda line: str(vars(validators)["line_error"](line, 1000))
+
+
+@pytest.mark.parametrize("answer", INVISIBLE.values(), ids=INVISIBLE)
+def test_a_line_that_nobody_sees_is_refused(complaint: Callable[[str], str], answer: str) -> None:
+    assert complaint(answer) == "Type at least one visible letter, digit or sign."
+
+
+@pytest.mark.parametrize("answer", SEEN.values(), ids=SEEN)
+def test_invisible_characters_may_stand_beside_visible_ones(
+    complaint: Callable[[str], str], answer: str
+) -> None:
+    assert complaint(answer) == ""
+
+
+@pytest.mark.parametrize("mark", DIRECTIONS, ids=ascii)
+def test_a_mark_that_turns_the_text_around_is_refused_anywhere(
+    complaint: Callable[[str], str], mark: str
+) -> None:
+    for answer in (f"{mark}fox", f"fo{mark}x", f"fox{mark}"):
+        assert complaint(answer).startswith("Type one line of visible characters")
+
+
 @pytest.mark.parametrize(("question", "limit"), FREE.items())
 def test_a_line_may_be_as_long_as_its_limit(
     working_tree: Path, outside: Path, question: str, limit: int
@@ -126,7 +190,18 @@ def test_a_slug_that_some_system_refuses_is_refused_here(
         copy(working_tree, outside, {"project_slug": answer})
 
 
-@pytest.mark.parametrize("answer", ["a", "on", "null", "fox-2", "x" * 40])
+@pytest.mark.parametrize("answer", RESERVED)
+def test_a_namespace_that_kubernetes_keeps_is_refused(
+    working_tree: Path, outside: Path, answer: str
+) -> None:
+    with pytest.raises(ValueError, match=r"Type another one, like llm-api: Kubernetes .+\."):
+        copy(working_tree, outside, {"project_slug": answer})
+
+
+@pytest.mark.parametrize(
+    "answer",
+    ["a", "kube", "kubernetes", "defaults", "my-kube-system", "on", "null", "fox-2", "x" * 40],
+)
 def test_a_slug_stays_text_everywhere(working_tree: Path, outside: Path, answer: str) -> None:
     project = copy(working_tree, outside, {"project_slug": answer})
     settings = tomllib.loads((project / "settings.toml").read_text())
@@ -144,6 +219,12 @@ def test_a_slug_stays_text_everywhere(working_tree: Path, outside: Path, answer:
         ("{{ 7 * 7 }}", "llm-api"),
         ("../../etc", "etc"),
         ("a" * 39 + " b", "a" * 39),
+        ("Default", "default-api"),
+        ("2 default!", "default-api"),
+        ("Defaults", "defaults"),
+        ("Kube system", "my-kube-system"),
+        ("Kube " + "a" * 50, "my-kube-" + "a" * 32),
+        ("Kube!", "kube"),
     ],
 )
 def test_the_slug_follows_from_the_name(
@@ -165,9 +246,17 @@ def test_an_answer_that_is_no_choice_is_refused(
 @pytest.mark.parametrize("question", QUESTIONS)
 def test_every_question_says_what_follows_and_has_a_default(question: str) -> None:
     asked = QUESTIONS[question]
-    assert len(asked["help"]) > 40
+    assert len(asked["help"]) > 30
     assert asked["default"]
     assert "validator" in asked or "choices" in asked
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_a_terminal_of_80_columns_shows_every_question_whole(question: str) -> None:
+    """It has room for the sign before the question, and for the pointer before a choice."""
+    for text in (QUESTIONS[question]["help"], *QUESTIONS[question].get("choices", {})):
+        assert len(text) <= 70
+        assert "\n" not in text
 
 
 def test_the_message_after_the_copy_gives_the_two_commands(
