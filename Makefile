@@ -12,10 +12,11 @@ RUN := PATH="$(CURDIR)/$(ENVIRONMENT)/bin:$$PATH"
 # an import of the rendered app takes 2.7 s instead of 0.5 s.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test check format render release clean
+.PHONY: help demo test proof-all check format render release clean
 help:
 	@echo "make demo     render the template, start the result and talk to it"
 	@echo "make test     check the template and what it renders"
+	@echo "make proof-all  what takes hours: each combination of extras, many seeds of chaos"
 	@echo "make check    lint the template's own code"
 	@echo "make format   format the template's own code"
 	@echo "make render   render the working tree with ANSWERS=\"ci=none deployment=none\" into OUT"
@@ -26,8 +27,11 @@ demo: .work/ready
 	@$(RUN) python -m demo
 
 test: check
-	$(RUN) pytest -n 2 --dist loadfile -m "not whole_suite"
+	$(RUN) pytest -n 2 --dist loadfile -m "not whole_suite and not campaign"
 	$(RUN) pytest -m whole_suite
+
+proof-all: .work/ready
+	$(RUN) pytest -m campaign
 
 check: .work/ready
 	$(RUN) ruff check $(CODE)

@@ -3,14 +3,15 @@
 import itertools
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 
 from demo.service import environment as clean_environment
 from demo.service import run
-from tests.answers import ALL_OFF, ALL_ON, ANSWER_SETS, name_of
-from tests.conftest import Environment, Render
+from tests.answers import ALL_OFF, ALL_ON, ANSWER_SETS, COMBINATIONS, name_of
+from tests.conftest import REPOSITORY, Environment, Render, find_python
 
 # The code is the same in every render: test_no_code_differs_between_renders. What the rest can feel
 # of the answers is settings.toml, so each provider, with plain and with odd names, is enough.
@@ -18,6 +19,9 @@ DISTINCT = [{}, ALL_ON, ALL_OFF]
 CHECKS = ["ruff check", "ruff format --check", "python -m app.cli doctor --check-routes"]
 CHECKS_OF_CODE = ["mypy .", "lint-imports"]
 SUITE = ["python", "-m", "pytest", "-q", "-n", "2", "--dist", "loadfile"]
+# Three files at once on two processors: the proof waits for servers more than it computes.
+PROOF = ["python", "-m", "pytest", "-q", "-n", "3", "--dist", "loadfile", "tests/proof"]
+TEMPLATE = REPOSITORY / "template"
 
 
 @pytest.mark.parametrize(
@@ -35,15 +39,65 @@ def test_a_render_passes_its_own_checks(
     in_environment(checkout(answers), environment(interpreter), *check.split())
 
 
+@pytest.mark.parametrize("extras", COMBINATIONS)
+def test_every_combination_of_extras_passes_its_checks(
+    checkout: Render, environment: Environment, mypy_cache: Path, extras: str
+) -> None:
+    project = checkout({"extras": extras})
+    variables = environment(find_python("3.13") or sys.executable)
+    in_environment(project, variables, "ruff", "check")
+    in_environment(project, variables, "mypy", ".", "--cache-dir", str(mypy_cache))
+
+
+@pytest.fixture(scope="session")
+def mypy_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache for renders that lie in several places: the first fills it for the others."""
+    return tmp_path_factory.mktemp("mypy_cache")
+
+
 @pytest.mark.whole_suite
 @pytest.mark.timeout(2400)
 @pytest.mark.parametrize("interpreter", ["3.13"], indirect=True)
-def test_a_render_passes_its_own_tests(
-    checkout: Render, environment: Environment, interpreter: str
+def test_the_proof_holds_for_the_template_as_it_lies(
+    environment: Environment, interpreter: str
 ) -> None:
-    """On the highest Python with the highest libraries; `test_update.py` has the lowest."""
-    output = in_environment(checkout(ALL_ON), environment(interpreter), *SUITE)
-    assert re.search(r"\d+ passed", output)
+    """On SQLite and PostgreSQL, on the highest Python with the highest libraries."""
+    output = in_environment(TEMPLATE, environment(interpreter), *PROOF, "--servers", "all")
+    assert re.search(r"^\d+ passed in", output, re.MULTILINE), output[-2000:]
+
+
+@pytest.mark.whole_suite
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("interpreter", ["3.13"], indirect=True)
+def test_the_tests_of_a_project_pass_on_installed_servers(
+    environment: Environment, interpreter: str
+) -> None:
+    installed = ["--servers", "installed", "--ignore", "tests/proof"]
+    output = in_environment(TEMPLATE, environment(interpreter), *SUITE, *installed)
+    assert re.search(r"^\d+ passed", output, re.MULTILINE), output[-2000:]
+
+
+@pytest.mark.campaign
+@pytest.mark.timeout(2400)
+@pytest.mark.parametrize("extras", COMBINATIONS)
+def test_every_combination_of_extras_passes_its_own_tests(
+    checkout: Render, environment: Environment, extras: str
+) -> None:
+    suite = [*SUITE, *(["--ignore", "tests/proof"] if "proof" in extras else [])]
+    variables = environment(find_python("3.13") or sys.executable)
+    output = in_environment(checkout({"extras": extras}), variables, *suite)
+    assert re.search(r"^\d+ passed in", output, re.MULTILINE), output[-2000:]
+
+
+@pytest.mark.campaign
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_nothing_is_lost_in_a_campaign_of_many_seeds(
+    environment: Environment, database: str
+) -> None:
+    variables = environment(find_python("3.13") or sys.executable)
+    options = ["--seeds", "10", "--items", "2000", "--database", database]
+    in_environment(TEMPLATE, variables, "python", "-m", "tests.proof.chaos", *options)
 
 
 @pytest.mark.parametrize("interpreter", ["3.12"], indirect=True)
@@ -52,7 +106,7 @@ def test_a_render_starts_on_the_python_between(
 ) -> None:
     # These import all of the app, and start it with a worker.
     tests = ["tests/test_imports.py", "tests/test_settings.py", "tests/test_triage.py"]
-    command = ["python", "-m", "pytest", "-q", *tests, "-k", "not postgresql"]
+    command = ["python", "-m", "pytest", "-q", *tests]
     output = in_environment(checkout({}), environment(interpreter), *command)
     assert re.search(r"\d+ passed", output)
 
