@@ -71,7 +71,8 @@ def updates(published: Path, tmp_path_factory: pytest.TempPathFactory) -> Update
             edit(tree)
         for path in RENAMED.values():  # gets nothing new under its new name
             shutil.copy2(project / path, wanted / path)
-        updated(project, dict(answers))
+        new = {name: answer for name, answer in answers if name == "extras"}  # asked since 0.4.0
+        updated(project, dict(answers), **new)
         return Update(project, wanted)
 
     return lambda version, answers: once(version, frozenset(answers.items()))

@@ -19,7 +19,7 @@ HARMLESS = [
     ("app/development/valkey.py", "remove_leftover"),
     ("app/main.py", "create_app"),
     ("app/domain/features.py", "offered"),
-    # The doctor reads sources; it serves nobody.
+    # Reads sources; serves nobody.
     ("app/doctor/project.py", "__init__"),
     ("app/doctor/project.py", "_read"),
     # Whether there are files for a connection's password and certificate, when it is opened.
