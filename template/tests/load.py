@@ -46,7 +46,22 @@ async def arrivals(
     return load
 
 
-async def _call(session: ClientSession, url: str, patience: float, load: Load) -> None:
+async def in_turn(url: str, key: str, *, callers: int, seconds: float) -> Load:
+    """Let `callers` ask for short chats, each again when it has its answer, for `seconds`."""
+    load, loop = Load(), asyncio.get_running_loop()
+    headers = {"authorization": f"Bearer {key}"}
+    end = loop.time() + seconds
+
+    async def ask(session: ClientSession) -> None:
+        while loop.time() < end:
+            await _call(session, url, None, load)
+
+    async with ClientSession(connector=TCPConnector(limit=0), headers=headers) as session:
+        await asyncio.gather(*(ask(session) for _ in range(callers)))
+    return load
+
+
+async def _call(session: ClientSession, url: str, patience: float | None, load: Load) -> None:
     started = time.perf_counter()
     try:
         async with (

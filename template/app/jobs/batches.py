@@ -29,6 +29,9 @@ from app.telemetry import request_id
 
 log = logging.getLogger(__name__)
 
+LOST = "the lease on %s is lost: it was last renewed %.2f s ago"
+"""What its items were at is run again, by another worker."""
+
 
 async def claim(
     resources: Resources, stopping: asyncio.Event, holdings: Holdings
@@ -37,24 +40,27 @@ async def claim(
 
     `holdings` are this worker's lanes, and are kept here.
     """
+    asked_at = asyncio.get_running_loop().time()
     hold = await resources.database.write(lanes.claim, new_id("lease"), holdings.terms)
     if hold is None:
         return None
     holdings.take(hold)
-    return partial(_run_held, resources, stopping, holdings, hold)
+    return partial(_run_held, resources, stopping, holdings, hold, asked_at)
 
 
 async def _run_held(
-    resources: Resources, stopping: asyncio.Event, holdings: Holdings, hold: Hold
+    resources: Resources, stopping: asyncio.Event, holdings: Holdings, hold: Hold, asked_at: float
 ) -> None:
     turn = Turn(holdings, hold, resources.settings.lane_seconds)
     try:
-        await run_batch(resources, stopping, hold, turn)
+        await run_batch(resources, stopping, hold, turn, asked_at)
     finally:
         holdings.drop(hold)
 
 
-async def run_batch(resources: Resources, stopping: asyncio.Event, hold: Hold, turn: Turn) -> None:
+async def run_batch(
+    resources: Resources, stopping: asyncio.Event, hold: Hold, turn: Turn, asked_at: float
+) -> None:
     """Work on a lane until nothing is left for it, its turn is over, or `stopping` is set."""
     database = resources.database
     at_once = True
@@ -63,7 +69,7 @@ async def run_batch(resources: Resources, stopping: asyncio.Event, hold: Hold, t
         request_id.set(work.request_id)
         capacity.caller.set(work.caller_id)
         expires_at = asyncio.get_running_loop().time() + work.seconds
-        await Drain(resources, stopping, hold, turn, work, expires_at).run()
+        await Drain(resources, stopping, hold, turn, work, expires_at, asked_at).run()
         await database.write(items.give_back, hold)
         if not stopping.is_set():
             await settle(resources, hold.batch_id)
@@ -88,6 +94,8 @@ class Drain:
     work: Work
     expires_at: float
     """On the loop's clock. No call of the model goes on beyond it."""
+    asked_at: float
+    """When the lease was asked for, on the loop's clock."""
 
     async def run(self) -> None:
         """Work until nothing is left, the turn is over, or the lease or the batch has ended."""
@@ -106,14 +114,20 @@ class Drain:
 
         An error is not the end of the lease: the next beat may come in time.
         """
-        seconds = self.resources.settings.lease_seconds
+        seconds, loop = self.resources.settings.lease_seconds, asyncio.get_running_loop()
         status: str | None = self.work.status
+        renewed_at = self.asked_at
         while status in ("validating", "in_progress"):
             await asyncio.sleep(seconds / 3)
+            began = loop.time()
             try:
                 status = await self.resources.database.write(lanes.renew, self.hold, seconds)
             except Exception:
                 log.exception("the lease on %s was not renewed", self.hold.batch_id)
+                continue
+            if status is None:
+                log.warning(LOST, self.hold.batch_id, loop.time() - renewed_at)
+            renewed_at = began
 
     async def _work(self) -> None:
         if self.work.status == "validating":

@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.orm import Session
 
-from app.resources.offload import in_thread, to_its_end
+from app.resources.offload import all_ended, in_thread, to_its_end
 from app.settings import Settings
 
 P = ParamSpec("P")
@@ -38,7 +38,8 @@ class Database(Protocol):
     """A database whose transactions are functions. Results must be loaded: no lazy attributes.
 
     Whose deadline comes while a transaction waits gets `DeadlineExceeded`, and it never begins. One
-    that has begun goes on to its end, whatever becomes of its caller.
+    that has begun goes on to its end, whatever becomes of its caller. So `close` waits for it:
+    SQLAlchemy closes no connection that comes back after its pool was disposed of.
     """
 
     @property
@@ -91,8 +92,11 @@ class SqliteDatabase:
 
     async def close(self) -> None:
         """Close all connections."""
-        self._writer.dispose()
-        self._reader.dispose()
+        try:
+            await all_ended(*self.limits.values())
+        finally:
+            self._writer.dispose()
+            self._reader.dispose()
 
 
 class PostgresDatabase:
@@ -119,7 +123,10 @@ class PostgresDatabase:
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._engine.dispose()
+        try:
+            await all_ended(*self.limits.values())
+        finally:
+            await self._engine.dispose()
 
     async def _run(self, engine: AsyncEngine, fn: Callable[[Session], T]) -> T:
         return await to_its_end(self._connections, lambda: _connected(engine, fn))

@@ -6,6 +6,7 @@ worth it for less than a millisecond of work.
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
@@ -95,3 +96,13 @@ async def to_its_end(limiter: CapacityLimiter, call: Callable[[], Coroutine[Any,
     running = asyncio.ensure_future(call())
     running.add_done_callback(lambda _: limiter.release_on_behalf_of(place))
     return await asyncio.shield(running)
+
+
+async def all_ended(*limiters: CapacityLimiter) -> None:
+    """Return when nothing is at work under these limits; what waits already goes first."""
+    async with AsyncExitStack() as places:
+        for limiter in limiters:
+            for _ in range(int(limiter.total_tokens)):
+                place = object()
+                await limiter.acquire_on_behalf_of(place)
+                places.callback(limiter.release_on_behalf_of, place)

@@ -7,11 +7,16 @@ import pytest
 
 from app.main import create_app
 from tests.api.serving import serving
-from tests.load import Load, arrivals
+from tests.load import Load, arrivals, in_turn
 from tests.service import Service, service
 
-SLOTS, CALL_SECONDS, PATIENCE, SECONDS = 5, 0.1, 0.5, 4.0
-CAPACITY = SLOTS / CALL_SECONDS
+SLOTS, CALL_SECONDS, SECONDS = 5, 0.2, 6.0
+"""With calls of 0.1 s, clients and server wanted half a core for the load, and got less than that
+beside other processes: not the model's slots were short then, but the processor."""
+
+PATIENCE = 5
+"""How many calls a slot works off before a caller hangs up."""
+
 MANY = 10**6
 
 
@@ -35,12 +40,21 @@ def key_of_many(prepared: Service) -> str:
     return prepared.new_key()
 
 
-async def overloaded(prepared: Service, key: str, **limits: float) -> Load:
+async def possible(prepared: Service, key: str) -> float:
+    """Return the answers a second that callers get on this machine who keep all slots busy."""
+    async with serving(create_app(prepared.settings)) as client:
+        url = str(client.base_url).rstrip("/")
+        load = await in_turn(url, key, callers=2 * SLOTS, seconds=SECONDS / 2)
+    return load.good / (SECONDS / 2)
+
+
+async def overloaded(prepared: Service, key: str, rate: float, **limits: float) -> Load:
     """Return what came of twice as many calls as can be served, by a server with these limits."""
     app = create_app(prepared.settings.model_copy(update=limits))
     async with serving(app) as client:
         url = str(client.base_url).rstrip("/")
-        return await arrivals(url, key, rate=2 * CAPACITY, seconds=SECONDS, patience=PATIENCE)
+        patience = PATIENCE * SLOTS / rate
+        return await arrivals(url, key, rate=2 * rate, seconds=SECONDS, patience=patience)
 
 
 @pytest.mark.anyio
@@ -48,10 +62,11 @@ async def test_goodput_holds_where_a_queue_without_limits_serves_everybody_too_l
     prepared: Service, key_of_many: str
 ) -> None:
     key = key_of_many
-    without = await overloaded(prepared, key, max_requests=MANY)
-    controlled = {"max_requests": 2 * SLOTS, "queue_target": 0.1, "queue_interval": 0.3}
-    with_admission = await overloaded(prepared, key, **controlled)
-    possible = CAPACITY * SECONDS
+    rate = await possible(prepared, key)
+    without = await overloaded(prepared, key, rate, max_requests=MANY)
+    turn = SLOTS / rate
+    controlled = {"max_requests": 2 * SLOTS, "queue_target": turn, "queue_interval": 3 * turn}
+    with_admission = await overloaded(prepared, key, rate, **controlled)
     assert with_admission.statuses[503] > 0
-    assert with_admission.good > 0.6 * possible
+    assert with_admission.good > 0.6 * rate * SECONDS
     assert with_admission.good > 1.5 * without.good

@@ -3,7 +3,7 @@
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -117,7 +117,7 @@ def _evidence(seed: int, items: int, database: str, folder: Path, report: Report
             seed,
             stage.service.in_database(read_rows),
             list(read_calls(effects)),
-            campaign.events,
+            [*campaign.events, *_starved(stage, campaign.events)],
             campaign.errands,
             complaints,
             deaths,
@@ -153,6 +153,14 @@ def _stage(seed: int, database: str, folder: Path, chunk: int, model: Model) -> 
         )
         ready.start("api", "worker", "worker", **faults.WORKER_KEY)
         yield Stage(ready, redis, postgres, model, Random(seed), {})
+
+
+def _starved(stage: Stage, events: Sequence[Event]) -> Iterator[Event]:
+    """Yield the leases that workers could not renew although no fault had hit them."""
+    for program in stage.service.programs:
+        for event in faults.starved(program.name, program.text(), LEASE):
+            if not any(each.reaches(program.name, event.ended, LEASE) for each in events):
+                yield event
 
 
 def _ended_by_themselves(stage: Stage) -> Iterator[str]:

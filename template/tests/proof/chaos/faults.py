@@ -1,9 +1,11 @@
 """What goes wrong in a campaign, and where the seed puts it."""
 
+import re
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from random import Random
 
 from redis import Redis
@@ -15,6 +17,11 @@ from app.domain.tables import LeaseRow
 from tests.proof.chaos.model import Model
 from tests.servers import EmbeddedRedis, Postgres
 from tests.service import Program, Service
+
+LOST = re.compile(
+    r"^(\S+ \S+) WARNING .* is lost: it was last renewed ([\d.]+) s ago$", re.MULTILINE
+)
+"""What a worker logs where it finds that its lease has run out."""
 
 WORKER_KEY = {"OPENAI_API_KEY": "{name}"}
 """Each worker tells the model its name."""
@@ -62,6 +69,10 @@ class Event:
     rounds: int = 1
     """How often it may cost what is in flight."""
 
+    def reaches(self, worker: str, at: float, lease: float) -> bool:
+        """Whether it hit the worker and may be why that one loses a lease at this time."""
+        return worker in self.hit and self.began < at < self.ended + lease
+
 
 def kill_worker(stage: Stage) -> list[str]:
     """Kill one of two workers."""
@@ -107,6 +118,18 @@ def _expire_lease(session: Session) -> None:
         .values(expires_at=now())
         .execution_options(synchronize_session=False)
     )
+
+
+def starved(worker: str, log: str, lease: float) -> Iterator[Event]:
+    """Yield where a worker says that it lost a lease which it could not renew in time.
+
+    On a loaded machine its writes wait, and its lease runs out while it works: that may cost it
+    what it holds. A lease that was lost sooner than it runs out is none of these.
+    """
+    for said, ago in LOST.findall(log):
+        at = datetime.strptime(said, "%Y-%m-%d %H:%M:%S,%f").timestamp()  # noqa: DTZ007 -- local
+        if float(ago) > lease:
+            yield Event("starved", at - float(ago), at, (worker,))
 
 
 def stop_worker(stage: Stage) -> list[str]:

@@ -69,9 +69,11 @@ def every_item_has_its_fate(evidence: Evidence) -> Iterator[str]:
 def every_answer_is_of_the_recorded_attempt(evidence: Evidence) -> Iterator[str]:
     """Each attempt makes one call at most, and the last call before the end is what is recorded.
 
-    Only a worker that slept may call later than the attempt that follows its own.
+    Only a worker that slept, or could not renew its lease, may call later than the attempt that
+    follows its own.
     """
-    sleepers = {w for event in evidence.events if "freeze" in event.fault for w in event.hit}
+    sleeping = ("freeze_worker", "starved")
+    sleepers = {w for event in evidence.events if event.fault in sleeping for w in event.hit}
     for item, rows in evidence.rows_of.items():
         calls = evidence.calls_of.get(item, [])
         if len(calls) > sum(row.attempt for row in rows):

@@ -16,7 +16,10 @@ from tests.lines import chats
 
 from .processes import LIMIT, alive, eventually, launch, output, tree
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.timeout(4 * LIMIT),  # each wait has a limit of its own, which says what went wrong
+]
 
 PROJECT = Path(__file__).parents[3]
 CHILDREN = {"api": "app.cli api", "worker": "app.cli worker", "redis": "valkey-server"}

@@ -84,7 +84,7 @@ async def test_the_items_of_a_batch_are_given_its_time_and_the_batch_goes_on_wit
     expires_at = asyncio.get_running_loop().time() + 50
     hold = Hold("batch", 0, 0, "owner")
     turn = Turn(cast("Any", None), hold, 1000.0)
-    drain = Drain(shared, asyncio.Event(), hold, turn, work, expires_at)
+    drain = Drain(shared, asyncio.Event(), hold, turn, work, expires_at, asked_at=0.0)
     started = await drain._start_items(cast("Any", SimpleNamespace(record=record)), 1)
     await asyncio.gather(*started)
     assert recorded[0].status == "succeeded"

@@ -7,6 +7,7 @@ from typing import Any, cast
 import pytest
 
 from app.domain.lanes import Hold, Terms
+from app.jobs.batches import Drain
 from app.jobs.turns import Holdings, Turn
 from app.resources.lifespan import Resources
 from app.settings import Settings
@@ -63,3 +64,23 @@ async def test_a_turn_that_is_over_stays_so_and_asks_once(
 async def test_a_turn_asks_nobody_before_its_time(holdings: Holdings, database: OneWaits) -> None:
     assert not await Turn(holdings, HOLDS[0], 60.0).is_over()
     assert database.asked == 0
+
+
+async def test_a_lost_lease_tells_when_it_was_renewed(caplog: pytest.LogCaptureFixture) -> None:
+    """An error is no renewal: the last one was when the lane was claimed, 7 s ago."""
+    answers = iter([OSError("broken on purpose"), None])
+
+    async def renew(*_args: object) -> str | None:
+        answer = next(answers)
+        if answer:
+            raise answer
+        return None
+
+    settings = SimpleNamespace(lease_seconds=0.03)
+    resources: Any = SimpleNamespace(settings=settings, database=SimpleNamespace(write=renew))
+    work: Any = SimpleNamespace(status="in_progress")
+    asked_at = asyncio.get_running_loop().time() - 7
+    nothing: Any = None
+    drain = Drain(resources, asyncio.Event(), HOLDS[0], nothing, work, 0.0, asked_at)
+    await drain._keep_alive()
+    assert "the lease on batch_a is lost: it was last renewed 7." in caplog.messages[-1]

@@ -225,8 +225,9 @@ async def test_the_wait_for_a_connection_ends_at_the_deadline(database: Database
     assert await database.read(number) == 0
 
 
-async def test_a_transaction_that_has_begun_goes_on_without_its_caller(database: Database) -> None:
-    release, begun = Event(), Event()
+async def left(database: Database, release: Event) -> None:
+    """Return when a transaction has begun whose caller has gone; it ends once `release` is set."""
+    begun = Event()
 
     def slow(session: Session) -> None:
         begun.set()
@@ -244,10 +245,26 @@ async def test_a_transaction_that_has_begun_goes_on_without_its_caller(database:
     caller.cancel()
     await asyncio.wait({caller})
     assert caller.cancelled()
+
+
+async def test_a_transaction_that_has_begun_goes_on_without_its_caller(database: Database) -> None:
+    release = Event()
+    await left(database, release)
     release.set()
     async with asyncio.timeout(30):
         while await database.read(number) != 1:  # noqa: ASYNC110
             await asyncio.sleep(0.005)
+
+
+async def test_closing_waits_for_what_goes_on_without_its_caller(
+    configured: Settings, database: Database
+) -> None:
+    """Its connection came back to a pool that was gone, and stayed open."""
+    release = Event()
+    async with open_database(configured) as another:
+        await left(another, release)
+        asyncio.get_running_loop().call_later(0.1, release.set)
+    assert await database.read(number) == 1
 
 
 def _raise(state: str) -> str:
