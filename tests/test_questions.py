@@ -20,7 +20,11 @@ QUESTIONS = {
     if not name.startswith("_")
 }
 PLAIN_FOLDERS = ["/app", "/migrations", "/tests"]  # no answer gets there: left out for speed
-CHOSEN = [name for name, question in QUESTIONS.items() if "choices" in question]
+CHOSEN = [
+    name
+    for name, question in QUESTIONS.items()
+    if "choices" in question and not question.get("multiselect")
+]
 ODD = {
     "parent": "../../outside",
     "absolute": "/tmp/outside",
@@ -241,6 +245,19 @@ def test_an_answer_that_is_no_choice_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match="Invalid choice"):
         copy(working_tree, outside, {question: answer})
+
+
+@pytest.mark.parametrize("answer", ["[doctors]", "[doctor, '']", "[doctor, {{ 7 * 7 }}]"])
+def test_an_extra_that_there_is_not_is_refused(
+    working_tree: Path, outside: Path, answer: str
+) -> None:
+    with pytest.raises(ValueError, match="Invalid choice"):
+        copy(working_tree, outside, {"extras": answer})
+
+
+def test_one_extra_that_is_no_list_is_refused(working_tree: Path, outside: Path) -> None:
+    with pytest.raises(TypeError, match="Not a YAML list"):
+        copy(working_tree, outside, {"extras": "doctor"})
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
