@@ -30,7 +30,7 @@ from app.telemetry import request_id
 log = logging.getLogger(__name__)
 
 LOST = "the lease on %s is lost: it was last renewed %.2f s ago"
-"""What its items were at is run again, by another worker."""
+"""Another worker then runs the items again that were in flight."""
 
 
 async def claim(

@@ -13,8 +13,8 @@ local CUT, PAUSE = 0.7, 1000
 -- Batches leave free, beside the reserve, what online calls had lately: once the reserve is used up,
 -- an online call waits until a batch's call ends, at random. Each answer forgets some of it, so that
 -- the memory is as long as calls are, and each second most of it, so that it ends without any.
--- It is at most twice the reserve. Measured at 60 % online beside two batches, on 50 slots
--- : the 99th percentile of the wait went from 21 to 4 ms, and batches had 0.93
+-- It is at most twice the reserve. Measured at 60 % online beside two batches, on 50 slots:
+-- the 99th percentile of the wait went from 21 to 4 ms, and batches had 0.93
 -- instead of 1.08 of what online calls left beside the reserve.
 local FORGOTTEN, MEMORY, MARGIN = 0.04, 1000, 2
 
