@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from sqlalchemy.orm import Session
+
 from app import deadline
 from app.domain import batches, files, intake, items, lanes, results, settlement
 from app.domain.batches import Work
@@ -24,7 +26,7 @@ from app.jobs.turns import Holdings, Turn
 from app.resources import capacity
 from app.resources.lifespan import Resources
 from app.resources.queue import Kind
-from app.resources.tasks import end_tasks
+from app.resources.tasks import end_tasks, uncut
 from app.telemetry import request_id
 
 log = logging.getLogger(__name__)
@@ -79,8 +81,12 @@ async def run_batch(
         at_once = False  # what fails at once is tried again after a lease, not all the time
         raise
     finally:
-        await database.write(items.give_back, hold)
-        await database.write(lanes.release, hold, at_once=at_once)
+        await uncut(database.write(_leave, hold, at_once=at_once))
+
+
+def _leave(session: Session, hold: Hold, *, at_once: bool) -> None:
+    lanes.release(session, hold, at_once=at_once)
+    items.give_back(session, hold)
 
 
 @dataclass(frozen=True, slots=True)

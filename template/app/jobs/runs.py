@@ -18,7 +18,7 @@ from app.jobs.attempts import failure_of
 from app.resources import capacity
 from app.resources.lifespan import Resources
 from app.resources.queue import Kind
-from app.resources.tasks import end_tasks
+from app.resources.tasks import end_tasks, uncut
 from app.telemetry import request_id, traceparent
 
 log = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ async def run_job(resources: Resources, claimed: Claimed) -> None:
     except LostRunError as error:
         log.warning("%s", error)
     finally:
-        await resources.database.write(runs.record, claimed, outcome)
+        await uncut(resources.database.write(runs.record, claimed, outcome))
         await resources.queue.wake(Kind.WEBHOOKS)
 
 

@@ -1,7 +1,10 @@
-"""Ending tasks for sure."""
+"""Tasks that end for sure, and work that a cancellation does not cut off."""
 
 import asyncio
-from typing import Any
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 async def end_tasks(*tasks: asyncio.Task[Any], patience: float = 1.0) -> None:
@@ -20,3 +23,19 @@ async def end_tasks(*tasks: asyncio.Task[Any], patience: float = 1.0) -> None:
     for task in tasks:
         if not task.cancelled():
             task.exception()  # seen, so that asyncio does not complain of it
+
+
+async def uncut(work: Coroutine[Any, Any, T]) -> T:
+    """Return `await work`. A cancellation takes effect after it, a second one cuts it off.
+
+    For what gives something back: its caller may be cancelled while it already ends by itself.
+    """
+    working = asyncio.create_task(work)
+    try:
+        return await asyncio.shield(working)
+    except asyncio.CancelledError:
+        try:
+            await asyncio.wait({working})
+        finally:
+            await end_tasks(working)
+        raise

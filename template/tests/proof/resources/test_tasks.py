@@ -3,7 +3,7 @@ from contextlib import suppress
 
 import pytest
 
-from app.resources.tasks import end_tasks
+from app.resources.tasks import end_tasks, uncut
 
 pytestmark = pytest.mark.anyio
 
@@ -44,3 +44,40 @@ async def test_tasks_that_ended_before_are_left_as_they_are() -> None:
     await asyncio.wait({task})
     await end_tasks(task)
     assert isinstance(task.exception(), ValueError)
+
+
+async def test_what_gives_back_is_done_before_its_cancelled_caller_ends() -> None:
+    begun, go_on, done = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def give_back() -> None:
+        begun.set()
+        await go_on.wait()
+        done.set()
+
+    task = asyncio.create_task(uncut(give_back()))
+    await begun.wait()
+    task.cancel()
+    await asyncio.sleep(0)
+    assert not task.done()
+    go_on.set()
+    await asyncio.wait({task})
+    assert task.cancelled()
+    assert done.is_set()
+
+
+async def test_what_gives_back_and_hangs_is_cut_off_by_a_second_cancellation() -> None:
+    async def hang() -> None:
+        await asyncio.Event().wait()
+
+    task = asyncio.create_task(uncut(hang()))
+    await asyncio.sleep(0)
+    await end_tasks(task, patience=0.01)
+    assert task.cancelled()
+
+
+async def test_what_gives_back_and_fails_says_so() -> None:
+    async def fail() -> None:
+        raise ValueError
+
+    with pytest.raises(ValueError):
+        await uncut(fail())

@@ -1,0 +1,68 @@
+"""A worker that is stopped gives back what it holds, also what was ending by itself just then.
+
+A lease was left, once in some hundred runs: the stop came between two transactions at the end of a
+lane, and the second one was skipped.
+"""
+
+import asyncio
+from collections.abc import Coroutine
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from sqlalchemy.orm import Session
+
+from app.domain import leases
+from app.domain.lanes import Hold
+from app.domain.runs import Claimed
+from app.jobs.batches import run_batch
+from app.jobs.runs import run_job
+from app.resources.database import Database
+from app.resources.lifespan import Resources
+from tests.jobs.batches import open_leases
+
+pytestmark = pytest.mark.anyio
+
+OWNER = "lease_a"
+HOLD = Hold("batch_that_nobody_has", 0, 1, OWNER)
+JOB = Claimed("job_a", "name_that_no_job_has", None, {}, None, "req_a", None, 1, 0, 60.0, OWNER)
+
+
+class Busy:
+    """A database all of whose connections are taken until `free` is set."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.asked, self.free = asyncio.Event(), asyncio.Event()
+        self.read = database.read
+
+    async def write(self, *args: Any, **more: Any) -> Any:  # noqa: ANN401 -- as they come
+        self.asked.set()
+        await self.free.wait()
+        return await self._database.write(*args, **more)
+
+
+def of_a_lane(resources: Resources) -> Coroutine[Any, Any, None]:
+    nothing: Any = None
+    return run_batch(resources, asyncio.Event(), HOLD, nothing, 0.0)
+
+
+def of_a_job(resources: Resources) -> Coroutine[Any, Any, None]:
+    return run_job(resources, JOB)
+
+
+@pytest.mark.parametrize("end", [of_a_lane, of_a_job])
+async def test_the_end_is_not_cut_off(database: Database, end: Any) -> None:  # noqa: ANN401
+    def grant(session: Session) -> None:
+        leases.grant(session, OWNER, 60.0)
+
+    await database.write(grant)
+    busy = Busy(database)
+    ending = asyncio.create_task(end(cast("Any", SimpleNamespace(database=busy))))
+    await busy.asked.wait()
+    ending.cancel()
+    await asyncio.sleep(0)
+    busy.free.set()
+    await asyncio.wait({ending})
+    assert ending.cancelled()
+    assert await database.read(open_leases) == 0
