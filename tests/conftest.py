@@ -1,10 +1,13 @@
 """Renders of the working tree, made once for each answer set, and environments to run them in."""
 
+import hashlib
 import itertools
+import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import TypeAlias
@@ -19,6 +22,7 @@ PYTHONS = ("3.11", "3.13")
 
 Answers: TypeAlias = dict[str, str]
 Render: TypeAlias = Callable[[Answers], Path]
+Shared: TypeAlias = Callable[[str, Callable[[Path], object]], Path]
 Environment: TypeAlias = Callable[..., dict[str, str]]
 NOT_RUN = "not run as named"
 
@@ -36,29 +40,50 @@ def working_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def template(working_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A clean repository with the working tree as its release."""
-    folder = tmp_path_factory.mktemp("template") / "repository"
-    shutil.copytree(working_tree, folder)
-    git(folder, "init", "--quiet", "--initial-branch=main")
-    git(folder, "add", "--all")
-    identity = ("-c", "user.name=tests", "-c", "user.email=tests@example.org")
-    git(folder, *identity, "commit", "--quiet", "--message=Everything")
-    git(folder, *identity, "tag", "--annotate", "--message=Release", "v0.1.0")
-    return folder
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Shared:
+    """Return a folder of a name, which is made once for all processes of this run."""
+    own = tmp_path_factory.getbasetemp()
+    root = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+    def once(name: str, make: Callable[[Path], object]) -> Path:
+        folder = root / name
+        if not folder.exists():
+            draft = tmp_path_factory.mktemp("draft") / name
+            make(draft)
+            with suppress(OSError):  # another process has made it meanwhile
+                draft.rename(folder)
+        return folder
+
+    return once
 
 
 @pytest.fixture(scope="session")
-def render(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Render:
+def template(working_tree: Path, shared: Shared) -> Path:
+    """A clean repository with the working tree as its release."""
+
+    def make(folder: Path) -> None:
+        shutil.copytree(working_tree, folder)
+        git(folder, "init", "--quiet", "--initial-branch=main")
+        git(folder, "add", "--all")
+        identity = ("-c", "user.name=tests", "-c", "user.email=tests@example.org")
+        git(folder, *identity, "commit", "--quiet", "--message=Everything")
+        git(folder, *identity, "tag", "--annotate", "--message=Release", "v0.1.0")
+
+    return shared("template", make)
+
+
+@pytest.fixture(scope="session")
+def render(template: Path, shared: Shared) -> Render:
     """Render a set of answers, once, and without ever being trusted to run code."""
 
-    @cache
-    def once(answers: frozenset[tuple[str, str]]) -> Path:
-        project = tmp_path_factory.mktemp("render") / "project"
-        run_copy(str(template), project, data=dict(answers), defaults=True, quiet=True)
-        return project
+    def once(answers: Answers) -> Path:
+        def make(folder: Path) -> None:
+            run_copy(str(template), folder / "project", answers, defaults=True, quiet=True)
 
-    return lambda answers: once(frozenset(answers.items()))
+        key = hashlib.sha256(repr(sorted(answers.items())).encode()).hexdigest()[:16]
+        return shared(f"render-{key}", make) / "project"
+
+    return once
 
 
 @pytest.fixture(scope="session")
@@ -83,11 +108,16 @@ def environment(
     The dependencies of all renders are the same, so one environment serves them all. It has the
     highest libraries that are allowed, or the `lowest`.
     """
+    mypy_cache = tmp_path_factory.mktemp("mypy_cache")
 
     @cache
     def once(interpreter: str, *, lowest: bool = False) -> dict[str, str]:
         folder = tmp_path_factory.mktemp("environment")
-        variables = {"UV_PROJECT_ENVIRONMENT": str(folder / "venv"), "UV_PYTHON": interpreter}
+        variables = {
+            "UV_PROJECT_ENVIRONMENT": str(folder / "venv"),
+            "UV_PYTHON": interpreter,
+            "MYPY_CACHE_DIR": str(mypy_cache),  # what it knows of the libraries serves all renders
+        }
         sync = ["uv", "sync", "--quiet", "--no-install-project"]
         if lowest:
             shutil.copy2(render({}) / "pyproject.toml", folder)  # its lock is no other project's

@@ -12,6 +12,9 @@ from demo.service import Service, running
 from tests.answers import ALL_OFF
 from tests.conftest import Render
 
+# The tests of a project itself run on the lowest Python.
+pytestmark = pytest.mark.parametrize("interpreter", ["3.13"], indirect=True)
+
 Start = Callable[..., AbstractContextManager[Service]]
 
 
@@ -29,8 +32,7 @@ def start(
 
 
 def test_the_local_model_answers(start: Start) -> None:
-    # Two threads of the model wait for each other in a busy loop where other tests take a core.
-    with start({}, LOCAL_THREADS="1") as service:
+    with start({}) as service:
         check_answers(service)
         check_embeddings(service)
 

@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 MORE_MODULES = "MORE_MODULES"
@@ -19,11 +19,21 @@ _context.set_forkserver_preload(["tests.preloaded"])
 
 
 class Forked:
-    """An `app` command line as a process, with the methods of `subprocess.Popen` that tests use."""
+    """An `app` command line as a process, with the methods of `subprocess.Popen` that tests use.
 
-    def __init__(self, command: str, environment: Mapping[str, str], log: Path) -> None:
-        log.touch()  # others look for it at once
-        self._process = _context.Process(target=_run, args=(command, dict(environment), log))
+    What it prints is added to the files `output` and, where it is another one, `errors`.
+    """
+
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        output: Path,
+        errors: Path | None = None,
+    ) -> None:
+        output.touch()  # others look for it at once
+        start = Path.cwd(), tuple(arguments), dict(environment), output, errors or output
+        self._process = _context.Process(target=_run, args=start)
         self._process.start()
         assert self._process.pid
         self.pid = self._process.pid
@@ -49,17 +59,24 @@ class Forked:
         self.send_signal(signal.SIGKILL)
 
 
-def _run(command: str, environment: dict[str, str], log: Path) -> None:
+def _run(
+    folder: Path,
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    output: Path,
+    errors: Path,
+) -> None:
     from app import domain  # noqa: PLC0415 -- imported already, and only there
     from app.cli import main  # noqa: PLC0415
 
-    with log.open("ab") as output:
-        os.dup2(output.fileno(), sys.stdout.fileno())
-        os.dup2(output.fileno(), sys.stderr.fileno())
+    for path, stream in ((output, sys.stdout), (errors, sys.stderr)):
+        with path.open("ab") as file:
+            os.dup2(file.fileno(), stream.fileno())
     sys.stdin = None  # this one cannot be inherited, which uvicorn's `--workers` would do
-    if folder := environment[MORE_MODULES]:
-        domain.__path__.append(folder)
+    os.chdir(folder)
+    if more := environment.get(MORE_MODULES):
+        domain.__path__.append(more)
     os.environ.clear()
     os.environ.update(environment)
-    sys.argv = ["app", *command.split()]
+    sys.argv = ["app", *arguments]
     main()

@@ -70,7 +70,7 @@ class Program:
         self.name = log.stem
         self.log = log
         self.url = f"http://127.0.0.1:{environment['PORT']}"
-        self.process = Forked(command, {**os.environ, **environment}, log)
+        self.process = Forked(command.split(), {**os.environ, **environment}, log)
 
     @property
     def ended(self) -> bool:

@@ -1,10 +1,13 @@
 import asyncio
+import itertools
 import os
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from typer.testing import CliRunner
@@ -12,6 +15,8 @@ from typer.testing import CliRunner
 from app.cli import PROJECT, app
 from app.cli.settings import MASK, example, masked
 from app.settings import SETTINGS_FILES, Settings
+from tests.forked import Forked
+from tests.service import LIMIT
 from tests.tables import new_database
 
 
@@ -21,27 +26,30 @@ def environment(tmp_path: Path) -> dict[str, str]:
     return os.environ | {"DATA_DIR": str(tmp_path / "data")}
 
 
+class Ended(NamedTuple):
+    """What came of a command."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
 class Run:
     """The command, as a process of its own that starts in another folder than the project's."""
 
     def __init__(self, environment: dict[str, str], folder: Path) -> None:
-        self._folder = folder
         self._environment = environment
+        self._folder = folder
+        self._number = itertools.count()
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-m", "app.cli", *arguments],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd=self._folder,
-            env=self._environment | {"PYTHONPATH": str(PROJECT)},
-        )
+    def start(self, *arguments: str) -> Callable[[], Ended]:
+        name = f"run-{next(self._number)}"
+        output, errors = self._folder / f"{name}.out", self._folder / f"{name}.err"
+        process = Forked(arguments, self._environment, output, errors)
+        return lambda: Ended(process.wait(LIMIT), output.read_text(), errors.read_text())
 
-    def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        with self.start(*arguments) as process:
-            output, errors = process.communicate()
-        return subprocess.CompletedProcess(arguments, process.returncode, output, errors)
+    def __call__(self, *arguments: str) -> Ended:
+        return self.start(*arguments)()
 
 
 @pytest.fixture
@@ -112,9 +120,11 @@ class TestSettings:
 
 
 class TestMisconfigured:
-    def test_all_gaps_of_production_are_told_at_once(self, environment: dict[str, str]) -> None:
+    def test_all_gaps_of_production_are_told_at_once(
+        self, environment: dict[str, str], tmp_path: Path
+    ) -> None:
         environment |= {"APP_ENV": "production", "MODEL_PROVIDER": "simulated"}
-        result = Run(environment, PROJECT)("api")
+        result = Run(environment, tmp_path)("api")
         assert result.returncode == 2
         headline, *problems = result.stderr.splitlines()
         assert headline == "The settings do not allow a start:"
@@ -126,9 +136,9 @@ class TestMisconfigured:
 
     @pytest.mark.parametrize("command", ["api", "worker", "migrate", "settings", "dev"])
     def test_every_command_refuses_a_wrong_value(
-        self, environment: dict[str, str], command: str
+        self, environment: dict[str, str], tmp_path: Path, command: str
     ) -> None:
-        result = Run(environment | {"PORT": "many"}, PROJECT)(command)
+        result = Run(environment | {"PORT": "many"}, tmp_path)(command)
         assert result.returncode == 2
         assert result.stderr.startswith("The settings do not allow a start:\n  PORT: ")
         assert "Traceback" not in result.stderr
@@ -176,9 +186,9 @@ class TestMigrate:
 
     def test_of_several_at_once_one_works(self, run: Run) -> None:
         together = [run.start("migrate") for _ in range(4)]
-        outputs = [process.communicate() for process in together]
-        assert [process.returncode for process in together] == [0] * 4, outputs
-        assert sorted("empty" in output for output, _ in outputs) == [False] * 3 + [True]
+        ended = [end() for end in together]
+        assert [each.returncode for each in ended] == [0] * 4, ended
+        assert sorted("empty" in each.stdout for each in ended) == [False] * 3 + [True]
 
     def test_the_tables_are_those_of_the_code(self, environment: dict[str, str], run: Run) -> None:
         run("migrate")
@@ -193,7 +203,7 @@ class TestMigrate:
 def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder whose database has its tables."""
     folder = tmp_path_factory.mktemp("tables")
-    Run(os.environ | {"DATA_DIR": str(folder)}, PROJECT)("migrate")
+    Run(os.environ | {"DATA_DIR": str(folder)}, folder)("migrate")
     return folder
 
 

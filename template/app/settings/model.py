@@ -38,8 +38,8 @@ class ModelSettings(BaseModel):
     """Tokens of prompt and answer that one local conversation may have."""
     local_parallel: int = 2
     """Conversations that the local model generates at once; more wait."""
-    local_threads: int = 2
-    """Processor threads of the local model."""
+    local_threads: Annotated[int, Field(ge=1)] = 1
+    """Processor threads of the local model. Beside other work two are slower than one."""
     openai_base_url: str = OPENAI_URL
     """Server of the `openai` provider: OpenAI, vLLM, Ollama, llama.cpp, LiteLLM or this app."""
     openai_api_key: SecretStr | None = None

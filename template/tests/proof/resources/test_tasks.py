@@ -77,7 +77,7 @@ async def test_what_gives_back_and_hangs_is_cut_off_by_a_second_cancellation() -
 
 async def test_what_gives_back_and_fails_says_so() -> None:
     async def fail() -> None:
-        raise ValueError
+        raise LookupError
 
-    with pytest.raises(ValueError):
+    with pytest.raises(LookupError):
         await uncut(fail())
