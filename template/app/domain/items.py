@@ -12,7 +12,7 @@ from typing import Literal
 from sqlalchemy import Boolean, Select, bindparam, case, select, update
 from sqlalchemy.orm import Session
 
-from app.domain import fairness, pauses, usage
+from app.domain import fairness, lanes, pauses, usage
 from app.domain.clock import now
 from app.domain.lanes import ALONE, Hold
 from app.domain.statements import some
@@ -128,6 +128,12 @@ def give_back(session: Session, hold: Hold) -> None:
         .values(status="pending", owner=None)
         .execution_options(synchronize_session=False)
     )
+
+
+def leave(session: Session, hold: Hold, *, at_once: bool) -> None:
+    """Give the lane back with its unfinished items, to be claimed at once or after one lease."""
+    lanes.release(session, hold, at_once=at_once)
+    give_back(session, hold)
 
 
 def _running() -> Select[int]:

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from sqlalchemy.orm import Session
-
 from app import deadline
 from app.domain import batches, files, intake, items, lanes, results, settlement
 from app.domain.batches import Work
@@ -81,12 +79,7 @@ async def run_batch(
         at_once = False  # what fails at once is tried again after a lease, not all the time
         raise
     finally:
-        await uncut(database.write(_leave, hold, at_once=at_once))
-
-
-def _leave(session: Session, hold: Hold, *, at_once: bool) -> None:
-    lanes.release(session, hold, at_once=at_once)
-    items.give_back(session, hold)
+        await uncut(database.write(items.leave, hold, at_once=at_once))
 
 
 @dataclass(frozen=True, slots=True)
