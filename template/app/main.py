@@ -12,8 +12,10 @@ from app import api
 from app.api.admission import Admission
 from app.api.body_limit import BodyLimit
 from app.api.deadlines import Deadlines
+from app.api.docs import add_docs
 from app.api.draining import Draining
 from app.api.errors import add_error_handlers
+from app.api.openapi import OTHERWISE, openapi
 from app.api.requests import Requests
 from app.api.startup import Startup
 from app.configuration import load_settings
@@ -50,6 +52,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         title=configured.service_name,
         description=configured.service_description,
         lifespan=lifespan,
+        openapi_url=None,  # app.api.docs serves it
+        responses=OTHERWISE,
     )
     app.add_middleware(
         BodyLimit,
@@ -64,6 +68,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     add_error_handlers(app)
     for router in _routers():
         app.include_router(router)
+    if configured.docs:
+        add_docs(app, openapi(app, configured), configured)
     return app
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
@@ -42,6 +43,21 @@ STATUS: dict[type[errors.AppError], tuple[int, str]] = {
 """Status and OpenAI's error type of each class; a class that is missing has its parent's."""
 
 
+class ErrorObject(BaseModel):
+    """What went wrong."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class ErrorAnswer(BaseModel):
+    """OpenAI's envelope of whatever is not a success."""
+
+    error: ErrorObject
+
+
 def add_error_handlers(app: FastAPI) -> None:
     """Make every error of `app` an answer in OpenAI's envelope."""
     app.add_exception_handler(errors.AppError, _app_error)
@@ -51,14 +67,23 @@ def add_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(ClientDisconnect, _client_gone)  # in the middle of its own request
 
 
+def failures(*kinds: type[errors.AppError]) -> dict[int | str, dict[str, Any]]:
+    """Return how OpenAPI tells of these errors: the `responses` of a route that may end in them."""
+    told: dict[int, list[str]] = {}
+    for kind in kinds:
+        code = f" Code: `{kind.code}`." if kind.code else ""
+        told.setdefault(_status(kind)[0], []).append(f"{kind.__doc__}{code}")
+    return {status: {"description": " ".join(lines)} for status, lines in told.items()}
+
+
 def envelope(error: errors.AppError) -> dict[str, Any]:
     """Return OpenAI's error object for `error`."""
-    return _envelope(error.message, _status(error)[1], error.param, error.code)
+    return _envelope(error.message, _status(type(error))[1], error.param, error.code)
 
 
 def status_code(error: errors.AppError) -> int:
     """Return the HTTP status of `error`."""
-    return _status(error)[0]
+    return _status(type(error))[0]
 
 
 def come_back(seconds: float) -> dict[str, str]:
@@ -108,8 +133,8 @@ async def _client_gone(_request: Request, _error: Exception) -> Response:
     return Response(status_code=CLIENT_GONE)
 
 
-def _status(error: errors.AppError) -> tuple[int, str]:
-    return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+def _status(kind: type[errors.AppError]) -> tuple[int, str]:
+    return next(STATUS[each] for each in kind.__mro__ if each in STATUS)
 
 
 def _headers(error: errors.AppError) -> dict[str, str]:

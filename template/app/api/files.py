@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import StreamingResponse
 from starlette.datastructures import FormData, UploadFile
 
+from app.api.errors import failures
 from app.dependencies.caller import CurrentCaller
 from app.dependencies.database import CallerDatabase, CallersRows
 from app.dependencies.idempotency import Once, OnceDatabase
@@ -15,7 +16,7 @@ from app.dependencies.resources import Shared
 from app.domain import files
 from app.domain.files import PART_BYTES, FileDeleted, FileObject
 from app.domain.pages import Page, PageQuery
-from app.errors import InvalidRequest, TooLarge, Unsupported
+from app.errors import Conflict, InvalidRequest, TooLarge, Unsupported
 
 router = APIRouter(prefix="/v1/files", tags=["files"])
 
@@ -80,7 +81,11 @@ async def get_file(file_id: str, rows: CallersRows) -> FileObject:
     return await rows.read(files.get, file_id)
 
 
-@router.get("/{file_id}/content", response_class=StreamingResponse)
+@router.get(
+    "/{file_id}/content",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"application/octet-stream": {}}}},
+)
 async def read_file(file_id: str, rows: CallersRows) -> StreamingResponse:
     """Give what is in a file."""
     file = await rows.read(files.get, file_id)
@@ -90,7 +95,7 @@ async def read_file(file_id: str, rows: CallersRows) -> StreamingResponse:
     )
 
 
-@router.delete("/{file_id}")
+@router.delete("/{file_id}", responses=failures(Conflict))
 async def delete_file(file_id: str, rows: CallersRows) -> FileDeleted:
     """Delete a file that no open batch reads."""
     return await rows.write(files.remove, file_id)

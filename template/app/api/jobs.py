@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, Field
 
+from app.api.errors import failures
 from app.dependencies.body import describe, json_body, parse
 from app.dependencies.caller import Flags
 from app.dependencies.database import CallersRows
@@ -13,6 +14,7 @@ from app.dependencies.resources import Shared
 from app.domain import jobs
 from app.domain.jobs import JobObject, JobQuery, job_for_callers
 from app.domain.pages import Page
+from app.errors import Conflict
 from app.resources.queue import Kind
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
@@ -31,7 +33,7 @@ class NewJob(BaseModel):
 NewJobBody = Annotated[NewJob, Depends(json_body(NewJob))]
 
 
-@router.post("", status_code=202, openapi_extra=describe(NewJob))
+@router.post("", status_code=202, openapi_extra=describe(NewJob, {"name": "name-of-a-job"}))
 async def submit_job(
     new: NewJobBody, flags: Flags, callers_jobs: CallersJobs, response: Response
 ) -> JobObject:
@@ -59,13 +61,13 @@ async def get_job(job_id: str, rows: CallersRows, response: Response) -> JobObje
     return job
 
 
-@router.post("/{job_id}/cancel")
+@router.post("/{job_id}/cancel", responses=failures(Conflict))
 async def cancel_job(job_id: str, rows: CallersRows) -> JobObject:
     """End a job: at once where it waits, else as soon as its worker hears of it."""
     return await rows.write(jobs.cancel, job_id)
 
 
-@router.post("/{job_id}/retry", status_code=202)
+@router.post("/{job_id}/retry", status_code=202, responses=failures(Conflict))
 async def retry_job(job_id: str, rows: CallersRows, shared: Shared) -> JobObject:
     """Queue a job again that failed, expired or was cancelled."""
     job = await rows.write(jobs.retry, job_id)

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, Field, HttpUrl
 
+from app.api.errors import failures
 from app.dependencies.body import describe, json_body
 from app.dependencies.caller import CurrentCaller
 from app.dependencies.database import CallersRows
@@ -77,6 +78,12 @@ UpdateBody = Annotated[WebhookUpdate, Depends(json_body(WebhookUpdate))]
 RotationBody = Annotated[Rotation, Depends(json_body(Rotation))]
 NewTestBody = Annotated[NewTest, Depends(json_body(NewTest))]
 
+EXAMPLE = {
+    "name": "Mine",
+    "url": "https://example.com/webhooks",
+    "event_types": ["batch.completed"],
+}
+
 
 @router.get("/webhook_event_types")
 async def list_event_types(_caller: CurrentCaller) -> EventTypeList:
@@ -84,7 +91,7 @@ async def list_event_types(_caller: CurrentCaller) -> EventTypeList:
     return EventTypeList()
 
 
-@router.post("/webhook_endpoints", openapi_extra=describe(NewWebhook))
+@router.post("/webhook_endpoints", openapi_extra=describe(NewWebhook, EXAMPLE))
 async def create_webhook(new: NewWebhookBody, once: Once, shared: Shared) -> WebhookWithSecret:
     """Register an endpoint. The answer has the secret of its signatures, which is not shown again.
 
@@ -114,7 +121,9 @@ async def get_webhook(webhook_endpoint_id: str, rows: CallersRows) -> WebhookObj
     return await rows.read(webhooks.get, webhook_endpoint_id)
 
 
-@router.post("/webhook_endpoints/{webhook_endpoint_id}", openapi_extra=describe(WebhookUpdate))
+@router.post(
+    "/webhook_endpoints/{webhook_endpoint_id}", openapi_extra=describe(WebhookUpdate, EXAMPLE)
+)
 async def update_webhook(
     webhook_endpoint_id: str, change: UpdateBody, rows: CallersRows, shared: Shared
 ) -> WebhookObject:
@@ -150,7 +159,11 @@ async def rotate_secret(
     )
 
 
-@router.post("/webhook_endpoints/{webhook_endpoint_id}/test", openapi_extra=describe(NewTest))
+@router.post(
+    "/webhook_endpoints/{webhook_endpoint_id}/test",
+    openapi_extra=describe(NewTest),
+    responses=failures(ReceiverUnreachable),
+)
 async def test_webhook(
     webhook_endpoint_id: str,
     new: NewTestBody,

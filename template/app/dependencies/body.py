@@ -49,12 +49,12 @@ def invalid(errors: list[Any], *path: str) -> InvalidRequest:
     return InvalidRequest(f"{first['msg']}{where}.", param=param, code=first["type"])
 
 
-def describe(model: type[BaseModel]) -> dict[str, Any]:
+def describe(model: type[BaseModel], example: dict[str, Any] | None = None) -> dict[str, Any]:
     """Return the OpenAPI description of a body that a dependency parses."""
     schema = model.model_json_schema()
     definitions = schema.pop("$defs", {})
-    content = {"application/json": {"schema": _inline(schema, definitions)}}
-    return {"requestBody": {"required": True, "content": content}}
+    content = {"schema": _inline(schema, definitions), **({"example": example} if example else {})}
+    return {"requestBody": {"required": True, "content": {"application/json": content}}}
 
 
 def _inline(node: Any, definitions: dict[str, Any]) -> Any:  # noqa: ANN401 -- any JSON

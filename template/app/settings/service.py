@@ -22,6 +22,8 @@ class ServiceSettings(BaseModel):
     """`development` fills every gap by itself; `production` refuses to start with a gap."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """Least severe log line that is written."""
+    docs: bool = True
+    """Serve `/`, `/docs` and `/openapi.json`, which need no key. Off: nothing is there."""
     host: str = "127.0.0.1"
     """Address that the API listens on. Containers need 0.0.0.0."""
     port: int = 8000
