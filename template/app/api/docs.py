@@ -6,6 +6,7 @@ All three are bytes that are made once. Swagger UI comes from a package, not fro
 import base64
 import hashlib
 import html
+import mimetypes
 from string import Template
 
 from fastapi import FastAPI
@@ -54,6 +55,7 @@ def add_docs(app: FastAPI, openapi: bytes, settings: Settings) -> None:
         "/openapi.json": Response(openapi, media_type="application/json"),
     }
     app.router.routes.extend(Route(path, page, methods=["GET"]) for path, page in pages.items())
+    mimetypes.init()  # else the first file reads the system's tables on the event loop
     app.mount("/docs/assets", StaticFiles(packages=[("fastapi_swagger", "resources")]))
 
 

@@ -79,9 +79,9 @@ def _complete(operation: dict[str, Any], dependant: Dependant) -> None:
     ordered = sorted(kinds, key=lambda kind: kind.__name__)
     known = {str(status): told for status, told in failures(*ordered).items()}
     responses = {**known, **operation["responses"]}
-    content = responses["default"]["content"]
-    for status in known:
-        responses[status].setdefault("content", content)
+    for status, response in responses.items():
+        if status >= "400":
+            response.setdefault("content", responses["default"]["content"])
     operation["responses"] = dict(sorted(responses.items()))
 
 
