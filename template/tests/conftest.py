@@ -38,7 +38,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--servers",
         choices=["embedded", "installed", "all"],
         default="embedded",
-        help="embedded: Valkey's wheel and SQLite. installed: PostgreSQL, Redis, nginx and Chromium.",
+        help="embedded: Valkey's wheel and SQLite. installed: PostgreSQL, Redis, nginx, Chromium.",
     )
 
 

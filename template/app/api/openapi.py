@@ -54,14 +54,14 @@ def openapi(app: FastAPI, settings: Settings) -> bytes:
     schema.setdefault("components", {})["securitySchemes"] = {"key": BEARER}
     if app.root_path:
         schema["servers"] = [{"url": app.root_path}]
+    models = _models(settings)
     for route in iter_route_contexts(app.routes):
         if isinstance(route.original_route, APIRoute) and route.include_in_schema:
             for method in route.methods or ():
-                _complete(schema["paths"][route.path_format][method.lower()], route.dependant)
-    text = json.dumps(schema, ensure_ascii=False)
-    for name, real in _models(settings).items():
-        text = text.replace(json.dumps(name), json.dumps(real))
-    return text.encode()
+                operation = schema["paths"][route.path_format][method.lower()]
+                _complete(operation, route.dependant)
+                _put_model(operation, models)
+    return json.dumps(schema, ensure_ascii=False).encode()
 
 
 def _complete(operation: dict[str, Any], dependant: Dependant) -> None:
@@ -90,6 +90,12 @@ def _calls(dependant: Dependant) -> Iterator[Callable[..., Any]]:
         if each.call is not None:
             yield each.call
         yield from _calls(each)
+
+
+def _put_model(operation: dict[str, Any], models: dict[str, str]) -> None:
+    body = operation.get("requestBody", {"content": {}})["content"].get("application/json", {})
+    if (name := body.get("example", {}).get("model")) in models:
+        body["example"]["model"] = models[name]
 
 
 def _models(settings: Settings) -> dict[str, str]:
