@@ -12,8 +12,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from app import errors
-from app.dependencies.body import invalid
 from app.dependencies.disconnect import ClientGoneError
+from app.domain.bodies import invalid
 from app.telemetry import request_id
 
 log = logging.getLogger(__name__)
@@ -91,9 +91,12 @@ async def _app_error(_request: Request, error: Exception) -> Response:
     return answer_to(error)
 
 
-async def _validation_error(_request: Request, error: Exception) -> Response:
+async def _validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101
-    return answer_to(invalid(list(error.errors())))
+    where, *path = (first := error.errors()[0])["loc"]
+    sent = {"query": request.query_params, "header": request.headers, "path": request.path_params}
+    data = dict(sent[where]) if where in sent else error.body
+    return answer_to(invalid([{**first, "loc": path}], data))
 
 
 async def _http_error(_request: Request, error: Exception) -> Response:
