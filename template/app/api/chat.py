@@ -17,4 +17,6 @@ ChatBody = Annotated[ChatRequest, Depends(json_body(ChatRequest))]
 @router.post("/chat/completions", openapi_extra=describe(ChatRequest))
 async def complete(chat: ChatBody, answer: ModelAnswer) -> Response:
     """Answer with a `chat.completion`, or with its chunks where `stream` asks for them."""
-    return await answer.streamed(chat) if chat.stream else await answer.whole(CHAT, chat)
+    if chat.stream:
+        return await answer.streamed(chat, answer.resources.model.stream(chat))
+    return await answer.whole(CHAT, chat)

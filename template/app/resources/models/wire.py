@@ -26,10 +26,12 @@ Json = dict[str, Any]
 
 ALTERING: dict[str, tuple[object, ...]] = {
     "audio": (),
+    "best_of": (1,),
     "function_call": ("none", "auto"),
     "functions": ([],),
     "modalities": (["text"],),
     "moderation": (),
+    "suffix": ("",),
     "tool_choice": ("none", "auto"),
     "tools": ([],),
     "web_search_options": (),
@@ -72,8 +74,11 @@ def require_model(name: str, known: Sequence[str]) -> None:
 
 def refuse_others(request: ChatRequest, honoured: Collection[str] = ()) -> None:
     """Raise `Unsupported` for a field of `ALTERING` that is not among the honoured ones."""
+    completion = getattr(request, "completion", None)
+    if completion and completion.echo and completion.logprobs is not None:
+        raise unsupported("echo")  # the prompt's own probabilities are not known
     for field in ALTERING.keys() - set(honoured):
-        value = getattr(request, field)
+        value = getattr(request, field, getattr(completion, field, None))
         if value is not None and value not in ALTERING[field]:
             raise unsupported(field)
 

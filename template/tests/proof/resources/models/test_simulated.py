@@ -108,7 +108,7 @@ async def test_a_tool_that_must_be_called_is_called_whole_and_streamed(
 async def test_a_tool_that_may_be_called_is_called_once_and_then_answered(
     simulated: Simulated, choice: str | None, text: str, name: str | None
 ) -> None:
-    fields = {"tools": [CLOCK, WEATHER], "tool_choice": choice}
+    fields: Json = {"tools": [CLOCK, WEATHER], "tool_choice": choice}
     message = body(await simulated.complete(chat(CHAT, text, **fields)))["choices"][0]["message"]
     calls = message.get("tool_calls", [])
     assert [call["function"]["name"] for call in calls] == ([name] if name else [])
@@ -176,7 +176,7 @@ async def test_what_would_change_the_answer_is_refused_by_name(
     simulated: Simulated, field: str, value: object
 ) -> None:
     with pytest.raises(Unsupported, match=field) as caught:
-        await simulated.complete(chat(CHAT, **{field: value}))
+        await simulated.complete(chat(CHAT, "Hello", **{field: value}))
     assert caught.value.param == field
 
 
