@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
+from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
@@ -99,12 +100,21 @@ async def _validation_error(request: Request, error: Exception) -> Response:
     return answer_to(invalid([{**first, "loc": path}], data))
 
 
-async def _http_error(_request: Request, error: Exception) -> Response:
+async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101
-    phrase = HTTPStatus(error.status_code).phrase
+    phrase, detail = HTTPStatus(error.status_code).phrase, str(error.detail)
+    if error.status_code == HTTPStatus.NOT_FOUND and detail == phrase:
+        detail = _nothing_there(request)
     kind = "server_error" if error.status_code >= 500 else "invalid_request_error"
-    body = _envelope(str(error.detail), kind, None, phrase.lower().replace(" ", "_"))
+    body = _envelope(detail, kind, None, phrase.lower().replace(" ", "_"))
     return JSONResponse(body, error.status_code, headers=dict(error.headers or {}))
+
+
+def _nothing_there(request: Request) -> str:
+    """Return the path that is asked for, and which ones there are."""
+    paths = {str(each.path) for each in iter_route_contexts(request.app.routes)}
+    known = sorted(path for path in paths if "{" not in path)
+    return f"There is nothing at {request.url.path[:100]}. There is: {', '.join(known)}."
 
 
 async def _client_gone(_request: Request, _error: Exception) -> Response:

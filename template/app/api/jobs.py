@@ -35,12 +35,12 @@ NewJobBody = Annotated[NewJob, Depends(json_body(NewJob))]
 
 @router.post("", status_code=202, openapi_extra=describe(NewJob))
 async def submit_job(
-    new: NewJobBody, flags: Flags, callers_jobs: CallersJobs, response: Response
+    new: NewJobBody, flags: Flags, callers_jobs: CallersJobs, shared: Shared, response: Response
 ) -> JobObject:
     """Submit a job by its name. Its `Location` tells how far it is."""
     job = job_for_callers(new.name, flags)
     submitted = await callers_jobs.submit(job, part(job.subject, new.subject, "subject"))
-    response.headers["location"] = f"/v1/jobs/{submitted.id}"
+    response.headers["location"] = f"{shared.settings.root_path}/v1/jobs/{submitted.id}"
     _look_again(response)
     return submitted
 
