@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from app.api.errors import failures
 from app.dependencies.body import describe, json_body
@@ -16,12 +16,13 @@ from app.domain import batches, retries
 from app.domain.batches import BatchObject
 from app.domain.pages import Page, PageQuery
 from app.errors import Conflict, NotFound, Unsupported
+from app.resources.models.interface import Body
 from app.resources.queue import Kind
 
 router = APIRouter(prefix="/v1/batches", tags=["batches"])
 
 
-class NewBatch(BaseModel):
+class NewBatch(Body):
     """Body of `POST /v1/batches`."""
 
     endpoint: str

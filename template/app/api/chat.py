@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel
 
-from app.api.answering import ModelAnswer
+from app.api.answering import ModelAnswer, TokenUsage
 from app.dependencies.body import describe, json_body
 from app.domain.operations import CHAT
 from app.resources.models.interface import ChatRequest, Message
@@ -29,14 +29,6 @@ class Choice(BaseModel):
     logprobs: dict[str, Any] | None
 
 
-class ChatUsage(BaseModel):
-    """Tokens that the answer cost."""
-
-    prompt_tokens: int
-    completion_tokens: int
-    total_tokens: int
-
-
 class ChatCompletion(BaseModel):
     """OpenAI's answer to a conversation; nobody makes it, since providers give bytes."""
 
@@ -45,7 +37,7 @@ class ChatCompletion(BaseModel):
     created: int
     model: str
     choices: list[Choice]
-    usage: ChatUsage
+    usage: TokenUsage
 
 
 @router.post(
@@ -55,4 +47,6 @@ class ChatCompletion(BaseModel):
 )
 async def complete(chat: ChatBody, answer: ModelAnswer) -> Response:
     """Answer with a `chat.completion`, or with its chunks where `stream` asks for them."""
-    return await answer.streamed(chat) if chat.stream else await answer.whole(CHAT, chat)
+    if chat.stream:
+        return await answer.streamed(chat, answer.resources.model.stream(chat))
+    return await answer.whole(CHAT, chat)

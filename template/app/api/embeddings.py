@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel
 
-from app.api.answering import ModelAnswer
+from app.api.answering import ModelAnswer, TokenUsage
 from app.dependencies.body import describe, json_body
 from app.domain.operations import EMBEDDINGS
 from app.resources.models.interface import EmbeddingsRequest
@@ -25,20 +25,13 @@ class Embedding(BaseModel):
     embedding: list[float] | str
 
 
-class EmbeddingsUsage(BaseModel):
-    """Tokens that the vectors cost."""
-
-    prompt_tokens: int
-    total_tokens: int
-
-
 class EmbeddingList(BaseModel):
     """OpenAI's list of vectors; nobody makes it, since providers give bytes."""
 
     object: Literal["list"]
     data: list[Embedding]
     model: str
-    usage: EmbeddingsUsage
+    usage: TokenUsage
 
 
 @router.post(

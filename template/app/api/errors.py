@@ -8,13 +8,14 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
+from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from app import errors
-from app.dependencies.body import invalid
 from app.dependencies.disconnect import ClientGoneError
+from app.domain.bodies import invalid
 from app.telemetry import request_id
 
 log = logging.getLogger(__name__)
@@ -116,17 +117,29 @@ async def _app_error(_request: Request, error: Exception) -> Response:
     return answer_to(error)
 
 
-async def _validation_error(_request: Request, error: Exception) -> Response:
+async def _validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101
-    return answer_to(invalid(list(error.errors())))
+    where, *path = (first := error.errors()[0])["loc"]
+    sent = {"query": request.query_params, "header": request.headers, "path": request.path_params}
+    data = dict(sent[where]) if where in sent else error.body
+    return answer_to(invalid([{**first, "loc": path}], data))
 
 
-async def _http_error(_request: Request, error: Exception) -> Response:
+async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101
-    phrase = HTTPStatus(error.status_code).phrase
+    phrase, detail = HTTPStatus(error.status_code).phrase, str(error.detail)
+    if error.status_code == HTTPStatus.NOT_FOUND and detail == phrase:
+        detail = _nothing_there(request)
     kind = "server_error" if error.status_code >= 500 else "invalid_request_error"
-    body = _envelope(str(error.detail), kind, None, phrase.lower().replace(" ", "_"))
+    body = _envelope(detail, kind, None, phrase.lower().replace(" ", "_"))
     return JSONResponse(body, error.status_code, headers=dict(error.headers or {}))
+
+
+def _nothing_there(request: Request) -> str:
+    """Return the path that is asked for, and which ones there are."""
+    paths = {str(each.path) for each in iter_route_contexts(request.app.routes)}
+    known = sorted(path for path in paths if "{" not in path)
+    return f"There is nothing at {request.url.path[:100]}. There is: {', '.join(known)}."
 
 
 async def _client_gone(_request: Request, _error: Exception) -> Response:

@@ -4,13 +4,13 @@ import hashlib
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
-from starlette.datastructures import FormData, UploadFile
+from starlette.datastructures import UploadFile
 
 from app.api.errors import failures
-from app.dependencies.caller import CurrentCaller
 from app.dependencies.database import CallerDatabase, CallersRows
+from app.dependencies.form import UploadForm
 from app.dependencies.idempotency import Once, OnceDatabase
 from app.dependencies.resources import Shared
 from app.domain import files
@@ -45,16 +45,8 @@ class FileQuery(PageQuery):
     purpose: str | None = None
 
 
-async def form(request: Request, _caller: CurrentCaller) -> AsyncIterator[FormData]:
-    """Give the form, read only after the caller is known; its temporary file ends with it."""
-    async with request.form(max_files=1, max_fields=10) as fields:
-        yield fields
-
-
 @router.post("", openapi_extra=FORM)
-async def upload(
-    form: Annotated[FormData, Depends(form)], rows: CallersRows, once: Once, shared: Shared
-) -> FileObject:
+async def upload(form: UploadForm, rows: CallersRows, once: Once, shared: Shared) -> FileObject:
     """Store a file for a batch."""
     file, purpose = form.get("file"), form.get("purpose")
     if not isinstance(file, UploadFile):

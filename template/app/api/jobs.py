@@ -3,18 +3,20 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Response
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from app.api.errors import failures
-from app.dependencies.body import describe, json_body, parse
+from app.dependencies.body import describe, json_body
 from app.dependencies.caller import Flags
 from app.dependencies.database import CallersRows
 from app.dependencies.jobs import CallersJobs
 from app.dependencies.resources import Shared
 from app.domain import jobs
+from app.domain.bodies import part
 from app.domain.jobs import JobObject, JobQuery, job_for_callers
 from app.domain.pages import Page
 from app.errors import Conflict
+from app.resources.models.interface import Body
 from app.resources.queue import Kind
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
@@ -23,11 +25,11 @@ NOT_YET = 1.0
 """Seconds after which to look again at a job that has not ended."""
 
 
-class NewJob(BaseModel):
+class NewJob(Body):
     """Body of `POST /v1/jobs`."""
 
     name: str = Field(max_length=100)
-    subject: dict[str, Any] = {}
+    subject: dict[str, Any] = Field(default_factory=dict)
 
 
 NewJobBody = Annotated[NewJob, Depends(json_body(NewJob))]
@@ -35,12 +37,12 @@ NewJobBody = Annotated[NewJob, Depends(json_body(NewJob))]
 
 @router.post("", status_code=202, openapi_extra=describe(NewJob, {"name": "name-of-a-job"}))
 async def submit_job(
-    new: NewJobBody, flags: Flags, callers_jobs: CallersJobs, response: Response
+    new: NewJobBody, flags: Flags, callers_jobs: CallersJobs, shared: Shared, response: Response
 ) -> JobObject:
     """Submit a job by its name. Its `Location` tells how far it is."""
     job = job_for_callers(new.name, flags)
-    submitted = await callers_jobs.submit(job, parse(job.subject, new.subject, "subject"))
-    response.headers["location"] = f"/v1/jobs/{submitted.id}"
+    submitted = await callers_jobs.submit(job, part(job.subject, new.subject, "subject"))
+    response.headers["location"] = f"{shared.settings.root_path}/v1/jobs/{submitted.id}"
     _look_again(response)
     return submitted
 

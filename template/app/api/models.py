@@ -33,4 +33,5 @@ async def get_model(model: str, _caller: CurrentCaller, shared: Shared) -> Model
     for card in await shared.model.models():
         if card.id == model:
             return card
-    raise NotFound(f"The model {model} does not exist.", param="model", code="model_not_found")
+    message = f"The model `{model}` does not exist or you do not have access to it."
+    raise NotFound(message, param="model", code="model_not_found")

@@ -52,8 +52,8 @@ def openapi(app: FastAPI, settings: Settings) -> bytes:
     """Return the description as JSON. It takes 0.1 s, so it is made once, before the start."""
     schema = app.openapi()
     schema.setdefault("components", {})["securitySchemes"] = {"key": BEARER}
-    if app.root_path:
-        schema["servers"] = [{"url": app.root_path}]
+    if settings.root_path:
+        schema["servers"] = [{"url": settings.root_path}]
     models = _models(settings)
     for route in iter_route_contexts(app.routes):
         if isinstance(route.original_route, APIRoute) and route.include_in_schema:

@@ -20,7 +20,7 @@ from app.domain.signatures import signed_headers
 from app.domain.webhooks import WebhookDeleted, WebhookObject, WebhookWithSecret
 from app.errors import ReceiverUnreachable
 from app.resources.lifespan import Resources
-from app.resources.models.interface import NO_NUL
+from app.resources.models.interface import NO_NUL, Body
 
 router = APIRouter(prefix="/v1", tags=["webhooks"])
 
@@ -28,7 +28,7 @@ Name = Annotated[str, Field(min_length=1, max_length=100, pattern=NO_NUL)]
 EventTypes = Annotated[list[EventType], Field(min_length=1)]
 
 
-class NewWebhook(BaseModel):
+class NewWebhook(Body):
     """Body of `POST /v1/webhook_endpoints`."""
 
     name: Name
@@ -36,7 +36,7 @@ class NewWebhook(BaseModel):
     event_types: EventTypes
 
 
-class WebhookUpdate(BaseModel):
+class WebhookUpdate(Body):
     """Body of `POST /v1/webhook_endpoints/{id}`: what is left out stays as it is."""
 
     name: Name | None = None
@@ -44,13 +44,13 @@ class WebhookUpdate(BaseModel):
     event_types: EventTypes | None = None
 
 
-class Rotation(BaseModel):
+class Rotation(Body):
     """Body of `POST /v1/webhook_endpoints/{id}/rotate_secret`."""
 
     keep_old_secret_active_for_24_hours: bool = False
 
 
-class NewTest(BaseModel):
+class NewTest(Body):
     """Body of `POST /v1/webhook_endpoints/{id}/test`."""
 
     event_type: EventType

@@ -8,10 +8,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from fastapi import Request
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from app.dependencies.caller import CurrentCaller
-from app.errors import InvalidRequest
+from app.domain.bodies import read
 
 B = TypeVar("B", bound=BaseModel)
 
@@ -20,33 +20,9 @@ def json_body(model: type[B]) -> Callable[[Request, CurrentCaller], Awaitable[B]
     """Return a dependency that gives the request's body as a `model`."""
 
     async def parse(request: Request, _caller: CurrentCaller) -> B:
-        return parse_json(model, await request.body())
+        return read(model, await request.body())
 
     return parse
-
-
-def parse_json(model: type[B], data: bytes) -> B:
-    """Return `data` as a `model`; raise `InvalidRequest` that names the first wrong field."""
-    try:
-        return model.model_validate_json(data)
-    except ValidationError as error:
-        raise invalid(error.errors(include_url=False, include_context=False)) from error
-
-
-def parse(model: type[B], data: object, name: str) -> B:
-    """Return the part `name` of a body as a `model`; raise `InvalidRequest` where it is none."""
-    try:
-        return model.model_validate(data)
-    except ValidationError as error:
-        raise invalid(error.errors(include_url=False, include_context=False), name) from error
-
-
-def invalid(errors: list[Any], *path: str) -> InvalidRequest:
-    """Return the error for the first of pydantic's findings, in the part of a body at `path`."""
-    first = errors[0]
-    param = ".".join([*path, *map(str, first["loc"])]) or None
-    where = f" in {param}" if param else ""
-    return InvalidRequest(f"{first['msg']}{where}.", param=param, code=first["type"])
 
 
 def describe(model: type[BaseModel], example: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -41,13 +41,16 @@ def test_a_browser_shows_every_operation(chromium: str, on_sqlite: Service, tmp_
     assert "btn authorize" in page
 
 
-def test_the_first_page_leads_on(on_sqlite: Service) -> None:
-    with on_sqlite.http() as http:
-        page = http.get("/")
-        assert page.headers["content-type"].startswith("text/html")
-        links = re.findall(r'href="(.+?)"', page.text)
-        assert {http.get(f"/{link}").status_code for link in links} == {200}
-    assert {"docs", "openapi.json"} <= set(links)
+@pytest.mark.anyio
+@pytest.mark.parametrize("root", ["", "/llm"])
+async def test_what_the_pages_name_is_there(prepared: Service, root: str) -> None:
+    settings = prepared.settings.model_copy(update={"root_path": root})
+    async with serving(create_app(settings)) as client:
+        pages = [(await client.get(f"{root}{path}")).text for path in ("/", "/docs")]
+        named = re.findall(r'(?:href|src|data-url)="(.+?)"', "".join(pages))
+        assert {f"{root}/docs", f"{root}/openapi.json"} <= set(named)
+        assert all(each.startswith(root) for each in named)
+        assert {(await client.get(each)).status_code for each in named} == {200}
 
 
 @pytest.mark.anyio

@@ -6,6 +6,7 @@ import pytest
 from pydantic import BaseModel
 
 from app.api.chat import ChatCompletion
+from app.api.completions import TextCompletion
 from app.api.embeddings import EmbeddingList
 from app.api.openapi import MODELS
 from app.resources.models import local, simulated
@@ -74,6 +75,7 @@ def test_what_needs_a_key_says_so(paths: dict[str, Any]) -> None:
     ("path", "answer"),
     [
         ("/v1/chat/completions", ChatCompletion),
+        ("/v1/completions", TextCompletion),
         ("/v1/embeddings", EmbeddingList),
     ],
 )
