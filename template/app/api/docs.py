@@ -1,18 +1,19 @@
 """The first look: `/` says what this is, `/docs` shows and tries it, `/openapi.json` is for tools.
 
-All three are bytes that are made once. Swagger UI comes from a package, not from the internet.
+All are bytes that are made once. Swagger UI comes from a package, not from the internet.
 """
 
 import html
-import mimetypes
 from base64 import b64encode
+from collections.abc import Iterator
 from hashlib import sha256
+from importlib.resources import files
+from mimetypes import guess_type
 from string import Template
 
 from fastapi import FastAPI
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
-from starlette.staticfiles import StaticFiles
 
 from app.settings import Settings
 
@@ -39,10 +40,10 @@ DOCS = Template(f"""<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <title>$name</title>
-<link rel="icon" href="$root/docs/assets/favicon-32x32.png">
-<link rel="stylesheet" href="$root/docs/assets/swagger-ui.css">
+<link rel="icon" href="$root/docs/favicon-32x32.png">
+<link rel="stylesheet" href="$root/docs/swagger-ui.css">
 <div id="docs"></div>
-<script src="$root/docs/assets/swagger-ui-bundle.js"></script>
+<script src="$root/docs/swagger-ui-bundle.js"></script>
 <script data-url="$root/openapi.json">{SCRIPT}</script>
 """)
 
@@ -53,16 +54,25 @@ POLICY = (
 )
 
 
+ASSETS = ("favicon-32x32.png", "swagger-ui.css", "swagger-ui-bundle.js")
+
+
 def add_docs(app: FastAPI, openapi: bytes, settings: Settings) -> None:
-    """Add the three to the app."""
+    """Add the three to the app, and what `/docs` is made of."""
     pages = {
         "/": _places(settings) if settings.production else _page(FIRST, settings),
         "/docs": _page(DOCS, settings),
         "/openapi.json": Response(openapi, media_type="application/json"),
+        **dict(_assets()),
     }
     app.router.routes.extend(Route(path, page, methods=["GET"]) for path, page in pages.items())
-    mimetypes.init()  # else the first file reads the system's tables on the event loop
-    app.mount("/docs/assets", StaticFiles(packages=[("fastapi_swagger", "resources")]))
+
+
+def _assets() -> Iterator[tuple[str, Response]]:
+    kept = {"cache-control": "max-age=86400"}  # 2 MB
+    for name in ASSETS:
+        data = (files("fastapi_swagger") / "resources" / name).read_bytes()
+        yield f"/docs/{name}", Response(data, headers=kept, media_type=guess_type(name)[0])
 
 
 def _places(settings: Settings) -> Response:
