@@ -84,7 +84,7 @@ class Rates:
             log.warning("calls are not counted: %r", error)
             return None
         times = zip(costs, found[::2], found[1::2], strict=True)
-        return [Rate(c.kind, c.limit, reset / 1000, wait / 1000) for c, reset, wait in times]
+        return [Rate(c.kind, c.limit, reset / 1e6, wait / 1e6) for c, reset, wait in times]
 
     def _take_here(self, keys: Sequence[str], costs: Sequence[Cost]) -> list[Rate]:
         now = time.monotonic()
@@ -92,7 +92,7 @@ class Rates:
         flowing = [cost.charged * MINUTE / cost.limit for cost in costs]
         taken = [before + more for before, more in zip(full, flowing, strict=True)]
         waits = [max(0.0, after - MINUTE) for after in taken]
-        if max(waits) < 1e-3:
+        if max(waits) < 1e-6:
             full, waits = taken, [0.0] * len(costs)
             self._full.update((key, now + after) for key, after in zip(keys, taken, strict=True))
         times = zip(costs, full, waits, strict=True)
