@@ -20,7 +20,8 @@ def json_body(model: type[B]) -> Callable[[Request, CurrentCaller], Awaitable[B]
     """Return a dependency that gives the request's body as a `model`."""
 
     async def parse(request: Request, _caller: CurrentCaller) -> B:
-        return read(model, await request.body())
+        request.state.body = body = read(model, await request.body())
+        return body
 
     return parse
 

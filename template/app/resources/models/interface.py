@@ -74,12 +74,22 @@ CALLERS_OWN = {"metadata", "parameters", "schema", "subject"}
 
 
 class Body(BaseModel):
-    """What a caller sends. As OpenAI has it, a field that is null is one that is not given."""
+    """What a caller sends. As OpenAI has it, a field that is null is one that is not given.
+
+    So it is within a field, too, unless that is unknown here and may mean something by null.
+    """
 
     @model_validator(mode="before")
     @classmethod
     def _without_nulls(cls, data: Any) -> Any:  # noqa: ANN401 -- whatever was sent
-        return _given(data)
+        if not isinstance(data, dict):
+            return data
+        known = cls.model_fields.keys() - CALLERS_OWN
+        return {
+            name: _given(each) if name in known else each
+            for name, each in data.items()
+            if each is not None
+        }
 
 
 def _given(value: Any) -> Any:  # noqa: ANN401

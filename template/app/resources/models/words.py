@@ -112,7 +112,7 @@ def _call(request: ChatRequest) -> Call | None:
     if len(functions) < len(request.tools or []):
         raise wire.unsupported("tools")
     if isinstance(choice, dict):
-        name: str | None = choice["function"]["name"]
+        name: str | None = choice.get("function", {}).get("name")
     elif choice == "required":
         name = next(iter(functions), None)
     elif choice not in (None, "auto", "none"):
@@ -123,7 +123,9 @@ def _call(request: ChatRequest) -> Call | None:
         said = _said(request.messages[-1:])
         name = next((name for name in functions if name in said), next(iter(functions)))
     if name not in functions:
-        raise InvalidRequest("`tool_choice` asks for a tool that is not there.", param="tools")
+        raise InvalidRequest(
+            "`tool_choice` asks for a tool that is not there.", param="tool_choice"
+        )
     return Call(name, _filled(functions[name].parameters))
 
 
