@@ -64,6 +64,17 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         openapi_url=None,  # app.api.docs serves it
         responses=OTHERWISE,
     )
+    _add_middleware(app, configured)
+    add_error_handlers(app)
+    for router in _routers():
+        app.include_router(router)
+    if configured.docs:
+        add_docs(app, openapi(app, configured), configured)
+    return app
+
+
+def _add_middleware(app: FastAPI, configured: Settings) -> None:
+    """Add it from the inside out."""
     app.add_middleware(
         BodyLimit,
         limit=configured.max_body_bytes,
@@ -83,12 +94,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             expose_headers=EXPOSED,
         )
     app.add_middleware(Startup)
-    add_error_handlers(app)
-    for router in _routers():
-        app.include_router(router)
-    if configured.docs:
-        add_docs(app, openapi(app, configured), configured)
-    return app
 
 
 def _routers() -> Iterator[APIRouter]:
