@@ -7,13 +7,17 @@ from importlib import import_module
 from typing import TypedDict
 
 from fastapi import APIRouter, FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
 from app import api
 from app.api.admission import Admission
 from app.api.body_limit import BodyLimit
 from app.api.deadlines import Deadlines
+from app.api.docs import add_docs
 from app.api.draining import Draining
 from app.api.errors import add_error_handlers
+from app.api.openapi import OTHERWISE, openapi
+from app.api.paths import Paths
 from app.api.requests import Requests
 from app.api.startup import Startup
 from app.configuration import load_settings
@@ -24,6 +28,13 @@ from app.telemetry import configure_logging
 BUSIEST = ("chat", "embeddings")
 """Modules of `app.api` whose routes come first: a request is compared with one route after the
 other, and behind those of batches a chat took 8 % more calls of functions."""
+
+EXPOSED = (
+    *("x-request-id", "retry-after", "retry-after-ms", "x-should-retry", "location"),
+    *(f"x-ratelimit-{each}-requests" for each in ("limit", "remaining", "reset")),
+    *(f"x-ratelimit-{each}-tokens" for each in ("limit", "remaining", "reset")),
+)
+"""Headers of an answer that code of another origin may read."""
 
 MULTIPART_BYTES = 64 * 1024
 """Room for what a form puts around an uploaded file."""
@@ -50,7 +61,20 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         title=configured.service_name,
         description=configured.service_description,
         lifespan=lifespan,
+        openapi_url=None,  # app.api.docs serves it
+        responses=OTHERWISE,
     )
+    _add_middleware(app, configured)
+    add_error_handlers(app)
+    for router in _routers():
+        app.include_router(router)
+    if configured.docs:
+        add_docs(app, openapi(app, configured), configured)
+    return app
+
+
+def _add_middleware(app: FastAPI, configured: Settings) -> None:
+    """Add it from the inside out."""
     app.add_middleware(
         BodyLimit,
         limit=configured.max_body_bytes,
@@ -60,11 +84,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(Deadlines, longest=configured.request_timeout)
     app.add_middleware(Draining)
     app.add_middleware(Requests)
+    app.add_middleware(Paths, prefix=configured.root_path)
+    if configured.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=configured.cors_origins,
+            allow_methods=["*"],
+            allow_headers=["*"],
+            expose_headers=EXPOSED,
+        )
     app.add_middleware(Startup)
-    add_error_handlers(app)
-    for router in _routers():
-        app.include_router(router)
-    return app
 
 
 def _routers() -> Iterator[APIRouter]:

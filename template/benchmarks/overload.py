@@ -75,6 +75,7 @@ def serving(slots: int, limits: dict[str, float]) -> Iterator[tuple[str, str]]:
         "simulated_tokens_per_second": MANY,
         "simulated_parallel": slots,
         "requests_per_minute": MANY,
+        "tokens_per_minute": 0,
         "calls_per_caller": MANY,
         **limits,
     }

@@ -74,6 +74,7 @@ def start(stack: ExitStack) -> dict[str, Subject]:
             "model_provider": "openai",
             "openai_base_url": f"{model}/v1",
             "requests_per_minute": 0,
+            "tokens_per_minute": 0,
             "model_slots": CONNECTIONS,
             "log_level": "WARNING",
         }

@@ -217,6 +217,7 @@ def _of_the_lab(settings: Settings, redis_url: str) -> dict[str, str]:
         "SIMULATED_LATENCY": str(lab_server.CALL),
         "SIMULATED_TOKENS_PER_SECOND": "1000000",
         "REQUESTS_PER_MINUTE": "0",
+        "TOKENS_PER_MINUTE": "0",
         "LEASE_SECONDS": str(LEASE),
         "MODEL_SLOT_LEASE": "2",
         "SWEEP_SECONDS": "0.2",

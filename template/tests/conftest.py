@@ -28,8 +28,8 @@ LIVE: dict[str, Any] = {
 }
 
 
-OF_THE_SYSTEM = {"on_postgres", "postgres_url", "tcp_redis_url", "nginx"}
-"""Fixtures that need a server of the system."""
+OF_THE_SYSTEM = {"on_postgres", "postgres_url", "tcp_redis_url", "nginx", "chromium"}
+"""Fixtures that need a program of the system."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -38,7 +38,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--servers",
         choices=["embedded", "installed", "all"],
         default="embedded",
-        help="embedded: Valkey's wheel and SQLite. installed: PostgreSQL, Redis and nginx.",
+        help="embedded: Valkey's wheel and SQLite. installed: PostgreSQL, Redis, nginx, Chromium.",
     )
 
 

@@ -6,8 +6,8 @@ from app.main import create_app
 from app.settings import Settings
 
 OURS = (
-    *("batches", "chat", "embeddings", "feed", "files", "health", "jobs", "metrics", "models"),
-    *("progress", "usage", "webhooks"),
+    *("batches", "chat", "completions", "embeddings", "feed", "files", "health", "jobs", "metrics"),
+    *("models", "progress", "usage", "webhooks"),
 )
 """Their modules in `app.api`."""
 

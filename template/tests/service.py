@@ -41,11 +41,6 @@ def eventually(holds: Callable[[], object], limit: float = LIMIT) -> None:
         time.sleep(0.02)
 
 
-def early_in_a_minute() -> None:
-    """Return when some of the clock's minute is left, since limits count by such minutes."""
-    eventually(lambda: time.time() % 60 < 50)
-
-
 def free_port() -> int:
     """Return a port on which nothing listens."""
     with socket.create_server(("127.0.0.1", 0)) as server:

@@ -20,13 +20,21 @@ from app.domain.operations import Operation
 from app.errors import DeadlineExceeded, ModelUnavailable
 from app.resources import capacity
 from app.resources.lifespan import Resources
-from app.resources.models.interface import ChatRequest, Chunk, Progress, Usage, progress
+from app.resources.models.interface import Chunk, Generation, Progress, Usage, progress
 
 B = TypeVar("B", bound=BaseModel)
 T = TypeVar("T")
 
 DONE = b"data: [DONE]\n\n"
 """OpenAI's last event of a whole answer."""
+
+
+class TokenUsage(BaseModel):
+    """OpenAI's `usage`, of which embeddings have no `completion_tokens`."""
+
+    prompt_tokens: int
+    completion_tokens: int = 0
+    total_tokens: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +56,11 @@ class Answering:
         self._count(model, answer.usage)
         return Response(answer.body, media_type="application/json", headers=self.headers)
 
-    async def streamed(self, chat: ChatRequest) -> Response:
-        """Return the answer as server-sent events. What fails before the first is a plain error."""
+    async def streamed(self, body: Generation, chunks: AsyncGenerator[Chunk, None]) -> Response:
+        """Return `chunks` as server-sent events. What fails before the first is a plain error."""
         hold_stream(self.request.state.held, self.resources)
-        chunks = self.resources.model.stream(chat)
-        first = await self._wait(chat.model, chat, _first(chunks))
-
-        return EventStream(self._events(chat, first, chunks), self.ends_at, self.headers)
+        first = await self._wait(body.model, body, _first(chunks))
+        return EventStream(self._events(body, first, chunks), self.ends_at, self.headers)
 
     async def _wait(self, model: str, body: BaseModel, call: Coroutine[Any, Any, T]) -> T:
         so_far = Progress()
@@ -66,14 +72,14 @@ class Answering:
             raise
 
     async def _events(
-        self, chat: ChatRequest, first: Chunk, chunks: AsyncGenerator[Chunk, None]
+        self, body: Generation, first: Chunk, chunks: AsyncGenerator[Chunk, None]
     ) -> AsyncGenerator[bytes, None]:
         chunk: Chunk | None = first
         generated, counted = 0, False
         try:
             while chunk is not None:
                 if chunk.usage:
-                    self._count(chat.model, chunk.usage)
+                    self._count(body.model, chunk.usage)
                     counted = True
                 if chunk.events:
                     generated += 1
@@ -82,7 +88,7 @@ class Answering:
             yield DONE
         finally:
             if not counted:
-                self._count_unfinished(chat.model, chat, generated)
+                self._count_unfinished(body.model, body, generated)
             await chunks.aclose()
 
     def _count(self, model: str, used: Usage) -> None:

@@ -3,8 +3,9 @@
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query
-from pydantic import BaseModel, Field
+from pydantic import Field
 
+from app.api.errors import failures
 from app.dependencies.body import describe, json_body
 from app.dependencies.caller import Flags
 from app.dependencies.database import CallersRows
@@ -14,13 +15,14 @@ from app.dependencies.resources import Shared
 from app.domain import batches, retries
 from app.domain.batches import BatchObject
 from app.domain.pages import Page, PageQuery
-from app.errors import Unsupported
+from app.errors import Conflict, NotFound, Unsupported
+from app.resources.models.interface import Body
 from app.resources.queue import Kind
 
 router = APIRouter(prefix="/v1/batches", tags=["batches"])
 
 
-class NewBatch(BaseModel):
+class NewBatch(Body):
     """Body of `POST /v1/batches`."""
 
     endpoint: str
@@ -35,8 +37,14 @@ class NewBatch(BaseModel):
 
 NewBatchBody = Annotated[NewBatch, Depends(json_body(NewBatch))]
 
+EXAMPLE = {
+    "endpoint": "/v1/chat/completions",
+    "input_file_id": "file_of_an_upload",
+    "completion_window": "24h",
+}
 
-@router.post("", openapi_extra=describe(NewBatch))
+
+@router.post("", openapi_extra=describe(NewBatch, EXAMPLE), responses=failures(NotFound))
 async def create_batch(
     new: NewBatchBody, once: Once, flags: Flags, request_id: RequestId, shared: Shared
 ) -> BatchObject:
@@ -74,7 +82,7 @@ async def get_batch(batch_id: str, rows: CallersRows) -> BatchObject:
     return await rows.read(batches.get, batch_id)
 
 
-@router.post("/{batch_id}/cancel")
+@router.post("/{batch_id}/cancel", responses=failures(Conflict))
 async def cancel_batch(batch_id: str, rows: CallersRows) -> BatchObject:
     """Stop a batch: what is done stays, what is in flight is dropped, the rest is cut off."""
     return await rows.write(batches.cancel, batch_id)

@@ -1,20 +1,52 @@
 """POST /v1/chat/completions: answers a conversation, whole or streamed."""
 
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Response
+from pydantic import BaseModel
 
-from app.api.answering import ModelAnswer
+from app.api.answering import ModelAnswer, TokenUsage
 from app.dependencies.body import describe, json_body
 from app.domain.operations import CHAT
-from app.resources.models.interface import ChatRequest
+from app.resources.models.interface import ChatRequest, Message
 
 router = APIRouter(prefix="/v1", tags=["chat"])
 
 ChatBody = Annotated[ChatRequest, Depends(json_body(ChatRequest))]
 
+EXAMPLE = {
+    "model": "chat-model",
+    "messages": [{"role": "user", "content": "What is the capital of France?"}],
+}
 
-@router.post("/chat/completions", openapi_extra=describe(ChatRequest))
+
+class Choice(BaseModel):
+    """One answer."""
+
+    index: int
+    message: Message
+    finish_reason: str
+    logprobs: dict[str, Any] | None
+
+
+class ChatCompletion(BaseModel):
+    """OpenAI's answer to a conversation; nobody makes it, since providers give bytes."""
+
+    id: str
+    object: Literal["chat.completion"]
+    created: int
+    model: str
+    choices: list[Choice]
+    usage: TokenUsage
+
+
+@router.post(
+    "/chat/completions",
+    openapi_extra=describe(ChatRequest, EXAMPLE),
+    responses={200: {"model": ChatCompletion, "content": {"text/event-stream": {}}}},
+)
 async def complete(chat: ChatBody, answer: ModelAnswer) -> Response:
     """Answer with a `chat.completion`, or with its chunks where `stream` asks for them."""
-    return await answer.streamed(chat) if chat.stream else await answer.whole(CHAT, chat)
+    if chat.stream:
+        return await answer.streamed(chat, answer.resources.model.stream(chat))
+    return await answer.whole(CHAT, chat)

@@ -1,10 +1,11 @@
 """POST /v1/embeddings: texts to vectors."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Response
+from pydantic import BaseModel
 
-from app.api.answering import ModelAnswer
+from app.api.answering import ModelAnswer, TokenUsage
 from app.dependencies.body import describe, json_body
 from app.domain.operations import EMBEDDINGS
 from app.resources.models.interface import EmbeddingsRequest
@@ -13,8 +14,31 @@ router = APIRouter(prefix="/v1", tags=["embeddings"])
 
 EmbeddingsBody = Annotated[EmbeddingsRequest, Depends(json_body(EmbeddingsRequest))]
 
+EXAMPLE = {"model": "embeddings-model", "input": "The capital of France is Paris."}
 
-@router.post("/embeddings", openapi_extra=describe(EmbeddingsRequest))
+
+class Embedding(BaseModel):
+    """The vector of one input: numbers, or base64 of little-endian float32."""
+
+    object: Literal["embedding"]
+    index: int
+    embedding: list[float] | str
+
+
+class EmbeddingList(BaseModel):
+    """OpenAI's list of vectors; nobody makes it, since providers give bytes."""
+
+    object: Literal["list"]
+    data: list[Embedding]
+    model: str
+    usage: TokenUsage
+
+
+@router.post(
+    "/embeddings",
+    openapi_extra=describe(EmbeddingsRequest, EXAMPLE),
+    responses={200: {"model": EmbeddingList}},
+)
 async def embed(embeddings: EmbeddingsBody, answer: ModelAnswer) -> Response:
     """Answer with one vector for each input, as floats or base64."""
     return await answer.whole(EMBEDDINGS, embeddings)

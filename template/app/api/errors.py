@@ -8,12 +8,14 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
+from fastapi.routing import iter_route_contexts
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from app import errors
-from app.dependencies.body import invalid
 from app.dependencies.disconnect import ClientGoneError
+from app.domain.bodies import invalid
 from app.telemetry import request_id
 
 log = logging.getLogger(__name__)
@@ -42,6 +44,21 @@ STATUS: dict[type[errors.AppError], tuple[int, str]] = {
 """Status and OpenAI's error type of each class; a class that is missing has its parent's."""
 
 
+class ErrorObject(BaseModel):
+    """What went wrong."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class ErrorAnswer(BaseModel):
+    """OpenAI's envelope of whatever is not a success."""
+
+    error: ErrorObject
+
+
 def add_error_handlers(app: FastAPI) -> None:
     """Make every error of `app` an answer in OpenAI's envelope."""
     app.add_exception_handler(errors.AppError, _app_error)
@@ -51,14 +68,23 @@ def add_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(ClientDisconnect, _client_gone)  # in the middle of its own request
 
 
+def failures(*kinds: type[errors.AppError]) -> dict[int | str, dict[str, Any]]:
+    """Return how OpenAPI tells of these errors: the `responses` of a route that may end in them."""
+    told: dict[int, list[str]] = {}
+    for kind in kinds:
+        code = f" Code: `{kind.code}`." if kind.code else ""
+        told.setdefault(_status(kind)[0], []).append(f"{kind.__doc__}{code}")
+    return {status: {"description": " ".join(lines)} for status, lines in told.items()}
+
+
 def envelope(error: errors.AppError) -> dict[str, Any]:
     """Return OpenAI's error object for `error`."""
-    return _envelope(error.message, _status(error)[1], error.param, error.code)
+    return _envelope(error.message, _status(type(error))[1], error.param, error.code)
 
 
 def status_code(error: errors.AppError) -> int:
     """Return the HTTP status of `error`."""
-    return _status(error)[0]
+    return _status(type(error))[0]
 
 
 def come_back(seconds: float) -> dict[str, str]:
@@ -91,25 +117,37 @@ async def _app_error(_request: Request, error: Exception) -> Response:
     return answer_to(error)
 
 
-async def _validation_error(_request: Request, error: Exception) -> Response:
+async def _validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101
-    return answer_to(invalid(list(error.errors())))
+    where, *path = (first := error.errors()[0])["loc"]
+    sent = {"query": request.query_params, "header": request.headers, "path": request.path_params}
+    data = dict(sent[where]) if where in sent else error.body
+    return answer_to(invalid([{**first, "loc": path}], data))
 
 
-async def _http_error(_request: Request, error: Exception) -> Response:
+async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101
-    phrase = HTTPStatus(error.status_code).phrase
+    phrase, detail = HTTPStatus(error.status_code).phrase, str(error.detail)
+    if error.status_code == HTTPStatus.NOT_FOUND and detail == phrase:
+        detail = _nothing_there(request)
     kind = "server_error" if error.status_code >= 500 else "invalid_request_error"
-    body = _envelope(str(error.detail), kind, None, phrase.lower().replace(" ", "_"))
+    body = _envelope(detail, kind, None, phrase.lower().replace(" ", "_"))
     return JSONResponse(body, error.status_code, headers=dict(error.headers or {}))
+
+
+def _nothing_there(request: Request) -> str:
+    """Return the path that is asked for, and which ones there are."""
+    paths = {str(each.path) for each in iter_route_contexts(request.app.routes)}
+    known = sorted(path for path in paths if "{" not in path)
+    return f"There is nothing at {request.url.path[:100]}. There is: {', '.join(known)}."
 
 
 async def _client_gone(_request: Request, _error: Exception) -> Response:
     return Response(status_code=CLIENT_GONE)
 
 
-def _status(error: errors.AppError) -> tuple[int, str]:
-    return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+def _status(kind: type[errors.AppError]) -> tuple[int, str]:
+    return next(STATUS[each] for each in kind.__mro__ if each in STATUS)
 
 
 def _headers(error: errors.AppError) -> dict[str, str]:

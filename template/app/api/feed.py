@@ -1,7 +1,7 @@
 """GET /v1/batches/{id}/results: the answers of a batch that still runs."""
 
 import json
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
@@ -10,6 +10,7 @@ from app.api.errors import come_back
 from app.dependencies.database import CallersRows
 from app.domain import feed
 from app.domain.feed import Feed
+from app.domain.pages import Page
 
 router = APIRouter(prefix="/v1/batches", tags=["batches"])
 
@@ -28,8 +29,8 @@ class FeedQuery(BaseModel):
     "/{batch_id}/results",
     response_class=Response,
     responses={
-        200: {"content": {"application/json": {}}, "description": "Lines as in the output files."},
-        202: {"content": {"application/json": {}}, "description": "None yet: see `Retry-After`."},
+        200: {"model": Page[dict[str, Any]], "description": "Lines as in the output files."},
+        202: {"model": Page[dict[str, Any]], "description": "None yet: see `Retry-After`."},
     },
 )
 async def read_results(

@@ -4,18 +4,19 @@ import hashlib
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
-from starlette.datastructures import FormData, UploadFile
+from starlette.datastructures import UploadFile
 
-from app.dependencies.caller import CurrentCaller
+from app.api.errors import failures
 from app.dependencies.database import CallerDatabase, CallersRows
+from app.dependencies.form import UploadForm
 from app.dependencies.idempotency import Once, OnceDatabase
 from app.dependencies.resources import Shared
 from app.domain import files
 from app.domain.files import PART_BYTES, FileDeleted, FileObject
 from app.domain.pages import Page, PageQuery
-from app.errors import InvalidRequest, TooLarge, Unsupported
+from app.errors import Conflict, InvalidRequest, TooLarge, Unsupported
 
 router = APIRouter(prefix="/v1/files", tags=["files"])
 
@@ -44,16 +45,8 @@ class FileQuery(PageQuery):
     purpose: str | None = None
 
 
-async def form(request: Request, _caller: CurrentCaller) -> AsyncIterator[FormData]:
-    """Give the form, read only after the caller is known; its temporary file ends with it."""
-    async with request.form(max_files=1, max_fields=10) as fields:
-        yield fields
-
-
 @router.post("", openapi_extra=FORM)
-async def upload(
-    form: Annotated[FormData, Depends(form)], rows: CallersRows, once: Once, shared: Shared
-) -> FileObject:
+async def upload(form: UploadForm, rows: CallersRows, once: Once, shared: Shared) -> FileObject:
     """Store a file for a batch."""
     file, purpose = form.get("file"), form.get("purpose")
     if not isinstance(file, UploadFile):
@@ -80,7 +73,11 @@ async def get_file(file_id: str, rows: CallersRows) -> FileObject:
     return await rows.read(files.get, file_id)
 
 
-@router.get("/{file_id}/content", response_class=StreamingResponse)
+@router.get(
+    "/{file_id}/content",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"application/octet-stream": {}}}},
+)
 async def read_file(file_id: str, rows: CallersRows) -> StreamingResponse:
     """Give what is in a file."""
     file = await rows.read(files.get, file_id)
@@ -90,7 +87,7 @@ async def read_file(file_id: str, rows: CallersRows) -> StreamingResponse:
     )
 
 
-@router.delete("/{file_id}")
+@router.delete("/{file_id}", responses=failures(Conflict))
 async def delete_file(file_id: str, rows: CallersRows) -> FileDeleted:
     """Delete a file that no open batch reads."""
     return await rows.write(files.remove, file_id)

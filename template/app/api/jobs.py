@@ -3,16 +3,20 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Response
-from pydantic import BaseModel, Field
+from pydantic import Field
 
-from app.dependencies.body import describe, json_body, parse
+from app.api.errors import failures
+from app.dependencies.body import describe, json_body
 from app.dependencies.caller import Flags
 from app.dependencies.database import CallersRows
 from app.dependencies.jobs import CallersJobs
 from app.dependencies.resources import Shared
 from app.domain import jobs
+from app.domain.bodies import part
 from app.domain.jobs import JobObject, JobQuery, job_for_callers
 from app.domain.pages import Page
+from app.errors import Conflict
+from app.resources.models.interface import Body
 from app.resources.queue import Kind
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
@@ -21,24 +25,24 @@ NOT_YET = 1.0
 """Seconds after which to look again at a job that has not ended."""
 
 
-class NewJob(BaseModel):
+class NewJob(Body):
     """Body of `POST /v1/jobs`."""
 
     name: str = Field(max_length=100)
-    subject: dict[str, Any] = {}
+    subject: dict[str, Any] = Field(default_factory=dict)
 
 
 NewJobBody = Annotated[NewJob, Depends(json_body(NewJob))]
 
 
-@router.post("", status_code=202, openapi_extra=describe(NewJob))
+@router.post("", status_code=202, openapi_extra=describe(NewJob, {"name": "name-of-a-job"}))
 async def submit_job(
-    new: NewJobBody, flags: Flags, callers_jobs: CallersJobs, response: Response
+    new: NewJobBody, flags: Flags, callers_jobs: CallersJobs, shared: Shared, response: Response
 ) -> JobObject:
     """Submit a job by its name. Its `Location` tells how far it is."""
     job = job_for_callers(new.name, flags)
-    submitted = await callers_jobs.submit(job, parse(job.subject, new.subject, "subject"))
-    response.headers["location"] = f"/v1/jobs/{submitted.id}"
+    submitted = await callers_jobs.submit(job, part(job.subject, new.subject, "subject"))
+    response.headers["location"] = f"{shared.settings.root_path}/v1/jobs/{submitted.id}"
     _look_again(response)
     return submitted
 
@@ -59,13 +63,13 @@ async def get_job(job_id: str, rows: CallersRows, response: Response) -> JobObje
     return job
 
 
-@router.post("/{job_id}/cancel")
+@router.post("/{job_id}/cancel", responses=failures(Conflict))
 async def cancel_job(job_id: str, rows: CallersRows) -> JobObject:
     """End a job: at once where it waits, else as soon as its worker hears of it."""
     return await rows.write(jobs.cancel, job_id)
 
 
-@router.post("/{job_id}/retry", status_code=202)
+@router.post("/{job_id}/retry", status_code=202, responses=failures(Conflict))
 async def retry_job(job_id: str, rows: CallersRows, shared: Shared) -> JobObject:
     """Queue a job again that failed, expired or was cancelled."""
     job = await rows.write(jobs.retry, job_id)

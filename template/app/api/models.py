@@ -3,12 +3,15 @@
 from fastapi import APIRouter
 from pydantic import BaseModel
 
+from app.api.errors import failures
 from app.dependencies.caller import CurrentCaller
 from app.dependencies.resources import Shared
-from app.errors import NotFound
+from app.errors import ModelError, ModelRateLimited, NotFound
 from app.resources.models.interface import ModelCard
 
-router = APIRouter(prefix="/v1/models", tags=["models"])
+router = APIRouter(
+    prefix="/v1/models", tags=["models"], responses=failures(ModelError, ModelRateLimited)
+)
 
 
 class ModelList(BaseModel):
@@ -30,4 +33,5 @@ async def get_model(model: str, _caller: CurrentCaller, shared: Shared) -> Model
     for card in await shared.model.models():
         if card.id == model:
             return card
-    raise NotFound(f"The model {model} does not exist.", param="model", code="model_not_found")
+    message = f"The model `{model}` does not exist or you do not have access to it."
+    raise NotFound(message, param="model", code="model_not_found")

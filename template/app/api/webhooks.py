@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, Field, HttpUrl
 
+from app.api.errors import failures
 from app.dependencies.body import describe, json_body
 from app.dependencies.caller import CurrentCaller
 from app.dependencies.database import CallersRows
@@ -19,7 +20,7 @@ from app.domain.signatures import signed_headers
 from app.domain.webhooks import WebhookDeleted, WebhookObject, WebhookWithSecret
 from app.errors import ReceiverUnreachable
 from app.resources.lifespan import Resources
-from app.resources.models.interface import NO_NUL
+from app.resources.models.interface import NO_NUL, Body
 
 router = APIRouter(prefix="/v1", tags=["webhooks"])
 
@@ -27,7 +28,7 @@ Name = Annotated[str, Field(min_length=1, max_length=100, pattern=NO_NUL)]
 EventTypes = Annotated[list[EventType], Field(min_length=1)]
 
 
-class NewWebhook(BaseModel):
+class NewWebhook(Body):
     """Body of `POST /v1/webhook_endpoints`."""
 
     name: Name
@@ -35,7 +36,7 @@ class NewWebhook(BaseModel):
     event_types: EventTypes
 
 
-class WebhookUpdate(BaseModel):
+class WebhookUpdate(Body):
     """Body of `POST /v1/webhook_endpoints/{id}`: what is left out stays as it is."""
 
     name: Name | None = None
@@ -43,13 +44,13 @@ class WebhookUpdate(BaseModel):
     event_types: EventTypes | None = None
 
 
-class Rotation(BaseModel):
+class Rotation(Body):
     """Body of `POST /v1/webhook_endpoints/{id}/rotate_secret`."""
 
     keep_old_secret_active_for_24_hours: bool = False
 
 
-class NewTest(BaseModel):
+class NewTest(Body):
     """Body of `POST /v1/webhook_endpoints/{id}/test`."""
 
     event_type: EventType
@@ -77,6 +78,12 @@ UpdateBody = Annotated[WebhookUpdate, Depends(json_body(WebhookUpdate))]
 RotationBody = Annotated[Rotation, Depends(json_body(Rotation))]
 NewTestBody = Annotated[NewTest, Depends(json_body(NewTest))]
 
+EXAMPLE = {
+    "name": "Mine",
+    "url": "https://example.com/webhooks",
+    "event_types": ["batch.completed"],
+}
+
 
 @router.get("/webhook_event_types")
 async def list_event_types(_caller: CurrentCaller) -> EventTypeList:
@@ -84,7 +91,7 @@ async def list_event_types(_caller: CurrentCaller) -> EventTypeList:
     return EventTypeList()
 
 
-@router.post("/webhook_endpoints", openapi_extra=describe(NewWebhook))
+@router.post("/webhook_endpoints", openapi_extra=describe(NewWebhook, EXAMPLE))
 async def create_webhook(new: NewWebhookBody, once: Once, shared: Shared) -> WebhookWithSecret:
     """Register an endpoint. The answer has the secret of its signatures, which is not shown again.
 
@@ -114,7 +121,9 @@ async def get_webhook(webhook_endpoint_id: str, rows: CallersRows) -> WebhookObj
     return await rows.read(webhooks.get, webhook_endpoint_id)
 
 
-@router.post("/webhook_endpoints/{webhook_endpoint_id}", openapi_extra=describe(WebhookUpdate))
+@router.post(
+    "/webhook_endpoints/{webhook_endpoint_id}", openapi_extra=describe(WebhookUpdate, EXAMPLE)
+)
 async def update_webhook(
     webhook_endpoint_id: str, change: UpdateBody, rows: CallersRows, shared: Shared
 ) -> WebhookObject:
@@ -150,7 +159,11 @@ async def rotate_secret(
     )
 
 
-@router.post("/webhook_endpoints/{webhook_endpoint_id}/test", openapi_extra=describe(NewTest))
+@router.post(
+    "/webhook_endpoints/{webhook_endpoint_id}/test",
+    openapi_extra=describe(NewTest),
+    responses=failures(ReceiverUnreachable),
+)
 async def test_webhook(
     webhook_endpoint_id: str,
     new: NewTestBody,

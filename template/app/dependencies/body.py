@@ -8,10 +8,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from fastapi import Request
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from app.dependencies.caller import CurrentCaller
-from app.errors import InvalidRequest
+from app.domain.bodies import read
 
 B = TypeVar("B", bound=BaseModel)
 
@@ -20,41 +20,18 @@ def json_body(model: type[B]) -> Callable[[Request, CurrentCaller], Awaitable[B]
     """Return a dependency that gives the request's body as a `model`."""
 
     async def parse(request: Request, _caller: CurrentCaller) -> B:
-        return parse_json(model, await request.body())
+        request.state.body = body = read(model, await request.body())
+        return body
 
     return parse
 
 
-def parse_json(model: type[B], data: bytes) -> B:
-    """Return `data` as a `model`; raise `InvalidRequest` that names the first wrong field."""
-    try:
-        return model.model_validate_json(data)
-    except ValidationError as error:
-        raise invalid(error.errors(include_url=False, include_context=False)) from error
-
-
-def parse(model: type[B], data: object, name: str) -> B:
-    """Return the part `name` of a body as a `model`; raise `InvalidRequest` where it is none."""
-    try:
-        return model.model_validate(data)
-    except ValidationError as error:
-        raise invalid(error.errors(include_url=False, include_context=False), name) from error
-
-
-def invalid(errors: list[Any], *path: str) -> InvalidRequest:
-    """Return the error for the first of pydantic's findings, in the part of a body at `path`."""
-    first = errors[0]
-    param = ".".join([*path, *map(str, first["loc"])]) or None
-    where = f" in {param}" if param else ""
-    return InvalidRequest(f"{first['msg']}{where}.", param=param, code=first["type"])
-
-
-def describe(model: type[BaseModel]) -> dict[str, Any]:
+def describe(model: type[BaseModel], example: dict[str, Any] | None = None) -> dict[str, Any]:
     """Return the OpenAPI description of a body that a dependency parses."""
     schema = model.model_json_schema()
     definitions = schema.pop("$defs", {})
-    content = {"application/json": {"schema": _inline(schema, definitions)}}
-    return {"requestBody": {"required": True, "content": content}}
+    content = {"schema": _inline(schema, definitions), **({"example": example} if example else {})}
+    return {"requestBody": {"required": True, "content": {"application/json": content}}}
 
 
 def _inline(node: Any, definitions: dict[str, Any]) -> Any:  # noqa: ANN401 -- any JSON

@@ -21,14 +21,17 @@ async def caller(request: Request) -> Caller:
     shared = opened(request)
     scheme, _, key = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != SCHEME.lower() or not key.strip():
-        raise Unauthenticated("Send your API key as a header: Authorization: Bearer KEY.")
+        message = "You didn't provide an API key. Send it as a header: Authorization: Bearer KEY."
+        raise Unauthenticated(message)
     name = hashlib.sha256(key.strip().encode()).hexdigest()
     found = await shared.cache.get(
         f"caller:{name}", lambda: shared.database.read(keys.find_caller, key.strip())
     )
     if found is None:
         shared.cache.forget(f"caller:{name}")
-        raise Unauthenticated("The API key is unknown or revoked. Ask for a new one.")
+        raise Unauthenticated(
+            "Incorrect API key provided: it is unknown or revoked. Ask for a new one."
+        )
     return cast("Caller", found)
 
 

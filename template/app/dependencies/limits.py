@@ -1,11 +1,11 @@
 """How often and how much at once this caller may ask: counts, refuses, tells what is left."""
 
 import math
-import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated
 
 from fastapi import Depends, Request
+from pydantic import BaseModel
 
 from app import metrics
 from app.dependencies.caller import CurrentCaller
@@ -14,33 +14,41 @@ from app.dependencies.resources import opened
 from app.domain.keys import Caller
 from app.errors import RateLimited
 from app.resources.lifespan import Resources
-from app.resources.rates import Rate
+from app.resources.quota import cost_of
+from app.resources.rates import Cost, Rate
 
 
 async def within_limits(request: Request, caller: CurrentCaller) -> dict[str, str]:
     """Return the answer's `x-ratelimit-*` headers, and hold a place among the caller's calls.
 
-    Raise `RateLimited` when the caller's minute is used up or all places are taken.
+    A body counts by its tokens where it has been read before. Raise `RateLimited` when the caller's
+    requests or tokens are used up for now, or all places are taken.
     """
     shared = opened(request)
-    headers = await _hit(caller, shared)
+    headers = await _hit(caller, shared, getattr(request.state, "body", None))
     _hold_call(caller, shared, request.state.held, headers)
     return headers
 
 
-async def _hit(caller: Caller, shared: Resources) -> dict[str, str]:
-    limit = caller.requests_per_minute or shared.settings.requests_per_minute
-    if not limit:
+async def _hit(caller: Caller, shared: Resources, body: BaseModel | None) -> dict[str, str]:
+    requests = caller.requests_per_minute or shared.settings.requests_per_minute
+    tokens = shared.settings.tokens_per_minute
+    asked = [Cost("requests", requests), Cost("tokens", tokens, cost_of(body) if body else 0)]
+    costs = [cost for cost in asked if cost.limit]
+    rates = await shared.rates.hit(caller.id, costs) if costs else None
+    if rates is None:
         return {}
-    rate = await shared.rates.hit(caller.id, limit)
-    if rate is None:
-        return {}
-    wait = max(0.0, rate.reset - time.time())
-    if not rate.allowed:
-        metrics.refused.labels("requests_per_minute").inc()
-        message = f"You have used your {limit} requests of this minute."
-        raise RateLimited(message, retry_after=max(wait, 0.1), headers=_headers(rate, wait))
-    return _headers(rate, wait)
+    headers = {name: value for rate in rates for name, value in _headers(rate)}
+    over = max(rates, key=lambda rate: rate.wait)
+    if over.wait:
+        metrics.refused.labels(f"{over.kind}_per_minute").inc()
+        short = f"{over.kind} per min ({over.kind[0].upper()}PM)"
+        message = (  # OpenAI's words: some clients read the time out of them
+            f"Rate limit reached on {short}: Limit {over.limit}. "
+            f"Please try again in {over.wait:.3f}s."
+        )
+        raise RateLimited(message, retry_after=over.wait, headers=headers)
+    return headers
 
 
 def _hold_call(
@@ -54,12 +62,10 @@ def _hold_call(
     held.append(lambda: shared.calls.end(caller.id))
 
 
-def _headers(rate: Rate, wait: float) -> dict[str, str]:
-    return {
-        "x-ratelimit-limit-requests": str(rate.limit),
-        "x-ratelimit-remaining-requests": str(rate.remaining),
-        "x-ratelimit-reset-requests": f"{math.ceil(wait * 1000)}ms",
-    }
+def _headers(rate: Rate) -> Iterator[tuple[str, str]]:
+    yield f"x-ratelimit-limit-{rate.kind}", str(rate.limit)
+    yield f"x-ratelimit-remaining-{rate.kind}", str(rate.remaining)
+    yield f"x-ratelimit-reset-{rate.kind}", f"{math.ceil(rate.reset * 1000)}ms"
 
 
 RateHeaders = Annotated[dict[str, str], Depends(within_limits)]

@@ -22,7 +22,7 @@ async def greet(settings: Settings, listener: socket.socket, key: str) -> None:
         while not await _ready(client, settings.open_timeout):
             pass
         model = settings.default_model or await _first_model(client)
-    typer.echo(_greeting(settings.service_name, address, key, model))
+    typer.echo(_greeting(settings, address, key, model))
 
 
 async def _ready(client: aiohttp.ClientSession, limit: float) -> bool:
@@ -56,10 +56,11 @@ def _address(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _greeting(name: str, address: str, key: str, model: str) -> str:
+def _greeting(settings: Settings, address: str, key: str, model: str) -> str:
+    docs = f" (documentation: {address}/docs)" if settings.docs else ""
     body = {"model": model, "messages": [{"role": "user", "content": "Say hello."}]}
     return f"""
-{name} is ready at {address} (documentation: {address}/docs).
+{settings.service_name} is ready at {address}{docs}.
 Its key for development: {key}
 Try it:
 

@@ -1,20 +1,21 @@
 """From the lines of an uploaded file to the items of a batch."""
 
 import hashlib
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import msgspec
-from pydantic import ValidationError
 from sqlalchemy import delete, insert
 from sqlalchemy.orm import Session
 
-from app.domain import events, lanes
+from app.domain import bodies, events, lanes
 from app.domain.batches import LineError
 from app.domain.clock import now
 from app.domain.lanes import Hold
 from app.domain.operations import operations
 from app.domain.tables import BatchRow, ItemRow
+from app.errors import InvalidRequest
 
 MOST_ERRORS = 100
 """Line errors that are reported: who sees a hundred needs no more to find the cause."""
@@ -77,8 +78,9 @@ class Intake:
             self._note(BadLineError("too_many_lines", message), None)
 
     def _items(self, lines: Iterable[bytes]) -> Iterator[NewItem]:
-        for text in lines:
+        for raw in lines:
             self._number += 1
+            text = raw.removeprefix(BOM_UTF8) if self._number == 1 else raw
             if not text.strip():
                 continue
             self.lines += 1
@@ -128,11 +130,10 @@ def _parse(text: bytes, endpoint: str) -> Line:
 
 def _check_body(endpoint: str, body: bytes) -> None:
     try:
-        request = operations()[endpoint].body.model_validate_json(body)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        param = ".".join(["body", *map(str, first["loc"])])
-        raise BadLineError("invalid_request", f"{first['msg']}.", param) from error
+        request = bodies.read(operations()[endpoint].body, body)
+    except InvalidRequest as error:
+        param = f"body.{error.param}" if error.param else "body"
+        raise BadLineError("invalid_request", error.message, param) from error
     if getattr(request, "stream", False):
         raise BadLineError("invalid_request", "A batch cannot stream.", "body.stream")
 

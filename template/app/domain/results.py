@@ -23,6 +23,20 @@ CUT_OFF = {
     "cancelled": ("batch_cancelled", "The batch was cancelled before this item ran."),
     "expired": ("batch_expired", "The batch expired before this item ran."),
 }
+UNANSWERED = "worker_crashed"
+STATUS = {
+    "permission_denied": 403,
+    "model_not_found": 404,
+    "not_found": 404,
+    "model_rate_limited": 429,
+    "rate_limit_exceeded": 429,
+    "internal_error": 500,
+    "model_error": 502,
+    "model_unavailable": 503,
+    "overloaded": 503,
+    "deadline_exceeded": 504,
+}
+"""What a request gets for the error with this code. All others are the request's own fault: 400."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,15 +110,23 @@ def name(batch_id: str, seq: int | str = "") -> str:
 
 
 def line(item: Ended) -> bytes:
-    """Return the item's line. The stored body is put in as it is, not parsed again."""
+    """Return the item's line. The stored body is put in as it is, not parsed again.
+
+    As OpenAI has it, `error` is for an item that never got an answer, good or bad.
+    """
     name_ = _json(name(item.batch_id, item.seq))
     head = b'{"id": %b, "custom_id": %b, ' % (name_, _json(item.custom_id))
-    if item.status == "succeeded":
-        response = b'{"status_code": 200, "request_id": %b, "body": %b}'
-        return head + b'"response": %b, "error": null}' % (response % (name_, item.response))
     code, message = CUT_OFF.get(item.status, (item.error_code, item.error_message))
-    error = _json({"code": code, "message": message})
-    return head + b'"response": null, "error": %b}' % error
+    if item.status in CUT_OFF or code == UNANSWERED:
+        error = _json({"code": code, "message": message})
+        return head + b'"response": null, "error": %b}' % error
+    status, body = 200, item.response
+    if item.status != "succeeded":
+        status = STATUS.get(code or "", 400)
+        kind = "server_error" if status >= 500 else "invalid_request_error"
+        body = _json({"error": {"message": message, "type": kind, "param": None, "code": code}})
+    response = b'{"status_code": %d, "request_id": %b, "body": %b}' % (status, name_, body)
+    return head + b'"response": %b, "error": null}' % response
 
 
 def _heads(session: Session, batch_id: str, purpose: str, position: int) -> list[Ended]:

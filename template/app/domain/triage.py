@@ -20,7 +20,7 @@ technical or other), whether it is urgent, and a summary in at most ten words.""
 class Ticket(BaseModel):
     """What a customer wrote."""
 
-    text: str = Field(min_length=1, max_length=4000)
+    text: str = Field(min_length=1, max_length=4000, examples=["I was charged twice this month."])
 
 
 class Triage(BaseModel):

@@ -21,7 +21,7 @@ from app.resources.models.interface import Model
 from app.resources.offload import Offload
 from app.resources.opening import Opening
 from app.resources.queue import Queue, queue_of
-from app.resources.rates import Rates, rates_of
+from app.resources.rates import Rates
 from app.resources.receivers import Receivers, open_receivers
 from app.resources.redis import open_redis
 from app.resources.room import ControlledDelay, Room
@@ -120,7 +120,7 @@ async def _open_clients(
     return {
         "redis": redis,
         "queue": queue_of(redis, settings.service_slug),
-        "rates": rates_of(redis, settings.service_slug),
+        "rates": Rates(redis, settings.service_slug),
         "http": http,
         "receivers": receivers,
         "tokenizer": tokenizer,

@@ -4,12 +4,15 @@ import asyncio
 import logging
 
 from limits import RateLimitItem, RateLimitItemPerMinute
-from limits.aio.strategies import RateLimiter
+from limits.aio.storage import MemoryStorage, RedisStorage
+from limits.aio.strategies import RateLimiter, SlidingWindowCounterRateLimiter
+from pydantic import BaseModel
+from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from app.errors import ModelRateLimited
 from app.resources.ledger import Priority
-from app.resources.models.interface import ChatRequest, EmbeddingsRequest
+from app.resources.models.interface import ChatRequest, EmbeddingsRequest, Message
 from app.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -60,14 +63,41 @@ class Quota:
             log.warning("the %s of the model are not counted: %r", kind, error)
 
 
-def cost_of(request: ChatRequest | EmbeddingsRequest) -> int:
+def cost_of(request: BaseModel) -> int:
     """Return the tokens that OpenAI counts at the door.
 
     That is the larger of `max_tokens` and the guess by the number of characters; see
     https://platform.openai.com/docs/guides/rate-limits.
     """
-    if isinstance(request, EmbeddingsRequest):
-        return 1 + len(str(request.input)) // CHARACTERS_PER_TOKEN
-    characters = sum(len(str(message.content)) for message in request.messages)
-    most = request.max_completion_tokens or request.max_tokens or 0
-    return max(1 + characters // CHARACTERS_PER_TOKEN, most)
+    most = getattr(request, "max_completion_tokens", None) or getattr(request, "max_tokens", None)
+    asked = [getattr(request, name, None) for name in ("messages", "prompt", "input", "text")]
+    return max(1 + _characters(asked) // CHARACTERS_PER_TOKEN, most or 0)
+
+
+def _characters(value: object) -> int:
+    """Return how many stand in texts; token ids count as the characters that they are worth."""
+    match value:
+        case str():
+            return len(value)
+        case [int(), *_]:
+            return len(value) * CHARACTERS_PER_TOKEN
+        case list():
+            return sum(map(_characters, value))
+        case Message():
+            return _characters(value.content)
+        case {"text": text}:
+            return _characters(text)
+    return 0
+
+
+def limiter_of(redis: Redis | None, prefix: str) -> RateLimiter:
+    """Return what counts in a sliding window, with this Redis under keys with `prefix`."""
+    if redis is None:
+        return SlidingWindowCounterRateLimiter(MemoryStorage())
+    storage = RedisStorage(
+        "async+redis://",
+        implementation="redispy",
+        key_prefix=prefix,
+        connection_pool=redis.connection_pool,  # type: ignore[arg-type]  # typed for scalars only
+    )
+    return SlidingWindowCounterRateLimiter(storage)

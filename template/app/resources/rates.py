@@ -1,15 +1,19 @@
-"""How often each caller may ask, counted in Redis for all processes together.
+"""How much each caller may ask: token buckets, kept in Redis for all processes together.
 
-Without Redis each process counts for itself, which is right where there is only one.
+A bucket fills all the time. Whoever has used it up waits for a call's share of a minute, not for
+the minute's end. Without Redis each process counts for itself, which is right where there is only
+one.
 """
 
 import asyncio
 import logging
+import math
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from limits import RateLimitItemPerMinute
-from limits.aio.storage import MemoryStorage, RedisStorage
-from limits.aio.strategies import RateLimiter, SlidingWindowCounterRateLimiter
+from cachetools import TTLCache
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -18,52 +22,78 @@ log = logging.getLogger(__name__)
 LONGEST_WAIT = 0.25
 """Longest that a request waits for its count: a Redis that hangs must not hang the service."""
 
+MINUTE = 60.0
+MOST_BUCKETS = 100_000
+SCRIPT = Path(__file__).with_name("rates.lua").read_text()
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one call takes of a caller's allowance, which is `limit` a minute."""
+
+    kind: str
+    limit: int
+    taken: int = 1
+
+    @property
+    def charged(self) -> int:
+        """What it takes at most, which is all."""
+        return min(self.taken, self.limit)
+
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """What is left of a caller's minute, which is whole again at `reset` (since 1970)."""
+    """What is left of an allowance, which is whole again in `reset` seconds.
 
-    allowed: bool
+    A call that is refused may come in `wait` seconds; else that is 0.
+    """
+
+    kind: str
     limit: int
-    remaining: int
     reset: float
+    wait: float
+
+    @property
+    def remaining(self) -> int:
+        """What is left."""
+        return math.floor((MINUTE - self.reset) * self.limit / MINUTE + 1e-3)
 
 
 class Rates:
-    """Counts calls in a sliding minute."""
+    """Counts what callers ask for."""
 
-    def __init__(self, limiter: RateLimiter) -> None:
-        self._limiter = limiter
+    def __init__(self, redis: Redis | None, service_slug: str) -> None:
+        self._take = redis.register_script(SCRIPT) if redis else None
+        self._slug = service_slug
+        self._full: TTLCache[str, float] = TTLCache(MOST_BUCKETS, MINUTE)
 
-    async def hit(self, caller_id: str, limit: int) -> Rate | None:
-        """Count one call and return what is left, or None while Redis is away.
+    async def hit(self, caller_id: str, costs: Sequence[Cost]) -> list[Rate] | None:
+        """Take all costs or, where one is too much, none; return what is left of each allowance.
 
-        Then every call is let through: a wiped counter must not stop the service.
+        Return None while Redis is away. Then every call is let through: a wiped counter must not
+        stop the service.
         """
-        per_minute = RateLimitItemPerMinute(limit)
+        keys = [f"{{{self._slug}:rate:{caller_id}}}:{cost.kind}" for cost in costs]
+        if self._take is None:
+            return self._take_here(keys, costs)
+        arguments = [number for cost in costs for number in (cost.limit, cost.charged)]
         try:
             async with asyncio.timeout(LONGEST_WAIT):
-                allowed = await self._limiter.hit(per_minute, caller_id)
-                window = await self._limiter.get_window_stats(per_minute, caller_id)
+                found = await self._take(keys=keys, args=arguments)
         except (RedisError, OSError, TimeoutError) as error:
             log.warning("calls are not counted: %r", error)
             return None
-        return Rate(allowed, limit, window.remaining, window.reset_time)
+        times = zip(costs, found[::2], found[1::2], strict=True)
+        return [Rate(c.kind, c.limit, reset / 1e6, wait / 1e6) for c, reset, wait in times]
 
-
-def rates_of(redis: Redis | None, service_slug: str) -> Rates:
-    """Return the counts of a service with this Redis, or with none."""
-    return Rates(limiter_of(redis, f"{service_slug}:rate"))
-
-
-def limiter_of(redis: Redis | None, prefix: str) -> RateLimiter:
-    """Return what counts in a sliding window, with this Redis under keys with `prefix`."""
-    if redis is None:
-        return SlidingWindowCounterRateLimiter(MemoryStorage())
-    storage = RedisStorage(
-        "async+redis://",
-        implementation="redispy",
-        key_prefix=prefix,
-        connection_pool=redis.connection_pool,  # type: ignore[arg-type]  # typed for scalars only
-    )
-    return SlidingWindowCounterRateLimiter(storage)
+    def _take_here(self, keys: Sequence[str], costs: Sequence[Cost]) -> list[Rate]:
+        now = time.monotonic()
+        full = [max(0.0, self._full.get(key, now) - now) for key in keys]
+        flowing = [cost.charged * MINUTE / cost.limit for cost in costs]
+        taken = [before + more for before, more in zip(full, flowing, strict=True)]
+        waits = [max(0.0, after - MINUTE) for after in taken]
+        if max(waits) < 1e-6:
+            full, waits = taken, [0.0] * len(costs)
+            self._full.update((key, now + after) for key, after in zip(keys, taken, strict=True))
+        times = zip(costs, full, waits, strict=True)
+        return [Rate(cost.kind, cost.limit, reset, wait) for cost, reset, wait in times]

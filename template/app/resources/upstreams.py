@@ -28,8 +28,7 @@ from app.resources.models.interface import (
 )
 from app.resources.models.providers import open_model
 from app.resources.pools import open_capacity, provider_pools
-from app.resources.quota import Quota
-from app.resources.rates import limiter_of
+from app.resources.quota import Quota, limiter_of
 from app.resources.retries import Budget, Patience, RetryBudget
 from app.resources.tokenizer import Tokenizer
 from app.settings import Settings

@@ -40,6 +40,9 @@ class LimitSettings(BaseModel):
     """Most lines of one batch. 50,000 is OpenAI's limit."""
     requests_per_minute: int = 600
     """Model calls a minute of one caller, unless its key says otherwise. 0: no limit."""
+    tokens_per_minute: Annotated[int, Field(ge=0)] = 10_000_000
+    """Tokens a minute of one caller, as OpenAI counts them at its door: the larger of `max_tokens`
+    and a quarter of the characters. 0: no limit."""
     progress_streams: int = 100
     """Callers of one API process that may watch a batch live; more get a 503. Each one costs a
     read of the database a second."""

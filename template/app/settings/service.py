@@ -1,9 +1,9 @@
 """The service itself and where it keeps things."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class ServiceSettings(BaseModel):
@@ -22,10 +22,17 @@ class ServiceSettings(BaseModel):
     """`development` fills every gap by itself; `production` refuses to start with a gap."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """Least severe log line that is written."""
+    docs: bool = True
+    """Serve `/`, `/docs` and `/openapi.json`, which need no key. Off: nothing is there."""
     host: str = "127.0.0.1"
     """Address that the API listens on. Containers need 0.0.0.0."""
     port: int = 8000
     """Port that the API listens on."""
+    root_path: Annotated[str, Field(pattern=r"^(/[^/?#]+)*$")] = ""
+    """Prefix of our URLs in front of a proxy, such as `/llm`, whether or not it strips it."""
+    cors_origins: tuple[Annotated[str, Field(pattern=r"^(\*|https?://[^/]+)$")], ...] = ()
+    """Origins of web pages that may ask, as a JSON list: `["https://app.example.com"]`, or `["*"]`
+    for all. Unset: none."""
     readiness_grace: float | None = None
     """How long a stopping API takes requests while `/ready` says 503, so that load balancers turn
     away first. Unset: 5 in production, 0 in development, where nobody looks at `/ready`."""

@@ -42,8 +42,9 @@ def test_a_line_that_fails_stands_in_the_error_file(client: OpenAI) -> None:
     assert batch.request_counts.model_dump() == {"total": 2, "completed": 1, "failed": 1}
     (failed,) = lines_of(client, batch.error_file_id)
     assert failed["custom_id"] == "wrong"
-    assert failed["response"] is None
-    assert failed["error"]["code"] == "model_not_found"
+    assert failed["error"] is None
+    assert failed["response"]["status_code"] == 404
+    assert failed["response"]["body"]["error"]["code"] == "model_not_found"
 
 
 def test_embeddings_are_batched_too(client: OpenAI) -> None:

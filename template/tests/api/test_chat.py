@@ -8,7 +8,7 @@ import pytest
 from openai import OpenAI
 from openai.types.chat import ChatCompletionFunctionToolParam, ChatCompletionMessageParam
 
-from tests.service import Service, early_in_a_minute, eventually
+from tests.service import Service, eventually
 
 MODEL = "simulated-chat"
 HELLO: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Hello"}]
@@ -95,19 +95,26 @@ def test_an_unknown_model_is_not_found_and_the_known_ones_are_named(client: Open
 def test_every_answer_carries_its_request_id_and_what_is_left(client: OpenAI) -> None:
     answer = client.chat.completions.with_raw_response.create(model=MODEL, messages=HELLO)
     assert answer.headers["x-request-id"].startswith("req_")
-    assert int(answer.headers["x-ratelimit-remaining-requests"]) > 0
+    for kind in ("requests", "tokens"):
+        left, limit = (
+            int(answer.headers[f"x-ratelimit-{each}-{kind}"]) for each in ("remaining", "limit")
+        )
+        assert 0 < left < limit
 
 
 def test_one_call_too_many_is_refused_with_the_time_to_wait(live: Service) -> None:
-    early_in_a_minute()
     with live.client(live.new_key("hasty", requests_per_minute=2), max_retries=0) as hasty:
         for _ in range(2):
             hasty.chat.completions.create(model=MODEL, messages=HELLO)
         with pytest.raises(openai.RateLimitError) as caught:
             hasty.chat.completions.create(model=MODEL, messages=HELLO)
     headers = caught.value.response.headers
-    assert float(headers["retry-after"]) > 0
-    assert float(headers["retry-after-ms"]) > 0
+    assert 20 < float(headers["retry-after"]) <= 30  # the share of one call of two a minute
+    assert 20_000 < float(headers["retry-after-ms"]) <= 30_000
+    assert (headers["x-ratelimit-limit-requests"], headers["x-ratelimit-remaining-requests"]) == (
+        "2",
+        "0",
+    )
 
 
 def test_a_request_out_of_time_is_told_so(live: Service, key: str) -> None:

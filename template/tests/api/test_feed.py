@@ -55,8 +55,9 @@ def test_results_are_read_while_the_batch_runs_in_the_lines_of_its_files(
     good, bad = answer.json()["data"]
     assert good["response"]["body"] == {"n": 3, "padding": ""}
     assert (good["custom_id"], good["error"]) == ("item-3", None)
-    assert bad["error"] == {"code": "model_error", "message": "No."}
-    assert (bad["custom_id"], bad["response"]) == ("item-1", None)
+    error = bad["response"]["body"]["error"]
+    assert (error["code"], error["message"]) == ("model_error", "No.")
+    assert (bad["custom_id"], bad["error"]) == ("item-1", None)
 
 
 def test_an_item_that_ends_late_is_not_skipped_for_its_small_number(

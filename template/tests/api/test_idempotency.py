@@ -147,6 +147,7 @@ def _age(session: Session, key: str, seconds: float) -> None:
 
 CREATE_NOTHING = {
     "/v1/chat/completions",
+    "/v1/completions",
     "/v1/embeddings",
     "/v1/batches/{batch_id}/cancel",
     "/v1/jobs/{job_id}/cancel",

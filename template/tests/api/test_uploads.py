@@ -76,6 +76,16 @@ def _exists(session: Session, file_id: str) -> bool:
     return session.get(FileRow, file_id) is not None
 
 
+@pytest.mark.parametrize("before", ["", 'filename="na_ve.jsonl"; '])
+def test_a_name_may_be_in_its_extended_form(live: Service, key: str, before: str) -> None:
+    name = f"{before}filename*=UTF-8''na%C3%AFve.jsonl"
+    body = BEGINNING.replace('filename="x"', name) + "x" * 2_000_000 + f"\r\n--{BOUNDARY}--\r\n"
+    with live.http(key) as http:
+        headers = {"content-type": f"multipart/form-data; boundary={BOUNDARY}"}
+        stored = http.post("/v1/files", content=body.encode(), headers=headers).json()
+    assert (stored["filename"], stored["bytes"]) == ("naïve.jsonl", 2_000_000)
+
+
 def test_another_time_to_keep_a_file_is_refused(client: OpenAI) -> None:
     with pytest.raises(openai.BadRequestError, match="expires_after"):
         client.files.create(

@@ -75,6 +75,7 @@ def api(redis_url: str, tmp_path: Path) -> Iterator[Service]:
         tmp_path,
         redis_url,
         requests_per_minute=10**6,
+        tokens_per_minute=0,
         simulated_tokens_per_second=200,
         readiness_grace=0.3,
     ) as ready:

@@ -8,10 +8,10 @@ import json
 from collections.abc import AsyncGenerator
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import msgspec
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 NO_NUL = r"^[^\x00]*$"
 """PostgreSQL stores every character but this one."""
@@ -23,6 +23,10 @@ class Usage:
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
+
+    def __add__(self, other: "Usage") -> "Usage":
+        prompt = self.prompt_tokens + other.prompt_tokens
+        return Usage(prompt, self.completion_tokens + other.completion_tokens)
 
 
 @dataclass(slots=True)
@@ -61,43 +65,113 @@ class Chunk(msgspec.Struct, frozen=True):
     usage: Usage | None = None
 
 
-class Message(BaseModel):
-    """One message of a conversation; fields unknown here are kept and passed on."""
+Count = Annotated[int, Field(ge=1, lt=2**31)]
+Penalty = Annotated[float, Field(ge=-2, le=2)]
+Stop = str | list[str]
+
+CALLERS_OWN = {"metadata", "parameters", "schema", "subject"}
+"""Fields whose value is JSON of the caller's own, in which null is a value like any other."""
+
+
+class Body(BaseModel):
+    """What a caller sends. As OpenAI has it, a field that is null is one that is not given.
+
+    So it is within a field, too, unless that is unknown here and may mean something by null.
+    """
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, data: Any) -> Any:  # noqa: ANN401 -- whatever was sent
+        if not isinstance(data, dict):
+            return data
+        known = cls.model_fields.keys() - CALLERS_OWN
+        return {
+            name: _given(each) if name in known else each
+            for name, each in data.items()
+            if each is not None
+        }
+
+
+def _given(value: Any) -> Any:  # noqa: ANN401
+    """Return JSON without the nulls of its objects, however deep they are."""
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return [_given(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        name: each if name in CALLERS_OWN else _given(each)
+        for name, each in value.items()
+        # Some servers refuse an assistant's message that has no content at all.
+        if each is not None or name == "content"
+    }
+
+
+class Part(BaseModel):
+    """An object in a body; fields unknown here are kept and passed on."""
 
     model_config = ConfigDict(extra="allow")
+
+
+class Message(Part):
+    """One message of a conversation."""
 
     role: str
     content: str | list[dict[str, Any]] | None = None
 
 
-class StreamOptions(BaseModel):
+class StreamOptions(Part):
     """Options of a streamed answer."""
-
-    model_config = ConfigDict(extra="allow")
 
     include_usage: bool = False
 
 
-class ChatRequest(BaseModel):
-    """Body of `POST /v1/chat/completions`; fields unknown here are kept and passed on."""
+class Function(Part):
+    """A function that the model may call."""
+
+    name: str
+    parameters: dict[str, Any] = {}
+
+
+class Tool(Part):
+    """A tool that the model may use."""
+
+    type: str = "function"
+    function: Function | None = None
+
+
+class ResponseFormat(Part):
+    """What the answer's text has to be."""
+
+    type: str
+    json_schema: dict[str, Any] | None = None
+
+
+class ModelRequest(Body):
+    """What bodies of calls to a model have in common; fields unknown here are kept and passed on.
+
+    All that OpenAI's clients know is named, so that a value of the wrong type is found here.
+    """
 
     model_config = ConfigDict(extra="allow")
 
     model: str = Field(min_length=1, max_length=200, pattern=NO_NUL)
-    messages: list[Message] = Field(min_length=1)
+    user: str | None = None
+
+
+class Generation(ModelRequest):
+    """What a chat and a completion have in common."""
+
     stream: bool = False
     stream_options: StreamOptions | None = None
     n: int | None = Field(default=None, ge=1, le=128)
-    max_tokens: int | None = Field(default=None, ge=1, lt=2**31)
-    max_completion_tokens: int | None = Field(default=None, ge=1, lt=2**31)
+    max_tokens: Count | None = None
     temperature: float | None = Field(default=None, ge=0, le=2)
     top_p: float | None = Field(default=None, ge=0, le=1)
-    stop: str | list[str] | None = None
+    frequency_penalty: Penalty | None = None
+    presence_penalty: Penalty | None = None
+    logit_bias: dict[str, int | float] | None = None
+    stop: Stop | None = None
     seed: int | None = Field(default=None, ge=-(2**63), lt=2**63)
-    logprobs: bool | None = None
-    top_logprobs: int | None = Field(default=None, ge=0, le=20)
-    tools: list[dict[str, Any]] | None = None
-    response_format: dict[str, Any] | None = None
 
     @property
     def include_usage(self) -> bool:
@@ -105,12 +179,62 @@ class ChatRequest(BaseModel):
         return self.stream_options is not None and self.stream_options.include_usage
 
 
-class EmbeddingsRequest(BaseModel):
-    """Body of `POST /v1/embeddings`; fields unknown here are kept and passed on."""
+class ChatRequest(Generation):
+    """Body of `POST /v1/chat/completions`."""
 
-    model_config = ConfigDict(extra="allow")
+    messages: list[Message] = Field(min_length=1)
+    max_completion_tokens: Count | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = Field(default=None, ge=0, le=20)
+    tools: list[Tool] | None = None
+    tool_choice: str | dict[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
+    functions: list[Function] | None = None
+    function_call: str | dict[str, Any] | None = None
+    response_format: ResponseFormat | None = None
+    modalities: list[str] | None = None
+    audio: dict[str, Any] | None = None
+    prediction: dict[str, Any] | None = None
+    web_search_options: dict[str, Any] | None = None
+    moderation: dict[str, Any] | None = None
+    metadata: dict[str, str] | None = None
+    store: bool | None = None
+    reasoning_effort: str | None = None
+    verbosity: str | None = None
+    service_tier: str | None = None
+    safety_identifier: str | None = None
+    prompt_cache_key: str | None = None
+    prompt_cache_options: dict[str, Any] | None = None
+    prompt_cache_retention: str | None = None
 
-    model: str = Field(min_length=1, max_length=200, pattern=NO_NUL)
+    def sent(self) -> tuple[str, Generation]:
+        """Return where, and as what, this goes to a server that speaks OpenAI's format."""
+        return "/chat/completions", self
+
+
+class CompletionRequest(Generation):
+    """Body of `POST /v1/completions`: one prompt or several, as texts or token ids."""
+
+    prompt: str | list[str] | list[int] | list[list[int]] = Field(min_length=1)
+    suffix: str | None = None
+    echo: bool | None = None
+    best_of: int | None = Field(default=None, ge=1, le=20)
+    logprobs: int | None = Field(default=None, ge=0, le=5)
+
+
+class Continuation(ChatRequest):
+    """A completion's prompt as a chat, for providers that know nothing else."""
+
+    completion: CompletionRequest = Field(exclude=True)
+
+    def sent(self) -> tuple[str, Generation]:
+        """Return the completion itself."""
+        return "/completions", self.completion.model_copy(update={"model": self.model})
+
+
+class EmbeddingsRequest(ModelRequest):
+    """Body of `POST /v1/embeddings`."""
+
     input: str | list[str] | list[int] | list[list[int]] = Field(min_length=1)
     encoding_format: str = Field(default="float", pattern="^(float|base64)$")
     dimensions: int | None = Field(default=None, ge=1)

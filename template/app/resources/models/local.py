@@ -89,7 +89,7 @@ class Local:
         if size not in DIMENSIONS:
             known = ", ".join(map(str, DIMENSIONS))
             raise Unsupported(f"{EMBEDDINGS} has {known} dimensions.", param="dimensions")
-        texts = await wire.texts(request, self._tokenizer)
+        texts = await wire.texts(request.input, self._tokenizer, "input")
         tokens = sum([await self._tokenizer.count(text) for text in texts])
         vectors = await in_thread(self._embedding, self._embedder.embed, texts)
         return wire.embeddings(request, _normalised(vectors[:, :size]), tokens)
@@ -100,8 +100,7 @@ class Local:
 
     async def _chunks(self, request: ChatRequest) -> AsyncGenerator[Json, None]:
         wire.require_model(request.model, [self._name])
-        if request.tools:
-            raise Unsupported(f"{self._name} knows no tools.", param="tools")
+        wire.refuse_others(request)
         if (request.n or 1) > self._parallel:
             raise Unsupported(f"{self._name} gives {self._parallel} choices at most.", param="n")
         _require_text(request)
@@ -174,7 +173,11 @@ def _error(chunk: Json) -> Exception | None:
         return None
     error = chunk["error"]
     if error.get("type") == "exceed_context_size_error":
-        message = f"The conversation is longer than {error['n_ctx']} tokens: shorten it."
+        message = (  # OpenAI's words, by which clients know that they have to shorten it
+            f"This model's maximum context length is {error['n_ctx']} tokens. However, your "
+            f"messages resulted in {error['n_prompt_tokens']} tokens. "
+            "Please reduce the length of the messages."
+        )
         return InvalidRequest(message, param="messages", code="context_length_exceeded")
     if error.get("code") == 400:
         return InvalidRequest(str(error["message"]))

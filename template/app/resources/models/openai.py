@@ -76,18 +76,20 @@ class OpenAI:
 
     async def complete(self, request: ChatRequest) -> Answer:
         """Relay a whole answer."""
-        whole = request.model_copy(update={"stream": False})
+        path, sent = request.sent()
+        whole = sent.model_copy(update={"stream": False})
         body = whole.model_dump_json(exclude_unset=True, exclude={"stream_options"})
-        return await self._answer("/chat/completions", body)
+        return await self._answer(path, body)
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
         """Relay the server's events. The usage is always asked for, since it is counted."""
         options = request.stream_options or StreamOptions()
         counted = options.model_copy(update={"include_usage": True})
-        streamed = request.model_copy(update={"stream": True, "stream_options": counted})
+        path, sent = request.sent()
+        streamed = sent.model_copy(update={"stream": True, "stream_options": counted})
         body = streamed.model_dump_json(exclude_unset=True)
         usage = Usage()
-        async with self._ask("POST", "/chat/completions", body) as response:
+        async with self._ask("POST", path, body) as response:
             async for block in _blocks(response):
                 if _is_chunk(block) or all(map(_is_chunk, _events(block))):
                     yield Chunk(block)

@@ -12,7 +12,7 @@ from app.resources.models.interface import Model
 from app.resources.tokenizer import Tokenizer
 from app.settings import Settings
 
-NOT_PROVIDERS = {"interface", "providers", "refusals", "schema", "wire", "words"}
+NOT_PROVIDERS = {"interface", "objects", "providers", "refusals", "schema", "wire", "words"}
 
 
 def provider_names() -> list[str]:

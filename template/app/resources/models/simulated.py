@@ -64,7 +64,7 @@ class Simulated:
             raise Unsupported(message, param="dimensions")
         async with self._slots:
             await self._begin()
-        texts = await wire.texts(request, self._tokenizer)
+        texts = await wire.texts(request.input, self._tokenizer, "input")
         tokens = sum([await self._tokenizer.count(text) for text in texts])
         vectors = await in_thread(self._embedding, _vectors, texts, size)
         return wire.embeddings(request, vectors, tokens)
@@ -80,6 +80,7 @@ class Simulated:
 
     async def _chunks(self, request: ChatRequest) -> AsyncGenerator[Json, None]:
         wire.require_model(request.model, [CHAT])
+        wire.refuse_others(request, honoured=("tools", "tool_choice"))
         plan = script(request)
         await self._begin()
         prompt = wire.encode([message.model_dump() for message in request.messages])

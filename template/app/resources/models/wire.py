@@ -1,7 +1,7 @@
 """Pieces of OpenAI's wire format that providers put together themselves."""
 
 import base64
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import aclosing
 from dataclasses import asdict
 from typing import Any
@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from app.errors import InvalidRequest, NotFound
+from app.errors import InvalidRequest, NotFound, Unsupported
 from app.resources.models.interface import (
     Answer,
     ChatRequest,
@@ -23,6 +23,21 @@ from app.resources.models.interface import (
 from app.resources.tokenizer import Tokenizer
 
 Json = dict[str, Any]
+
+ALTERING: dict[str, tuple[object, ...]] = {
+    "audio": (),
+    "best_of": (1,),
+    "function_call": ("none", "auto"),
+    "functions": ([],),
+    "modalities": (["text"],),
+    "moderation": (),
+    "suffix": ("",),
+    "tool_choice": ("none", "auto"),
+    "tools": ([],),
+    "web_search_options": (),
+}
+"""Fields that change what an answer is, each with the values that ask for nothing. All others only
+tune it: a provider may pass them over."""
 
 
 def encode(value: Any) -> bytes:  # noqa: ANN401 -- any JSON
@@ -50,10 +65,28 @@ def require_model(name: str, known: Sequence[str]) -> None:
     """Raise `NotFound` for a model that is not among the known ones."""
     if name not in known:
         raise NotFound(
-            f"The model {name} does not exist here. There is: {', '.join(known)}.",
+            f"The model `{name}` does not exist or you do not have access to it. "
+            f"There is: {', '.join(known)}.",
             param="model",
             code="model_not_found",
         )
+
+
+def refuse_others(request: ChatRequest, honoured: Collection[str] = ()) -> None:
+    """Raise `Unsupported` for a field of `ALTERING` that is not among the honoured ones."""
+    completion = getattr(request, "completion", None)
+    if completion and completion.echo and completion.logprobs is not None:
+        raise unsupported("echo")  # the prompt's own probabilities are not known
+    for field in ALTERING.keys() - set(honoured):
+        value = getattr(request, field, getattr(completion, field, None))
+        if value is not None and value not in ALTERING[field]:
+            raise unsupported(field)
+
+
+def unsupported(field: str) -> Unsupported:
+    """Return the refusal of a field, in OpenAI's words."""
+    message = f"Unsupported parameter: '{field}' is not supported with this model."
+    return Unsupported(message, param=field)
 
 
 def embeddings(request: EmbeddingsRequest, vectors: NDArray[np.float32], tokens: int) -> Answer:
@@ -73,9 +106,10 @@ def embeddings(request: EmbeddingsRequest, vectors: NDArray[np.float32], tokens:
     return Answer(encode(body), Usage(prompt_tokens=tokens))
 
 
-async def texts(request: EmbeddingsRequest, tokenizer: Tokenizer) -> list[str]:
+async def texts(
+    inputs: str | list[str] | list[int] | list[list[int]], tokenizer: Tokenizer, param: str
+) -> list[str]:
     """Return the inputs as texts; token ids are decoded. Raise `InvalidRequest` for unknown ids."""
-    inputs = request.input
     if isinstance(inputs, str):
         return [inputs]
     try:
@@ -83,7 +117,7 @@ async def texts(request: EmbeddingsRequest, tokenizer: Tokenizer) -> list[str]:
             return [await tokenizer.decode(inputs)]
         return [each if isinstance(each, str) else await tokenizer.decode(each) for each in inputs]
     except ValueError as error:
-        raise InvalidRequest(str(error), param="input") from error
+        raise InvalidRequest(str(error), param=param) from error
 
 
 async def whole(chunks: AsyncGenerator[Json, None]) -> Answer:
@@ -138,7 +172,7 @@ def _empty_choice(index: int) -> Json:
 
 def _add_logprobs(choice: Json, logprobs: Json | None) -> None:
     if logprobs and logprobs.get("content"):
-        choice["logprobs"] = choice["logprobs"] or {"content": []}
+        choice["logprobs"] = choice["logprobs"] or {"content": [], "refusal": None}
         choice["logprobs"]["content"] += logprobs["content"]
 
 

@@ -1,14 +1,18 @@
 """What the simulated model says: words without sense, or the least that fits what is asked for."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 from app.errors import InvalidRequest
 from app.resources.models import wire
-from app.resources.models.interface import ChatRequest
+from app.resources.models.interface import ChatRequest, Message
+from app.resources.models.objects import asked_for
 from app.resources.models.schema import Schema, instance
 from app.resources.models.wire import Json
+
+T = TypeVar("T")
 
 TEXT = (
     "the a one some quiet bright early model answer token queue worker lease loop request river "
@@ -43,11 +47,19 @@ def script(request: ChatRequest) -> Script:
     """Return what to say. Raise `InvalidRequest` for tools or formats that nothing fits."""
     stops = [request.stop] if isinstance(request.stop, str) else request.stop or []
     length = request.max_completion_tokens or request.max_tokens
+    return Script(
+        _made(_call, request, "tools"),
+        _made(_text, request, "response_format"),
+        length,
+        [stop for stop in stops if stop],
+    )
+
+
+def _made(make: Callable[[ChatRequest], T], request: ChatRequest, field: str) -> T:
     try:
-        return Script(_call(request), _text(request), length, [stop for stop in stops if stop])
+        return make(request)
     except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError) as error:
-        message = "`tools`, `tool_choice` and `response_format` do not fit OpenAI's format."
-        raise InvalidRequest(message) from error
+        raise InvalidRequest(f"'{field}' does not fit OpenAI's format.", param=field) from error
 
 
 class Words:
@@ -69,8 +81,12 @@ class Words:
 
     def logprobs(self, token: str, top: int) -> Json:
         """Return made-up log probabilities of a token."""
-        entry = {"token": token, "logprob": -self._chance.random(), "bytes": list(token.encode())}
-        return {"content": [{**entry, "top_logprobs": [entry] * min(top, 1)}]}
+        likely = -self._chance.random()
+        entry, *others = (
+            {"token": word, "logprob": likely - at, "bytes": list(word.encode())}
+            for at, word in enumerate((token, *WORDS[:top]))
+        )
+        return {"content": [{**entry, "top_logprobs": [entry, *others][:top]}], "refusal": None}
 
     def _tokens(self) -> list[str]:
         plan = self._plan
@@ -90,24 +106,52 @@ class Words:
 
 
 def _call(request: ChatRequest) -> Call | None:
-    choice = getattr(request, "tool_choice", None)
-    functions = {tool["function"]["name"]: tool["function"] for tool in request.tools or []}
+    """Return the call that is asked for; where none must be, one before there is its result."""
+    choice = request.tool_choice
+    functions = {tool.function.name: tool.function for tool in request.tools or [] if tool.function}
+    if len(functions) < len(request.tools or []):
+        raise wire.unsupported("tools")
     if isinstance(choice, dict):
-        name = choice["function"]["name"]
+        name: str | None = choice.get("function", {}).get("name")
     elif choice == "required":
         name = next(iter(functions), None)
-    else:
+    elif choice not in (None, "auto", "none"):
+        raise InvalidRequest("Invalid value for 'tool_choice'.", param="tool_choice")
+    elif choice == "none" or not functions or request.messages[-1].role in ("tool", "function"):
         return None
+    else:
+        said = _said(request.messages[-1:])
+        name = next((name for name in functions if name in said), next(iter(functions)))
     if name not in functions:
-        raise InvalidRequest("`tool_choice` asks for a tool that is not there.", param="tools")
-    return Call(name, _filled(functions[name].get("parameters", {})))
+        raise InvalidRequest(
+            "`tool_choice` asks for a tool that is not there.", param="tool_choice"
+        )
+    return Call(name, _filled(functions[name].parameters))
 
 
 def _text(request: ChatRequest) -> str | None:
-    form = request.response_format or {}
-    if form.get("type") == "json_schema":
-        return _filled(form["json_schema"]["schema"])
-    return '{"answer": "yes"}' if form.get("type") == "json_object" else None
+    form = request.response_format
+    if form is None or form.type == "text":
+        return None
+    if form.type == "json_schema" and form.json_schema:
+        return _filled(form.json_schema["schema"])
+    if form.type != "json_object":
+        raise InvalidRequest("Invalid value for 'response_format'.", param="response_format")
+    if schema := (form.model_extra or {}).get("schema"):  # as llama.cpp has it
+        return _filled(schema)
+    asking = [message for message in request.messages if message.role not in ("assistant", "tool")]
+    return wire.encode(asked_for(_said(asking))).decode()
+
+
+def _said(messages: list[Message]) -> str:
+    """Return all that stands in messages as text."""
+    return "\n".join(text for message in messages for text in _texts(message.content))
+
+
+def _texts(content: str | list[Json] | None) -> list[str]:
+    if isinstance(content, list):
+        return [str(part.get("text", "")) for part in content]
+    return [content or ""]
 
 
 def _filled(schema: Schema) -> str:

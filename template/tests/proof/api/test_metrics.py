@@ -19,7 +19,7 @@ from app.resources.lifespan import open_resources
 from app.settings import Settings
 from tests import past
 from tests.api.serving import serving
-from tests.service import Service, early_in_a_minute, free_port
+from tests.service import Service, free_port
 from tests.tables import make_tables
 
 LIMITS = {"requests", "streams", "progress_streams", "background_tasks"}
@@ -83,7 +83,6 @@ def test_every_limit_tells_its_use_its_queue_and_its_size(live: Service) -> None
 def test_refusals_are_counted_by_their_reason(live: Service) -> None:
     hasty = live.new_key("hasty for metrics", requests_per_minute=1)
     body = {"model": "simulated-embeddings", "input": "Hello"}
-    early_in_a_minute()
     with live.http(hasty) as http:
         statuses = [http.post("/v1/embeddings", json=body).status_code for _ in range(2)]
         counts = samples(http.get("/metrics").text, "app_refused_total")

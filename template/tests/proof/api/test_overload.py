@@ -29,6 +29,7 @@ def prepared(redis_url: str, tmp_path: Path) -> Iterator[Service]:
         simulated_latency=CALL_SECONDS,
         simulated_parallel=SLOTS,
         requests_per_minute=MANY,
+        tokens_per_minute=0,
         calls_per_caller=MANY,
         log_level="ERROR",
     ) as ready:

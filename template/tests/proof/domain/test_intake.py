@@ -38,6 +38,18 @@ def test_a_line_is_named_by_its_number_in_the_file_where_empty_ones_count_too() 
     assert errors(checked) == [("invalid_json_line", 4)]
 
 
+def test_a_file_may_begin_with_a_byte_order_mark() -> None:
+    checked = intake()
+    checked.read([b"\xef\xbb\xbf" + written("a"), written("b")])
+    assert errors(checked) == []
+
+
+def test_a_field_that_is_wrong_is_named_as_openai_names_it() -> None:
+    checked = intake()
+    checked.read([written("a", messages=[{"content": "x"}])])
+    assert [error.param for error in checked.errors] == ["body.messages[0].role"]
+
+
 @pytest.mark.parametrize(("more", "found"), [(0, []), (1, [("line_too_long", 2)])])
 def test_a_line_may_be_as_long_as_a_request(more: int, found: list[tuple[str, int]]) -> None:
     longest = len(written("bb", user="x" * 100)) - more

@@ -22,6 +22,7 @@ from app.resources.http import open_http
 from app.resources.models.interface import EmbeddingsRequest
 from app.resources.models.openai import OpenAI
 from tests.proof.resources.models.asking import (
+    Json,
     body,
     chat,
     collect,
@@ -83,16 +84,18 @@ async def test_a_whole_answer_is_relayed_byte_for_byte(provider: Provider) -> No
     assert answer.usage.completion_tokens == 3
 
 
-async def test_unknown_fields_and_nulls_are_passed_on_and_unset_ones_left_out(
+async def test_unknown_fields_are_passed_on_and_nulls_and_unset_ones_left_out(
     provider: Provider,
 ) -> None:
-    messages = [{"role": "assistant", "content": None, "refusal": None, "x": {"y": None}}]
+    messages = [{"role": "assistant", "content": None, "x": [1]}]
+    given = [{**messages[0], "refusal": None, "y": {"z": None}}]
+    unknown: Json = {"of_tomorrow": [1], "guided_json": {"const": None}}
     async with serving(answering(200, WHOLE)) as upstream:
         await provider(upstream).complete(
-            chat("m", messages=messages, of_tomorrow=[1], seed=None, stream_options={})
+            chat("m", messages=given, seed=None, x=None, stream_options={}, **unknown)
         )
     assert upstream.bodies == [
-        {"model": "m", "messages": messages, "of_tomorrow": [1], "seed": None, "stream": False}
+        {"model": "m", "messages": [{**messages[0], "y": {}}], **unknown, "stream": False}
     ]
     assert upstream.headers[0]["Authorization"] == f"Bearer {KEY}"
 

@@ -97,8 +97,26 @@ async def test_a_tool_that_must_be_called_is_called_whole_and_streamed(
     assert "".join(pieces) == call["function"]["arguments"]
 
 
-async def test_a_tool_that_may_be_called_is_not(simulated: Simulated) -> None:
-    assert (await simulated.complete(chat(CHAT, tools=[WEATHER]))).text
+@pytest.mark.parametrize(
+    ("choice", "text", "name"),
+    [
+        (None, "Hello", "clock"),
+        ("auto", "What is the weather?", "weather"),
+        ("none", "What is the weather?", None),
+    ],
+)
+async def test_a_tool_that_may_be_called_is_called_once_and_then_answered(
+    simulated: Simulated, choice: str | None, text: str, name: str | None
+) -> None:
+    fields: Json = {"tools": [CLOCK, WEATHER], "tool_choice": choice}
+    message = body(await simulated.complete(chat(CHAT, text, **fields)))["choices"][0]["message"]
+    calls = message.get("tool_calls", [])
+    assert [call["function"]["name"] for call in calls] == ([name] if name else [])
+    result = {"role": "tool", "tool_call_id": "call_1", "content": "sunny"}
+    messages = [{"role": "user", "content": text}, message, result]
+    answer = await simulated.complete(chat(CHAT, messages=messages, **fields))
+    assert answer.text
+    assert body(answer)["choices"][0]["finish_reason"] == "stop"
 
 
 @pytest.mark.parametrize(
@@ -118,9 +136,61 @@ async def test_what_nothing_fits_is_refused(simulated: Simulated, fields: Json) 
         await simulated.complete(chat(CHAT, **fields))
 
 
-async def test_a_json_object_is_json(simulated: Simulated) -> None:
-    request = chat(CHAT, response_format={"type": "json_object"})
-    assert isinstance(json.loads((await simulated.complete(request)).text), dict)
+@pytest.mark.parametrize(
+    ("prompt", "value"),
+    [
+        ("Answer with JSON.", {"answer": "yes"}),
+        ("JSON with the keys name and age.", {"name": "x", "age": "x"}),
+        ("Fields: `title`, `year`", {"title": "x", "year": "x"}),
+        ('Return {"team": ..., "urgent": ...}.', {"team": "x", "urgent": "x"}),
+        ('For example {"a": 1, "b": [2]}.', {"a": 1, "b": [2]}),
+        (f"As in {json.dumps(PARAMETERS)}.", {"city": "x", "days": 2}),
+    ],
+)
+async def test_a_json_object_is_what_the_prompt_asks_for(
+    simulated: Simulated, prompt: str, value: Json
+) -> None:
+    request = chat(CHAT, prompt, response_format={"type": "json_object"})
+    assert json.loads((await simulated.complete(request)).text) == value
+
+
+async def test_a_json_object_follows_the_schema_that_is_given(simulated: Simulated) -> None:
+    form = {"type": "json_object", "schema": PARAMETERS}
+    answer = await simulated.complete(chat(CHAT, "The keys a and b.", response_format=form))
+    assert json.loads(answer.text) == {"city": "x", "days": 2}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("functions", [{"name": "x"}]),
+        ("function_call", {"name": "x"}),
+        ("modalities", ["text", "audio"]),
+        ("audio", {"voice": "alloy", "format": "wav"}),
+        ("web_search_options", {}),
+        ("moderation", {"model": "omni"}),
+        ("tools", [{"type": "custom", "custom": {"name": "x"}}]),
+    ],
+)
+async def test_what_would_change_the_answer_is_refused_by_name(
+    simulated: Simulated, field: str, value: object
+) -> None:
+    with pytest.raises(Unsupported, match=field) as caught:
+        await simulated.complete(chat(CHAT, "Hello", **{field: value}))
+    assert caught.value.param == field
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"functions": [], "function_call": "none", "modalities": ["text"], "tools": []},
+        {"prediction": {"type": "content", "content": "x"}, "store": True, "verbosity": "low"},
+    ],
+)
+async def test_what_asks_for_nothing_or_only_tunes_is_accepted(
+    simulated: Simulated, fields: Json
+) -> None:
+    assert (await simulated.complete(chat(CHAT, **fields))).text
 
 
 async def test_json_fits_the_schema(simulated: Simulated) -> None:

@@ -1,0 +1,50 @@
+"""POST /v1/completions: goes on with a prompt, whole or streamed."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Response
+from pydantic import BaseModel
+
+from app.api.answering import ModelAnswer, TokenUsage
+from app.dependencies.body import describe, json_body
+from app.domain.completions import OPERATION, stream
+from app.resources.models.interface import CompletionRequest
+
+router = APIRouter(prefix="/v1", tags=["chat"])
+
+CompletionBody = Annotated[CompletionRequest, Depends(json_body(CompletionRequest))]
+
+
+EXAMPLE = {"model": "chat-model", "prompt": "The capital of France is"}
+
+
+class TextChoice(BaseModel):
+    """How one prompt may go on."""
+
+    index: int
+    text: str
+    finish_reason: str
+    logprobs: dict[str, Any] | None
+
+
+class TextCompletion(BaseModel):
+    """OpenAI's answer to prompts; nobody makes it, since providers give bytes."""
+
+    id: str
+    object: Literal["text_completion"]
+    created: int
+    model: str
+    choices: list[TextChoice]
+    usage: TokenUsage
+
+
+@router.post(
+    "/completions",
+    openapi_extra=describe(CompletionRequest, EXAMPLE),
+    responses={200: {"model": TextCompletion, "content": {"text/event-stream": {}}}},
+)
+async def complete(completion: CompletionBody, answer: ModelAnswer) -> Response:
+    """Answer with a `text_completion`, or with its pieces where `stream` asks for them."""
+    if completion.stream:
+        return await answer.streamed(completion, stream(answer.resources, completion))
+    return await answer.whole(OPERATION, completion)
