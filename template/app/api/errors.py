@@ -34,8 +34,8 @@ STATUS: dict[type[errors.AppError], tuple[int, str]] = {
     errors.Overloaded: (503, "server_error"),
     errors.ShuttingDown: (503, "server_error"),
     errors.DeadlineExceeded: (504, "server_error"),
-    errors.ModelRejected: (400, "invalid_request_error"),
     errors.ModelRateLimited: (429, "rate_limit_error"),
+    errors.ModelTimeout: (504, "server_error"),
     errors.ModelUnavailable: (503, "server_error"),
     errors.ModelError: (502, "server_error"),
 }
@@ -109,6 +109,8 @@ async def _client_gone(_request: Request, _error: Exception) -> Response:
 
 
 def _status(error: errors.AppError) -> tuple[int, str]:
+    if isinstance(error, errors.ModelRejected):
+        return error.status, "invalid_request_error"
     return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
 
 

@@ -17,6 +17,7 @@ from app.domain.pages import Page, PageQuery, page_of
 from app.domain.runs import Run
 from app.domain.tables import JobRow
 from app.errors import Conflict, InvalidRequest, NotFound, PermissionDenied
+from app.resources.database import to_json
 
 S = TypeVar("S", bound=BaseModel)
 
@@ -110,12 +111,15 @@ def submit(
     request_id: str,
     traceparent: str | None = None,
 ) -> JobObject:
-    """Record a job for a worker to claim: from here on it is not lost."""
+    """Record a job for a worker to claim: from here on it is not lost.
+
+    Raise `InvalidRequest` where the subject is no JSON, but has NaN in it.
+    """
     row = JobRow(
         id=new_id("job"),
         caller_id=caller_id,
         name=job.name,
-        subject=subject.model_dump(mode="json"),
+        subject=_json(subject),
         status="queued",
         scheduled=job.cron is not None,
         request_id=request_id,
@@ -199,6 +203,16 @@ def as_object(row: JobRow) -> JobObject:
     if row.error_code is not None:
         error = JobError(code=row.error_code, message=row.error_message or "")
     return JobObject(**{**shown, **times, "error": error})
+
+
+def _json(subject: BaseModel) -> dict[str, Any]:
+    dumped = subject.model_dump(mode="json")
+    try:
+        to_json(dumped)
+    except ValueError as error:
+        message = f"The subject cannot be kept: {error}."
+        raise InvalidRequest(message, param="subject", code="invalid_json") from error
+    return dumped
 
 
 def _row(session: Session, caller_id: str, job_id: str, *, for_update: bool = False) -> JobRow:

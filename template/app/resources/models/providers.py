@@ -12,7 +12,16 @@ from app.resources.models.interface import Model
 from app.resources.tokenizer import Tokenizer
 from app.settings import Settings
 
-NOT_PROVIDERS = {"interface", "providers", "refusals", "schema", "wire", "words"}
+NOT_PROVIDERS = {
+    "events",
+    "interface",
+    "providers",
+    "reading",
+    "refusals",
+    "schema",
+    "wire",
+    "words",
+}
 
 
 def provider_names() -> list[str]:

@@ -15,12 +15,14 @@ from app.errors import (
     ModelError,
     ModelRateLimited,
     ModelRejected,
+    ModelTimeout,
     ModelUnavailable,
     NotFound,
 )
 from app.resources.http import open_http
 from app.resources.models.interface import EmbeddingsRequest
 from app.resources.models.openai import OpenAI
+from app.resources.tokenizer import Tokenizer
 from tests.proof.resources.models.asking import (
     body,
     chat,
@@ -52,10 +54,10 @@ USAGE = event("", choices=[], usage={"prompt_tokens": 2, "completion_tokens": 3}
 
 
 @pytest.fixture
-def provider(http: ClientSession) -> Callable[[Upstream], OpenAI]:
+def provider(http: ClientSession, tokenizer: Tokenizer) -> Callable[[Upstream], OpenAI]:
     def make(upstream: Upstream) -> OpenAI:
         configured = settings(openai_base_url=upstream.url, openai_api_key=KEY)
-        return OpenAI(configured, http)
+        return OpenAI(configured, http, tokenizer)
 
     return make
 
@@ -204,6 +206,7 @@ async def test_a_rejection_keeps_its_reason(provider: Provider, status: int) -> 
     detail = {"message": "too warm", "param": "temperature", "code": "bad_value"}
     error = await refused(provider, answering(status, {"error": detail}))
     assert type(error) is ModelRejected
+    assert error.status == status
     assert (error.message, error.param, error.code) == ("too warm", "temperature", "bad_value")
 
 
@@ -298,15 +301,15 @@ async def test_a_server_that_is_not_there_is_unavailable(provider: Provider) -> 
         await provider(upstream).complete(chat("m"))
 
 
-async def test_a_silent_server_is_unavailable() -> None:
+async def test_a_silent_stream_is_not_asked_for_again(tokenizer: Tokenizer) -> None:
     async def silent(_request: web.Request) -> web.StreamResponse:
         await asyncio.Event().wait()
         raise AssertionError
 
     async with serving(silent) as upstream, open_http(settings(http_read_timeout=0.1)) as http:
-        provider = OpenAI(settings(openai_base_url=upstream.url), http)
-        with pytest.raises(ModelDown, match="Timeout"):
-            await provider.complete(chat("m"))
+        provider = OpenAI(settings(openai_base_url=upstream.url), http, tokenizer)
+        with pytest.raises(ModelTimeout, match="silent"):
+            await streamed(provider, chat("m"))
         await upstream.gone.wait()
 
 
@@ -346,10 +349,11 @@ async def test_streams_one_after_the_other_share_a_connection(provider: Provider
     assert len(upstream.connections) == 1
 
 
-async def test_servers_without_keys_are_asked_without_one(http: ClientSession) -> None:
+async def test_servers_without_keys_are_asked_without_one(
+    http: ClientSession, tokenizer: Tokenizer
+) -> None:
     async with serving(answering(200, WHOLE)) as upstream:
-        answer = await OpenAI(settings(openai_base_url=f"{upstream.url}/"), http).complete(
-            chat("m")
-        )
+        configured = settings(openai_base_url=f"{upstream.url}/")
+        answer = await OpenAI(configured, http, tokenizer).complete(chat("m"))
     assert body(answer) == WHOLE
     assert "Authorization" not in upstream.headers[0]
