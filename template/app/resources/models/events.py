@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from app.errors import AppError, ModelUnavailable
-from app.resources.models.reading import BOM, CHAT, NOT_OPENAI, Chat, decode, is_error, read
+from app.resources.models.reading import BOM, CHAT, NOT_OPENAI, Chat, chat, decode, is_error, read
 from app.resources.models.refusals import refusal_within
 
 NO_STREAM = "The model server does not stream its answer, as it was asked to."
@@ -127,7 +127,7 @@ def _as_it_is(event: bytes) -> Chat | None:
 
 def _data(event: bytes) -> bytes:
     if event.lstrip()[:1] in (b"{", b"["):  # no event at all: a server that does not stream
-        body, _ = read(event, CHAT)
-        raise refusal_within(body) if is_error(body) else ModelUnavailable(NO_STREAM)
+        chat(event)
+        raise ModelUnavailable(NO_STREAM)
     lines = [line for line in event.split(b"\n") if line.startswith(b"data:")]
     return b"".join(line.removeprefix(b"data:").strip() for line in lines)
