@@ -80,7 +80,7 @@ class Events:
         block = b"".join(pieces)
         if self._at_start:
             self._at_start, block = False, block.removeprefix(BOM)
-        return block.removesuffix(END).split(END)
+        return block.strip(b"\n").split(END)
 
     def _with_line_feeds(self, piece: bytes) -> bytes:
         if self._after_return:

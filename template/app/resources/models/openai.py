@@ -78,8 +78,8 @@ class OpenAI:
         async with self._ask("POST", "/chat/completions", asked, self._http.timeout) as response:
             late_at = asyncio.get_running_loop().time() + LATE_SECONDS
             piece = await _first(response)
-            while piece or not response.content.at_eof():
-                for block in events.feed(piece):
+            while piece != b"":
+                for block in events.feed(piece or b""):
                     yield Chunk(block)
                 if events.done:
                     break
@@ -162,20 +162,20 @@ async def _beginning(response: ClientResponse) -> bytes:
         return b""
 
 
-async def _first(response: ClientResponse) -> bytes:
-    """Return the first piece of a stream, or nothing where it is late."""
+async def _first(response: ClientResponse) -> bytes | None:
+    """Return the first piece of a stream, None where it is late."""
     late = asyncio.timeout(LATE_SECONDS)
     try:
         async with late:
             return await response.content.readany()
     except TimeoutError:
         if late.expired():
-            return b""
+            return None
         raise
 
 
 async def _next(response: ClientResponse, events: Events) -> bytes:
-    """Return the next piece of a stream, or nothing at its end, where no piece is missing."""
+    """Return the next piece of a stream; b"" at its end, and where it breaks off after that."""
     try:
         return await response.content.readany()
     except ClientPayloadError:

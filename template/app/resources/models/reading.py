@@ -138,8 +138,7 @@ def _read_odd(data: bytes, decoder: msgspec.json.Decoder[T]) -> tuple[bytes, T]:
 
 def _parse(data: bytes) -> Any:  # noqa: ANN401 -- any JSON
     """Return JSON whose numbers may be larger than any that msgspec reads."""
-    text = data.removeprefix(BOM).decode()
-    return json.loads(text, parse_int=float, parse_constant=_no_json)
+    return json.loads(data.removeprefix(BOM).decode(), parse_constant=_no_json)
 
 
 def _no_json(constant: str) -> NoReturn:
@@ -157,7 +156,7 @@ def is_error(body: bytes) -> bool:
 
 
 def _card(said: dict[str, Any]) -> ModelCard:
-    kinds = {"object": str, "created": float, "owned_by": str}
+    kinds = {"object": str, "created": int, "owned_by": str}
     odd = {name for name, kind in kinds.items() if not isinstance(said.get(name), kind)}
     return ModelCard(**{name: value for name, value in said.items() if name not in odd})
 
