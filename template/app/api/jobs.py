@@ -37,7 +37,8 @@ async def submit_job(
 ) -> JobObject:
     """Submit a job by its name. Its `Location` tells how far it is."""
     job = job_for_callers(new.name, flags)
-    submitted = await callers_jobs.submit(job, parse(job.subject, new.subject, "subject"))
+    subject = parse(job.subject, jobs.storable(new.subject), "subject")
+    submitted = await callers_jobs.submit(job, subject)
     response.headers["location"] = f"/v1/jobs/{submitted.id}"
     _look_again(response)
     return submitted

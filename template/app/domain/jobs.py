@@ -102,6 +102,16 @@ def job_for_callers(name: str, flags: Collection[str]) -> Job[Any]:
     return job
 
 
+def storable(subject: dict[str, Any]) -> dict[str, Any]:
+    """Return the subject; raise `InvalidRequest` where it is no JSON, but has NaN in it."""
+    try:
+        to_json(subject)
+    except ValueError as error:
+        message = f"The subject cannot be kept: {error}."
+        raise InvalidRequest(message, param="subject", code="invalid_json") from error
+    return subject
+
+
 def submit(
     session: Session,
     caller_id: str | None,
@@ -111,15 +121,12 @@ def submit(
     request_id: str,
     traceparent: str | None = None,
 ) -> JobObject:
-    """Record a job for a worker to claim: from here on it is not lost.
-
-    Raise `InvalidRequest` where the subject is no JSON, but has NaN in it.
-    """
+    """Record a job for a worker to claim: from here on it is not lost."""
     row = JobRow(
         id=new_id("job"),
         caller_id=caller_id,
         name=job.name,
-        subject=_json(subject),
+        subject=storable(subject.model_dump(mode="json")),
         status="queued",
         scheduled=job.cron is not None,
         request_id=request_id,
@@ -203,16 +210,6 @@ def as_object(row: JobRow) -> JobObject:
     if row.error_code is not None:
         error = JobError(code=row.error_code, message=row.error_message or "")
     return JobObject(**{**shown, **times, "error": error})
-
-
-def _json(subject: BaseModel) -> dict[str, Any]:
-    dumped = subject.model_dump(mode="json")
-    try:
-        to_json(dumped)
-    except ValueError as error:
-        message = f"The subject cannot be kept: {error}."
-        raise InvalidRequest(message, param="subject", code="invalid_json") from error
-    return dumped
 
 
 def _row(session: Session, caller_id: str, job_id: str, *, for_update: bool = False) -> JobRow:

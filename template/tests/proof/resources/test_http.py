@@ -90,17 +90,25 @@ class Closing:
 
     def __init__(self, n: int, said: bytes = b"") -> None:
         self._n, self._said = n, said
-        self.connections = 0
+        self._writers: list[StreamWriter] = []
         self.bodies: list[bytes] = []
+
+    @property
+    def connections(self) -> int:
+        return len(self._writers)
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[str]:
         server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        async with server:
+        try:
             yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        finally:
+            server.close()
+            for writer in self._writers:
+                writer.close()
 
     async def _serve(self, reader: StreamReader, writer: StreamWriter) -> None:
-        self.connections += 1
+        self._writers.append(writer)
         with closing(writer), suppress(IncompleteReadError):
             for number in count(1):
                 head = await reader.readuntil(b"\r\n\r\n")
