@@ -18,7 +18,7 @@ from aiohttp import (
 )
 
 from app import deadline
-from app.errors import ModelDown, ModelTimeout
+from app.errors import ModelDown, ModelError, ModelTimeout
 from app.resources.http import Http
 from app.resources.models import reading
 from app.resources.models.events import BROKE_OFF, Events
@@ -78,15 +78,22 @@ class OpenAI:
         async with self._ask("POST", "/chat/completions", asked, self._http.timeout) as response:
             late_at = asyncio.get_running_loop().time() + LATE_SECONDS
             piece = await _first(response)
-            while piece != b"":
-                for block in events.feed(piece or b""):
-                    yield Chunk(block)
-                if events.done:
-                    break
-                if not events.begun and asyncio.get_running_loop().time() >= late_at:
-                    events.begun = True
-                    yield Chunk(b"")
-                piece = await _next(response, events)
+            try:
+                while piece != b"":
+                    if piece and events.takes(piece):
+                        yield Chunk(piece)
+                    else:
+                        for block in events.feed(piece or b""):
+                            yield Chunk(block)
+                        if events.done:
+                            break
+                        if not events.begun and asyncio.get_running_loop().time() >= late_at:
+                            events.begun = True
+                            yield Chunk(b"")
+                    piece = await response.content.readany()
+            except ClientPayloadError:
+                if not events.complete:  # else it broke off after all that there was to say
+                    raise
             for block in events.end():
                 yield Chunk(block)
             prompt, completion = reading.counts(events.usage)
@@ -138,14 +145,17 @@ class OpenAI:
                 if response.status >= 300:
                     raise refusal(response.status, response.headers, await _beginning(response))
                 yield response
-        except SocketTimeoutError as error:
-            raise ModelTimeout("The model server was silent for too long.") from error
-        except ClientPayloadError as error:
-            raise ModelDown(BROKE_OFF) from error
         except (ClientError, TimeoutError) as error:
             deadline.remaining()  # the caller's time, and not the server, has failed
-            reason = f"The model server cannot be reached: {type(error).__name__}."
-            raise ModelDown(reason) from error
+            raise _fault(error) from error
+
+
+def _fault(error: Exception) -> ModelError:
+    if isinstance(error, SocketTimeoutError):
+        return ModelTimeout("The model server was silent for too long.")
+    if isinstance(error, ClientPayloadError):
+        return ModelDown(BROKE_OFF)
+    return ModelDown(f"The model server cannot be reached: {type(error).__name__}.")
 
 
 def _payload(body: str | None) -> BytesIO | str | None:
@@ -171,16 +181,6 @@ async def _first(response: ClientResponse) -> bytes | None:
     except TimeoutError:
         if late.expired():
             return None
-        raise
-
-
-async def _next(response: ClientResponse, events: Events) -> bytes:
-    """Return the next piece of a stream; b"" at its end, and where it breaks off after that."""
-    try:
-        return await response.content.readany()
-    except ClientPayloadError:
-        if events.complete:
-            return b""
         raise
 
 
