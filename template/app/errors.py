@@ -19,12 +19,22 @@ AppError
 └── ModelError                the model's provider failed
     ├── ModelRejected         ... it refuses this request, and will again
     ├── ModelRateLimited      ... it is asked too often
+    ├── ModelTimeout          ... it is silent, and may be paid for what it does
     └── ModelUnavailable      ... it fails
         └── ModelDown         ... for everybody: it cannot be reached or has no room
 """
 
 from collections.abc import Mapping
 from types import MappingProxyType
+
+LONGEST_MESSAGE, LONGEST_CODE = 2000, 100
+"""Characters of what is told of an error, much of which others have written."""
+
+
+def readable(text: str, longest: int) -> str:
+    """Return text that every database and every client takes, cut to the longest."""
+    cut = text if len(text) <= longest else text[: longest - 1] + "…"
+    return cut.replace("\0", "").encode(errors="replace").decode()
 
 
 class Misconfigured(Exception):
@@ -56,10 +66,11 @@ class AppError(Exception):
         code: str | None = None,
         retry_after: float | None = None,
     ) -> None:
-        super().__init__(message)
-        self.message = message
-        self.param = param
-        self.code = code or self.code
+        self.message = readable(message, LONGEST_MESSAGE)
+        super().__init__(self.message)
+        self.param = readable(param, LONGEST_CODE) if param else param
+        code = code or self.code
+        self.code = readable(code, LONGEST_CODE) if code else code
         self.retry_after = retry_after if retry_after is not None else self.retry_after
 
 
@@ -164,6 +175,8 @@ class ModelRejected(ModelError):
     """The provider refuses this request and will refuse it again."""
 
     code = "model_rejected"
+    status = 400
+    """Its status, which is also ours: the caller's client knows what it means."""
 
 
 class ModelRateLimited(ModelError):
@@ -173,6 +186,12 @@ class ModelRateLimited(ModelError):
     retry_after = 1.0
     pause: float = 0.0
     """Seconds for which it wants no call at all, where it says so."""
+
+
+class ModelTimeout(ModelError, TimeoutError):
+    """The provider had the request and was silent: whoever asks again may pay twice."""
+
+    code = "model_timeout"
 
 
 class ModelUnavailable(ModelError):

@@ -36,9 +36,10 @@ STATUS: dict[type[errors.AppError], tuple[int, str]] = {
     errors.Overloaded: (503, "server_error"),
     errors.ShuttingDown: (503, "server_error"),
     errors.DeadlineExceeded: (504, "server_error"),
-    errors.ModelRejected: (400, "invalid_request_error"),
     errors.ModelRateLimited: (429, "rate_limit_error"),
+    errors.ModelTimeout: (504, "server_error"),
     errors.ModelUnavailable: (503, "server_error"),
+    errors.ModelRejected: (400, "invalid_request_error"),
     errors.ModelError: (502, "server_error"),
 }
 """Status and OpenAI's error type of each class; a class that is missing has its parent's."""
@@ -84,7 +85,7 @@ def envelope(error: errors.AppError) -> dict[str, Any]:
 
 def status_code(error: errors.AppError) -> int:
     """Return the HTTP status of `error`."""
-    return _status(type(error))[0]
+    return error.status if isinstance(error, errors.ModelRejected) else _status(type(error))[0]
 
 
 def come_back(seconds: float) -> dict[str, str]:

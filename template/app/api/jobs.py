@@ -41,7 +41,8 @@ async def submit_job(
 ) -> JobObject:
     """Submit a job by its name. Its `Location` tells how far it is."""
     job = job_for_callers(new.name, flags)
-    submitted = await callers_jobs.submit(job, part(job.subject, new.subject, "subject"))
+    subject = part(job.subject, jobs.storable(new.subject), "subject")
+    submitted = await callers_jobs.submit(job, subject)
     response.headers["location"] = f"{shared.settings.root_path}/v1/jobs/{submitted.id}"
     _look_again(response)
     return submitted

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import math
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, suppress
 
@@ -43,7 +44,7 @@ class EventStream(Response):
         self.init_headers({"cache-control": "no-store", "x-accel-buffering": "no", **headers})
         self._events = events
         self._ends_at = ends_at
-        self._last_sent = 0.0
+        self._last_sent = -math.inf
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve the stream."""
@@ -72,7 +73,7 @@ class EventStream(Response):
 
     async def _ping(self, send: Send) -> None:
         clock = asyncio.get_running_loop().time
-        self._last_sent = clock()
+        await asyncio.sleep(1.0)  # the first event is mostly there, and else a ping is due
         while True:
             silence = clock() - self._last_sent
             if silence >= PING_SECONDS:

@@ -17,6 +17,7 @@ from app.domain.pages import Page, PageQuery, page_of
 from app.domain.runs import Run
 from app.domain.tables import JobRow
 from app.errors import Conflict, InvalidRequest, NotFound, PermissionDenied
+from app.resources.database import to_json
 
 S = TypeVar("S", bound=BaseModel)
 
@@ -101,6 +102,16 @@ def job_for_callers(name: str, flags: Collection[str]) -> Job[Any]:
     return job
 
 
+def storable(subject: dict[str, Any]) -> dict[str, Any]:
+    """Return the subject; raise `InvalidRequest` where it is no JSON, but has NaN in it."""
+    try:
+        to_json(subject)
+    except ValueError as error:
+        message = f"The subject cannot be kept: {error}."
+        raise InvalidRequest(message, param="subject", code="invalid_json") from error
+    return subject
+
+
 def submit(
     session: Session,
     caller_id: str | None,
@@ -115,7 +126,7 @@ def submit(
         id=new_id("job"),
         caller_id=caller_id,
         name=job.name,
-        subject=subject.model_dump(mode="json"),
+        subject=storable(subject.model_dump(mode="json")),
         status="queued",
         scheduled=job.cron is not None,
         request_id=request_id,

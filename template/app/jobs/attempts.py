@@ -11,6 +11,9 @@ log = logging.getLogger(__name__)
 FIRST_DELAY = 1.0
 LONGEST_DELAY = 60.0
 
+UNRECORDABLE = "unrecordable"
+UNRECORDABLE_MESSAGE = "The database refuses to keep what came of this."
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:
@@ -46,8 +49,7 @@ def failure_of(error: Exception) -> Failure:
         case ModelRateLimited():
             return Failure("model_rate_limited", error.message, error.retry_after, own=False)
         case AppError():
-            message = error.message.replace("\0", "")  # which PostgreSQL cannot store
-            return Failure(error.code or "model_error", message, error.retry_after)
+            return Failure(error.code or "model_error", error.message, error.retry_after)
         case _:
             log.error("an attempt failed", exc_info=error)
             return Failure("internal_error", "The server failed.", FIRST_DELAY)

@@ -7,6 +7,7 @@ from app.domain.items import Claimed, Outcome
 from app.domain.operations import operations
 from app.jobs.attempts import failure_of
 from app.resources.lifespan import Resources
+from app.resources.models.reading import one_line
 
 
 async def attempt(resources: Resources, endpoint: str, item: Claimed) -> Outcome:
@@ -20,16 +21,16 @@ async def attempt(resources: Resources, endpoint: str, item: Claimed) -> Outcome
         # Not by `request_timeout`: that is a call's, and an item may wait long for its slot.
         async with asyncio.timeout_at(deadline.ends_at.get()):
             answer = await operation.run(resources, body)
+        return Outcome(
+            item.id,
+            item.attempt,
+            "succeeded",
+            response=one_line(answer.body),
+            usage=answer.usage,
+            model=operation.model_of(body),
+        )
     except Exception as error:  # noqa: BLE001 -- whatever it is, it is the item's outcome
         return _failed(resources, item, error)
-    return Outcome(
-        item.id,
-        item.attempt,
-        "succeeded",
-        response=answer.body,
-        usage=answer.usage,
-        model=operation.model_of(body),
-    )
 
 
 def _failed(resources: Resources, item: Claimed, error: Exception) -> Outcome:

@@ -1,15 +1,22 @@
 """Writes the outcomes of many items in one transaction."""
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeAlias
 
 from app.domain import items
 from app.domain.items import Outcome
 from app.domain.lanes import Hold
-from app.resources.database import Database
+from app.jobs.attempts import UNRECORDABLE, UNRECORDABLE_MESSAGE
+from app.resources.database import Database, is_refused
 from app.resources.tasks import end_tasks
+
+log = logging.getLogger(__name__)
+
+Group: TypeAlias = Sequence[tuple[Outcome, asyncio.Future[None]]]
+"""Outcomes, each with what is settled once it is committed."""
 
 GATHER_SECONDS = 0.003
 """How long a group gathers: less than a model call by far, and enough for all that end together."""
@@ -52,15 +59,42 @@ class Recorder:
             group, self._waiting = self._waiting, []
             await self._write(group)
 
-    async def _write(self, group: Sequence[tuple[Outcome, asyncio.Future[None]]]) -> None:
+    async def _write(self, group: Group) -> None:
+        """Write the outcomes; where SQL refuses them, each by itself, and what it refuses as that.
+
+        To give all of them back instead would have the provider asked again, for ever.
+        """
         outcomes = [outcome for outcome, _ in group]
         try:
             await self._database.write(items.record, self._hold, self._caller_id, outcomes)
-        except Exception as error:  # noqa: BLE001 -- raised again where each outcome is awaited
-            for _, committed in group:
-                if not committed.done():
-                    committed.set_exception(error)
-            return
-        for _, committed in group:
-            if not committed.done():
-                committed.set_result(None)
+        except Exception as error:
+            if not is_refused(error) or outcomes[0].error_code == UNRECORDABLE:
+                _settle(group, error)
+            elif len(group) > 1:
+                for each in group:
+                    await self._write([each])
+            else:
+                log.exception("the outcome of item %s cannot be kept", outcomes[0].item_id)
+                await self._write([(_unrecordable(outcomes[0]), group[0][1])])
+        else:
+            _settle(group)
+
+
+def _settle(group: Group, error: Exception | None = None) -> None:
+    for _, committed in group:
+        if committed.done():
+            continue
+        if error:
+            committed.set_exception(error)
+        else:
+            committed.set_result(None)
+
+
+def _unrecordable(outcome: Outcome) -> Outcome:
+    return Outcome(
+        outcome.item_id,
+        outcome.attempt,
+        "failed",
+        error_code=UNRECORDABLE,
+        error_message=UNRECORDABLE_MESSAGE,
+    )

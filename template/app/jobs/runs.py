@@ -14,8 +14,9 @@ from app.domain import runs
 from app.domain.ids import new_id
 from app.domain.jobs import Job, jobs
 from app.domain.runs import Claimed, LostRunError, Outcome, Run
-from app.jobs.attempts import failure_of
+from app.jobs.attempts import UNRECORDABLE, UNRECORDABLE_MESSAGE, failure_of
 from app.resources import capacity
+from app.resources.database import is_refused
 from app.resources.lifespan import Resources
 from app.resources.queue import Kind
 from app.resources.tasks import end_tasks, uncut
@@ -51,8 +52,20 @@ async def run_job(resources: Resources, claimed: Claimed) -> None:
     except LostRunError as error:
         log.warning("%s", error)
     finally:
-        await uncut(resources.database.write(runs.record, claimed, outcome))
+        await uncut(_record(resources, claimed, outcome))
         await resources.queue.wake(Kind.WEBHOOKS)
+
+
+async def _record(resources: Resources, claimed: Claimed, outcome: Outcome) -> None:
+    """Record what came of the job. What SQL refuses is the job's end, or it would be run again."""
+    try:
+        await resources.database.write(runs.record, claimed, outcome)
+    except Exception as error:
+        if not is_refused(error):
+            raise
+        log.exception("the outcome of %s cannot be kept", claimed.id)
+        refused = Outcome("failed", error_code=UNRECORDABLE, error_message=UNRECORDABLE_MESSAGE)
+        await resources.database.write(runs.record, claimed, refused)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +101,14 @@ class Attempt:
             async with limit:
                 subject = self.job.subject.model_validate(claimed.subject)
                 result: BaseModel | None = await self.job.run(run, subject)
+            said = result.model_dump(mode="json") if result else None
         except LostRunError:
             raise
         except Exception as error:  # noqa: BLE001 -- whatever it is, it is the job's outcome
             if limit.expired() or deadline.passed():
                 return Outcome("expired", error_code="deadline_exceeded", error_message=LATE)
             return self._failed(error)
-        return Outcome("succeeded", result=result.model_dump(mode="json") if result else None)
+        return Outcome("succeeded", result=said)
 
     def _failed(self, error: Exception) -> Outcome:
         failure = failure_of(error)

@@ -4,8 +4,10 @@ A transaction cannot wait for a model or a client, because it cannot await. So n
 while a model thinks, and the same function serves SQLite and PostgreSQL.
 """
 
+import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from sqlite3 import Connection as SqliteConnection
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
@@ -14,12 +16,15 @@ from anyio import CapacityLimiter
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, StatementError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.orm import Session
 
 from app.resources.offload import all_ended, in_thread, to_its_end
 from app.settings import Settings
+
+to_json = partial(json.dumps, allow_nan=False, ensure_ascii=False)
+"""JSON for a column. NaN would be read back by nobody, nor would half of a character."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -68,7 +73,7 @@ class SqliteDatabase:
     """
 
     def __init__(self, url: str, readers: int) -> None:
-        self._writer = create_engine(url, pool_size=1, max_overflow=0)
+        self._writer = create_engine(url, pool_size=1, max_overflow=0, json_serializer=to_json)
         self._reader = create_engine(url, pool_size=readers, max_overflow=0)
         self._writing = CapacityLimiter(1)
         self._reading = CapacityLimiter(readers)
@@ -163,6 +168,20 @@ def _is_conflict(error: Exception) -> bool:
     return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in conflicts
 
 
+def is_refused(error: Exception) -> bool:
+    """Return whether SQL takes none of a write for what is in it, and never will.
+
+    That is what a driver cannot encode, and PostgreSQL's classes 22, 23 and 54: data exceptions,
+    violated constraints and exceeded limits.
+    """
+    said = error.orig if isinstance(error, StatementError) else error
+    if isinstance(error, DataError | IntegrityError):
+        return True
+    if isinstance(error, DBAPIError):
+        return str(getattr(said, "sqlstate", None))[:2] in {"22", "23", "54"}
+    return isinstance(said, ValueError | TypeError | OverflowError | RecursionError)
+
+
 @asynccontextmanager
 async def open_database(settings: Settings) -> AsyncIterator[Database]:
     """Yield the database of `settings.sql_url`, reached once to see that it is there."""
@@ -183,6 +202,7 @@ def _connect(settings: Settings) -> SqliteDatabase | PostgresDatabase:
         pool_size=settings.database_connections,
         max_overflow=0,
         pool_pre_ping=True,
+        json_serializer=to_json,
     )
     _end_idle_transactions(engine, settings.lease_seconds)
     return PostgresDatabase(engine, settings.database_connections)

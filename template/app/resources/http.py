@@ -6,21 +6,66 @@ passed-through chat cost 3.8 ms of processor time with it and 0.1 ms with aiohtt
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TypeAlias
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, TypeAlias
 
-from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
+from aiohttp import (
+    ClientHandlerType,
+    ClientOSError,
+    ClientRequest,
+    ClientResponse,
+    ClientSession,
+    ClientTimeout,
+    DummyCookieJar,
+    ServerDisconnectedError,
+    TCPConnector,
+)
 
 from app.settings import Settings
 
+if TYPE_CHECKING:
+    from aiohttp.client_proto import ResponseHandler
+    from aiohttp.tracing import Trace
+
 Http: TypeAlias = ClientSession
 """The client, as others name its type: nobody else makes one."""
+
+on_new_connection: ContextVar[bool] = ContextVar("on_new_connection", default=True)
+"""Whether a connection was made for the request at work."""
+
+
+class Connector(TCPConnector):
+    """Notes which requests get a new connection."""
+
+    async def _create_connection(
+        self, req: ClientRequest, traces: list["Trace"], timeout: ClientTimeout
+    ) -> "ResponseHandler":
+        on_new_connection.set(True)
+        return await super()._create_connection(req, traces, timeout)
+
+
+async def ask_again(request: ClientRequest, ask: ClientHandlerType) -> ClientResponse:
+    """Ask on another connection where a kept one ended before the first byte of an answer.
+
+    Servers close what is idle at a moment of their own. aiohttp asks again for a GET only.
+    """
+    while True:
+        on_new_connection.set(False)
+        try:
+            return await ask(request)
+        except (ClientOSError, ServerDisconnectedError) as error:
+            begun = isinstance(error, ServerDisconnectedError) and not isinstance(
+                error.message, str
+            )
+            if on_new_connection.get() or begun:
+                raise
 
 
 @asynccontextmanager
 async def open_http(settings: Settings) -> AsyncIterator[Http]:
     """Yield the client.
 
-    A whole answer may stream for minutes, so only the silence between two reads is limited.
+    An answer may stream for minutes, so only the silence between two reads is limited.
     Cookies are not kept: they would pass from caller to caller.
     """
     timeout = ClientTimeout(
@@ -28,8 +73,11 @@ async def open_http(settings: Settings) -> AsyncIterator[Http]:
         sock_connect=settings.http_connect_timeout,
         sock_read=settings.http_read_timeout,
     )
-    connector = TCPConnector(limit=settings.http_connections, keepalive_timeout=60)
+    connector = Connector(limit=settings.http_connections, keepalive_timeout=60)
     async with ClientSession(
-        connector=connector, timeout=timeout, cookie_jar=DummyCookieJar()
+        connector=connector,
+        timeout=timeout,
+        cookie_jar=DummyCookieJar(),
+        middlewares=[ask_again],
     ) as session:
         yield session

@@ -62,7 +62,8 @@ class LimitSettings(BaseModel):
     http_connect_timeout: float = 5.0
     """Longest wait for a connection to a model server."""
     http_read_timeout: float = 120.0
-    """Longest silence of a model server that is answering."""
+    """Longest silence of a model server that streams; a whole answer has all of its request's time.
+    After it nobody is asked again, since the server may charge for what it does."""
 
     # Work off the event loop
     offload_threads: int = 16

@@ -241,7 +241,9 @@ class EmbeddingsRequest(ModelRequest):
 
 
 class ModelCard(BaseModel):
-    """One entry of `GET /v1/models`."""
+    """One entry of `GET /v1/models`; fields unknown here are kept and passed on."""
+
+    model_config = ConfigDict(extra="allow")
 
     id: str
     object: str = "model"
@@ -265,7 +267,8 @@ class Model(Protocol):
 
         The first chunk carries `delta.role`, the last one with choices a `finish_reason`. A chunk
         with usage and no choices is sent only where `request.include_usage` asks for it, but
-        `Chunk.usage` is always set once. `data: [DONE]` is the caller's to write.
+        `Chunk.usage` is always set once. `data: [DONE]` is the caller's to write. A chunk without
+        events says that the answer has begun where its first event is late.
         """
         ...
 

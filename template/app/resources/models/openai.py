@@ -4,17 +4,24 @@ Its answers are relayed as they come; only what must be known of them is read.
 """
 
 import asyncio
+from asyncio import IncompleteReadError
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from io import BytesIO
 
-import msgspec
-from aiohttp import ClientError, ClientResponse
-from pydantic import BaseModel, ValidationError
+from aiohttp import (
+    ClientError,
+    ClientPayloadError,
+    ClientResponse,
+    ClientTimeout,
+    SocketTimeoutError,
+)
 
 from app import deadline
-from app.errors import ModelDown, ModelUnavailable
+from app.errors import ModelDown, ModelError, ModelTimeout
 from app.resources.http import Http
+from app.resources.models import reading
+from app.resources.models.events import BROKE_OFF, Events
 from app.resources.models.interface import (
     Answer,
     ChatRequest,
@@ -24,62 +31,43 @@ from app.resources.models.interface import (
     StreamOptions,
     Usage,
 )
-from app.resources.models.refusals import Detail, refusal
+from app.resources.models.refusals import LONGEST_BODY, refusal
 from app.resources.tokenizer import Tokenizer
 from app.settings import Settings
 from app.telemetry import traceparent
 
-END = b"\n\n"
-DONE = b"[DONE]"
 END_SECONDS = 0.2
 """Wait for the end of a body whose last event has come, before the connection is given up."""
+
+LATE_SECONDS = 5.0
+"""After this time a stream that the server has opened begins for its caller too, without any event:
+proxies cut what is silent, and an error may be told until then as what it is."""
 
 LARGE = 2**20
 """Bytes that aiohttp writes at one go; it would hold the loop for more."""
 
 
-NOT_OPENAI = "The model server's answer is not in OpenAI's format: check OPENAI_BASE_URL."
-
-
-class ModelList(BaseModel):
-    """What is read of `GET /models`."""
-
-    data: list[ModelCard]
-
-
-class UsageFields(msgspec.Struct):
-    """What is read of `usage`."""
-
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-
-
-class Fields(msgspec.Struct):
-    """What is read of an answer or a chunk."""
-
-    usage: UsageFields | None = None
-    choices: list[msgspec.Raw] = []
-    error: Detail | str | None = None
-
-
-FIELDS = msgspec.json.Decoder(Fields)
-
-
 class OpenAI:
     """A server that speaks the wire format itself."""
 
-    def __init__(self, settings: Settings, http: Http) -> None:
+    def __init__(self, settings: Settings, http: Http, tokenizer: Tokenizer) -> None:
         self._url = settings.openai_base_url.rstrip("/")
         self._http = http
+        self._tokenizer = tokenizer
         key = settings.openai_api_key
         self._authorization = {"authorization": f"Bearer {key.get_secret_value()}"} if key else {}
+        self._until_deadline = ClientTimeout(sock_connect=settings.http_connect_timeout)
 
     async def complete(self, request: ChatRequest) -> Answer:
         """Relay a whole answer."""
         path, sent = request.sent()
         whole = sent.model_copy(update={"stream": False})
-        body = whole.model_dump_json(exclude_unset=True, exclude={"stream_options"})
-        return await self._answer(path, body)
+        asked = whole.model_dump_json(exclude_unset=True, exclude={"stream_options"})
+        body, fields = reading.chat(await self._whole(path, asked))
+        prompt, completion = reading.counts(fields.usage)
+        if completion is None:
+            completion = await self._tokenizer.count(reading.text(body))
+        return Answer(body, await self._usage(prompt, completion, asked))
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
         """Relay the server's events. The usage is always asked for, since it is counted."""
@@ -87,47 +75,59 @@ class OpenAI:
         counted = options.model_copy(update={"include_usage": True})
         path, sent = request.sent()
         streamed = sent.model_copy(update={"stream": True, "stream_options": counted})
-        body = streamed.model_dump_json(exclude_unset=True)
-        usage = Usage()
-        async with self._ask("POST", path, body) as response:
-            async for block in _blocks(response):
-                if _is_chunk(block) or all(map(_is_chunk, _events(block))):
-                    yield Chunk(block)
-                    continue
-                for event in _events(block):
-                    data = _data(event)
-                    if data == DONE:
-                        yield Chunk(b"", usage)
-                        await _read_to_end(response)
-                        return
-                    fields = _read(data)
-                    usage = _usage(fields) or usage
-                    wanted = fields.choices or not fields.usage or request.include_usage
-                    if data and wanted:
-                        yield Chunk(b"data: " + data + END)
-        raise ModelUnavailable("The model server broke off its answer.")
+        asked = streamed.model_dump_json(exclude_unset=True)
+        events = Events(request.n or 1, usage_wanted=request.include_usage)
+        async with self._ask("POST", path, asked, self._http.timeout) as response:
+            late_at = asyncio.get_running_loop().time() + LATE_SECONDS
+            piece = await _first(response)
+            try:
+                while piece != b"":
+                    if piece and events.takes(piece):
+                        yield Chunk(piece)
+                    else:
+                        for block in events.feed(piece or b""):
+                            yield Chunk(block)
+                        if events.done:
+                            break
+                        if not events.begun and asyncio.get_running_loop().time() >= late_at:
+                            events.begun = True
+                            yield Chunk(b"")
+                    piece = await response.content.readany()
+            except ClientPayloadError:
+                if not events.complete:  # else it broke off after all that there was to say
+                    raise
+            for block in events.end():
+                yield Chunk(block)
+            prompt, completion = reading.counts(events.usage)
+            generated = events.generated if completion is None else completion
+            yield Chunk(b"", await self._usage(prompt, generated, asked))
+            await _read_to_end(response)
 
     async def embed(self, request: EmbeddingsRequest) -> Answer:
         """Relay embeddings."""
-        return await self._answer("/embeddings", request.model_dump_json(exclude_unset=True))
+        asked = request.model_dump_json(exclude_unset=True)
+        body, fields = reading.embeddings(await self._whole("/embeddings", asked))
+        prompt, completion = reading.counts(fields.usage)
+        return Answer(body, await self._usage(prompt, completion or 0, asked))
 
     async def models(self) -> list[ModelCard]:
         """Ask the server for its models."""
-        async with self._ask("GET", "/models") as response:
-            body = await response.read()
-        try:
-            return ModelList.model_validate_json(body).data
-        except ValidationError as error:
-            raise ModelUnavailable(NOT_OPENAI) from error
+        async with self._ask("GET", "/models", None, self._http.timeout) as response:
+            return reading.cards(await response.read())
 
-    async def _answer(self, path: str, request: str) -> Answer:
-        async with self._ask("POST", path, request) as response:
-            body = await response.read()
-        return Answer(body, _usage(_read(body)) or Usage())
+    async def _whole(self, path: str, asked: str) -> bytes:
+        """Return the body of an answer, which may be silent for as long as the request has time."""
+        async with self._ask("POST", path, asked, self._until_deadline) as response:
+            return await response.read()
+
+    async def _usage(self, prompt: int | None, completion: int, asked: str) -> Usage:
+        if prompt is None:
+            prompt = await self._tokenizer.count(asked)
+        return Usage(prompt, completion)
 
     @asynccontextmanager
     async def _ask(
-        self, method: str, path: str, body: str | None = None
+        self, method: str, path: str, body: str | None, timeout: ClientTimeout
     ) -> AsyncIterator[ClientResponse]:
         """Give the server's good response; leaving it early closes the connection."""
         headers = {"content-type": "application/json", **self._authorization}
@@ -141,27 +141,49 @@ class OpenAI:
                 self._url + path,
                 data=_payload(body),
                 headers=headers,
+                timeout=timeout,
+                allow_redirects=False,
             ) as response:
-                if response.status >= 400:
-                    raise refusal(response.status, response.headers, await response.read())
+                if response.status >= 300:
+                    raise refusal(response.status, response.headers, await _beginning(response))
                 yield response
         except (ClientError, TimeoutError) as error:
             deadline.remaining()  # the caller's time, and not the server, has failed
-            reason = f"The model server cannot be reached: {type(error).__name__}."
-            raise ModelDown(reason) from error
+            raise _fault(error) from error
+
+
+def _fault(error: Exception) -> ModelError:
+    if isinstance(error, SocketTimeoutError):
+        return ModelTimeout("The model server was silent for too long.")
+    if isinstance(error, ClientPayloadError):
+        return ModelDown(BROKE_OFF)
+    return ModelDown(f"The model server cannot be reached: {type(error).__name__}.")
 
 
 def _payload(body: str | None) -> BytesIO | str | None:
     return BytesIO(body.encode()) if body and len(body) > LARGE // 4 else body
 
 
-async def _blocks(response: ClientResponse) -> AsyncIterator[bytes]:
-    """Yield what has come, cut after the last whole event."""
-    rest = b""
-    async for data in response.content.iter_any():
-        block, end, rest = (rest + data.replace(b"\r", b"")).rpartition(END)
-        if end:
-            yield block + end
+async def _beginning(response: ClientResponse) -> bytes:
+    """Return what comes of a refusal, whose status says enough if nothing does."""
+    try:
+        return await response.content.readexactly(LONGEST_BODY)
+    except IncompleteReadError as error:
+        return error.partial
+    except (ClientError, TimeoutError):
+        return b""
+
+
+async def _first(response: ClientResponse) -> bytes | None:
+    """Return the first piece of a stream, None where it is late."""
+    late = asyncio.timeout(LATE_SECONDS)
+    try:
+        async with late:
+            return await response.content.readany()
+    except TimeoutError:
+        if late.expired():
+            return None
+        raise
 
 
 async def _read_to_end(response: ClientResponse) -> None:
@@ -171,44 +193,9 @@ async def _read_to_end(response: ClientResponse) -> None:
             await response.read()
 
 
-def _events(block: bytes) -> list[bytes]:
-    return block.removesuffix(END).split(END)
-
-
-def _is_chunk(event: bytes) -> bool:
-    """Say whether an event is a chunk that says nothing of the usage or an error."""
-    if not event.startswith(b"data:"):
-        return False
-    try:
-        fields = FIELDS.decode(event[5:])
-    except msgspec.MsgspecError:
-        return False  # not JSON alone: several events, or one with an id
-    return fields.usage is None and fields.error is None
-
-
-def _data(event: bytes) -> bytes:
-    lines = [line for line in event.split(b"\n") if line.startswith(b"data:")]
-    return b"".join(line.removeprefix(b"data:").strip() for line in lines)
-
-
-def _read(data: bytes) -> Fields:
-    try:
-        fields = FIELDS.decode(data or b"{}")
-    except msgspec.MsgspecError as error:
-        raise ModelUnavailable(NOT_OPENAI) from error
-    if fields.error is not None:
-        raise refusal(500, {}, data)
-    return fields
-
-
-def _usage(fields: Fields) -> Usage | None:
-    used = fields.usage
-    return Usage(used.prompt_tokens, used.completion_tokens) if used else None
-
-
 @asynccontextmanager
 async def open_provider(
-    settings: Settings, http: Http, _tokenizer: Tokenizer
+    settings: Settings, http: Http, tokenizer: Tokenizer
 ) -> AsyncIterator[OpenAI]:
     """Yield the server of `openai_base_url`. It is asked at the first call, not now."""
-    yield OpenAI(settings, http)
+    yield OpenAI(settings, http, tokenizer)

@@ -12,7 +12,17 @@ from app.resources.models.interface import Model
 from app.resources.tokenizer import Tokenizer
 from app.settings import Settings
 
-NOT_PROVIDERS = {"interface", "objects", "providers", "refusals", "schema", "wire", "words"}
+NOT_PROVIDERS = {
+    "events",
+    "interface",
+    "objects",
+    "providers",
+    "reading",
+    "refusals",
+    "schema",
+    "wire",
+    "words",
+}
 
 
 def provider_names() -> list[str]:

@@ -15,12 +15,18 @@ from app.errors import (
     ModelError,
     ModelRateLimited,
     ModelRejected,
+    ModelTimeout,
     ModelUnavailable,
     NotFound,
 )
 from app.resources.http import open_http
-from app.resources.models.interface import EmbeddingsRequest
+from app.resources.ledger import Priority
+from app.resources.models import openai
+from app.resources.models.interface import EmbeddingsRequest, Usage
 from app.resources.models.openai import OpenAI
+from app.resources.models.refusals import LONGEST_WAIT
+from app.resources.tokenizer import Tokenizer
+from app.resources.upstreams import open_upstreams
 from tests.proof.resources.models.asking import (
     Json,
     body,
@@ -53,10 +59,10 @@ USAGE = event("", choices=[], usage={"prompt_tokens": 2, "completion_tokens": 3}
 
 
 @pytest.fixture
-def provider(http: ClientSession) -> Callable[[Upstream], OpenAI]:
+def provider(http: ClientSession, tokenizer: Tokenizer) -> Callable[[Upstream], OpenAI]:
     def make(upstream: Upstream) -> OpenAI:
         configured = settings(openai_base_url=upstream.url, openai_api_key=KEY)
-        return OpenAI(configured, http)
+        return OpenAI(configured, http, tokenizer)
 
     return make
 
@@ -207,6 +213,7 @@ async def test_a_rejection_keeps_its_reason(provider: Provider, status: int) -> 
     detail = {"message": "too warm", "param": "temperature", "code": "bad_value"}
     error = await refused(provider, answering(status, {"error": detail}))
     assert type(error) is ModelRejected
+    assert error.status == status
     assert (error.message, error.param, error.code) == ("too warm", "temperature", "bad_value")
 
 
@@ -241,9 +248,15 @@ async def test_a_wrong_key_is_the_services_own_fault(provider: Provider, status:
         ({"retry-after": "2.5"}, 2.5),
         ({"retry-after": email.utils.formatdate(0, usegmt=True)}, 0),
         ({"retry-after": "soon"}, 1),
+        ({"retry-after": "inf"}, 1),
+        ({"retry-after": "nan"}, 1),
+        ({"retry-after": "-5"}, 0),
+        ({"retry-after": "604800"}, LONGEST_WAIT),
+        ({"retry-after": "9" * 400}, 1),
+        ({"retry-after": "Fri, 31 Dec 9999 23:59:59 GMT"}, LONGEST_WAIT),
+        ({"retry-after-ms": "soon", "retry-after": "2"}, 2),
         ({}, 1),
     ],
-    ids=["milliseconds", "seconds", "past", "nonsense", "none"],
 )
 async def test_the_time_to_wait_is_read_in_every_form(
     provider: Provider, headers: dict[str, str], seconds: float
@@ -301,16 +314,19 @@ async def test_a_server_that_is_not_there_is_unavailable(provider: Provider) -> 
         await provider(upstream).complete(chat("m"))
 
 
-async def test_a_silent_server_is_unavailable() -> None:
+async def test_a_silent_stream_is_not_asked_for_again(tokenizer: Tokenizer) -> None:
     async def silent(_request: web.Request) -> web.StreamResponse:
         await asyncio.Event().wait()
         raise AssertionError
 
     async with serving(silent) as upstream, open_http(settings(http_read_timeout=0.1)) as http:
-        provider = OpenAI(settings(openai_base_url=upstream.url), http)
-        with pytest.raises(ModelDown, match="Timeout"):
-            await provider.complete(chat("m"))
+        configured = settings(openai_base_url=upstream.url, model_provider="openai")
+        opened = open_upstreams(configured, Priority.ONLINE, http, None, tokenizer)
+        async with opened as upstreams:
+            with pytest.raises(ModelTimeout, match="silent"):
+                await streamed(upstreams, chat("m"))
         await upstream.gone.wait()
+    assert len(upstream.bodies) == 1
 
 
 async def test_a_cancelled_call_hangs_up(provider: Provider) -> None:
@@ -349,10 +365,107 @@ async def test_streams_one_after_the_other_share_a_connection(provider: Provider
     assert len(upstream.connections) == 1
 
 
-async def test_servers_without_keys_are_asked_without_one(http: ClientSession) -> None:
+async def test_a_whole_answer_may_be_silent_for_longer_than_a_stream(tokenizer: Tokenizer) -> None:
+    async def slow(_request: web.Request) -> web.StreamResponse:
+        await asyncio.sleep(0.3)
+        return web.json_response(WHOLE)
+
+    async with serving(slow) as upstream, open_http(settings(http_read_timeout=0.1)) as http:
+        provider = OpenAI(settings(openai_base_url=upstream.url), http, tokenizer)
+        assert (await provider.complete(chat("m"))).text == "Hi"
+
+
+async def test_an_answer_that_breaks_off_after_its_last_word_is_whole(provider: Provider) -> None:
+    last = event("Hi").replace(b"null", b'"stop"')
+    async with serving(streaming(last, broken=True)) as upstream:
+        assert text_of(await streamed(provider(upstream), chat("m"))) == "Hi"
+
+
+async def test_of_several_choices_each_must_come_to_its_end(provider: Provider) -> None:
+    last = event("Hi").replace(b"null", b'"stop"')
+    async with serving(streaming(last, last)) as upstream:
+        with pytest.raises(ModelUnavailable, match="broke off"):
+            await streamed(provider(upstream), chat("m", n=2))
+    async with serving(streaming(last, last.replace(b'"index": 0', b'"index": 1'))) as upstream:
+        assert len(await streamed(provider(upstream), chat("m", n=2))) == 2
+
+
+@pytest.mark.parametrize("comments", [True, False])
+async def test_a_stream_that_is_late_begins_without_an_event(
+    provider: Provider, monkeypatch: pytest.MonkeyPatch, *, comments: bool
+) -> None:
+    monkeypatch.setattr(openai, "LATE_SECONDS", 0.05)
+    thought = asyncio.Event()
+
+    async def slow(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        while not thought.is_set():
+            await response.write(b": thinking\n\n" if comments else b"")
+            await asyncio.sleep(0.02)
+        await response.write(event("Hi") + DONE)
+        return response
+
+    async with serving(slow) as upstream:
+        stream = provider(upstream).stream(chat("m"))
+        assert (await anext(stream)).events == b""
+        thought.set()
+        assert text_of(events(await collect(stream))) == "Hi"
+
+
+CARD = {"id": "m", "object": "model", "created": 7, "owned_by": "me"}
+
+
+@pytest.mark.parametrize(
+    ("content", "cards"),
+    [
+        ({"data": [{**CARD, "context_window": 9}]}, [{**CARD, "context_window": 9}]),
+        ([CARD], [CARD]),
+        ({"data": [{"id": "m"}]}, [{**CARD, "created": 0, "owned_by": "app"}]),
+        ({"data": [{**CARD, "created": None}]}, [{**CARD, "created": 0}]),
+        ({"data": [{**CARD, "created": 7.5}]}, [{**CARD, "created": 0}]),
+        ({"data": [{"name": "no id"}, "m", CARD]}, [CARD]),
+        ({"data": []}, []),
+    ],
+    ids=["more", "bare list", "less", "null", "half", "odd entries", "empty"],
+)
+async def test_the_models_are_passed_on_with_all_that_is_said_of_them(
+    provider: Provider, content: object, cards: list[object]
+) -> None:
+    async with serving(answering(200, content)) as upstream:
+        assert [card.model_dump() for card in await provider(upstream).models()] == cards
+
+
+@pytest.mark.parametrize(
+    ("usage", "prompt"),
+    [({"prompt_tokens": 2, "total_tokens": 2}, 2), ({"prompt_tokens": -2}, 0)],
+)
+async def test_embeddings_cost_their_prompt(provider: Provider, usage: object, prompt: int) -> None:
+    content = {"data": [{"embedding": [0.5]}], "usage": usage}
+    async with serving(answering(200, content)) as upstream:
+        answer = await provider(upstream).embed(EmbeddingsRequest(model="m", input="x"))
+    assert answer.usage == Usage(prompt, 0)
+    assert body(answer) == content
+
+
+async def test_embeddings_without_a_count_are_counted_here(provider: Provider) -> None:
+    async with serving(answering(200, {"data": [{"embedding": []}]})) as upstream:
+        answer = await provider(upstream).embed(EmbeddingsRequest(model="m", input="x"))
+    assert answer.usage.prompt_tokens > 0
+
+
+@pytest.mark.parametrize("content", [{"data": []}, {"data": None}, {}, {"data": "AAAA"}])
+async def test_no_embeddings_are_an_error(provider: Provider, content: object) -> None:
+    async with serving(answering(200, content)) as upstream:
+        with pytest.raises(ModelUnavailable, match="OPENAI_BASE_URL"):
+            await provider(upstream).embed(EmbeddingsRequest(model="m", input="x"))
+
+
+async def test_servers_without_keys_are_asked_without_one(
+    http: ClientSession, tokenizer: Tokenizer
+) -> None:
     async with serving(answering(200, WHOLE)) as upstream:
-        answer = await OpenAI(settings(openai_base_url=f"{upstream.url}/"), http).complete(
-            chat("m")
-        )
+        configured = settings(openai_base_url=f"{upstream.url}/")
+        answer = await OpenAI(configured, http, tokenizer).complete(chat("m"))
     assert body(answer) == WHOLE
     assert "Authorization" not in upstream.headers[0]
