@@ -92,3 +92,9 @@ class ModelSettings(BaseModel):
     """Server of the `openai` provider for batches, which then have slots of their own."""
     batch_openai_api_key: Key | None = None
     """Key for batches, which then have slots of their own."""
+
+    @property
+    def slots(self) -> int:
+        """`model_slots`, or what suits the provider where it is unset."""
+        parallel = {"local": self.local_parallel, "simulated": self.simulated_parallel}
+        return self.model_slots or parallel.get(self.model_provider, 50)
