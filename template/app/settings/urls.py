@@ -77,6 +77,8 @@ def redis_url(url: str) -> str:
     head, mark, query = rest.partition("?")
     if scheme != "unix" and not re.fullmatch(r"[^/]*(/\d*)?", _quoted(head)):
         raise ValueError("after the host comes the number of a database, or nothing")
+    # Heroku's and Celery's name for what redis-py calls none, optional and required.
+    query = re.sub(r"(?<=ssl_cert_reqs=)CERT_\w+", lambda found: found[0][5:].lower(), query)
     return url if url == NO_REDIS else _checked(f"{scheme}://{_quoted(head)}{mark}{query}")
 
 

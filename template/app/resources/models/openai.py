@@ -69,7 +69,8 @@ class OpenAI:
     """A server that speaks the wire format itself."""
 
     def __init__(self, settings: Settings, http: Http) -> None:
-        self._url = settings.openai_base_url.rstrip("/")
+        url, mark, query = settings.openai_base_url.partition("?")
+        self._url, self._query = url.rstrip("/"), mark + query
         self._http = http
         key = settings.openai_api_key
         self._authorization = {"authorization": f"Bearer {key.get_secret_value()}"} if key else {}
@@ -136,7 +137,7 @@ class OpenAI:
         try:
             async with self._http.request(
                 method,
-                self._url + path,
+                self._url + path + self._query,
                 data=_payload(body),
                 headers=headers,
             ) as response:

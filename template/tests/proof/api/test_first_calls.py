@@ -8,7 +8,6 @@ import pytest
 
 from tests.service import PROJECT
 
-
 SMALL = {"_sha2"}
 """Of the interpreter itself, for each seed of `random` that is text; 0.1 ms."""
 

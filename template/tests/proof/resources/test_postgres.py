@@ -1,9 +1,7 @@
 """The ways to a PostgreSQL server: by the parameters of libpq, by TLS, by PgBouncer."""
 
 import asyncio
-import os
 import ssl
-import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -22,6 +20,7 @@ from tests.lines import chats
 from tests.servers import Postgres, running
 from tests.service import service
 
+from .certificates import certify
 from .poolers import PgBouncer
 
 pytestmark = pytest.mark.anyio
@@ -84,22 +83,7 @@ class WithTls(Postgres):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        self.certificate = folder / "server.crt"
-        key = folder / "server.key"
-        command = [
-            "openssl",
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:P-256",
-        ]
-        names = ["-nodes", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
-        files = ["-keyout", str(key), "-out", str(self.certificate)]
-        subprocess.run([*command, *names, *files], check=True, capture_output=True)
-        for file in (key, self.certificate):
-            os.chown(file, folder.stat().st_uid, -1)
+        self.certificate, key = certify(folder)
         for name, value in (("", "on"), ("_cert_file", self.certificate), ("_key_file", key)):
             self._command = [*self._command, "-c", f"ssl{name}={value}"]
 

@@ -144,6 +144,7 @@ def test_what_clouds_and_drivers_write_is_brought_into_one_form(given: str, mean
         ("rediss://:p#w@h:6380/1", "rediss://:p%23w@h:6380/1"),
         ("valkeys://h", "rediss://h"),
         ("rediss://h?ssl_cert_reqs=none", "rediss://h?ssl_cert_reqs=none"),
+        ("rediss://h?ssl_cert_reqs=CERT_NONE", "rediss://h?ssl_cert_reqs=none"),
         ("unix:///run/redis.sock?db=1", "unix:///run/redis.sock?db=1"),
         ("none", "none"),
     ],
