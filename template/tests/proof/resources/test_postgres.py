@@ -23,7 +23,7 @@ from tests.service import service
 from .certificates import certify
 from .poolers import PgBouncer
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("postgres_url")]
 
 SHOWN = {
     "options=-c%20search_path%3Dours": ("search_path", "ours"),

@@ -41,7 +41,7 @@ def tls() -> Iterator[WithTls]:
         yield server
 
 
-@pytest.mark.usefixtures("tcp_redis_url")  # runs where Redis is installed
+@pytest.mark.usefixtures("tcp_redis_url")  # where Redis is installed
 @pytest.mark.parametrize("parameters", ["ssl_cert_reqs=CERT_NONE", "ssl_ca_certs={}"])
 async def test_a_server_is_reached_by_tls(tls: WithTls, parameters: str) -> None:
     url = f"{tls.url}/0?{parameters.format(tls.certificate)}"
