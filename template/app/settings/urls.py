@@ -69,7 +69,7 @@ def database_url(url: str) -> str:
 
 def redis_url(url: str) -> str:
     """Return `redis://…`, `rediss://…`, `unix://…` or `none`."""
-    scheme, _, rest = url.replace("valkey", "redis", 1).partition("://")
+    scheme, _, rest = re.sub("^valkey", "redis", url).partition("://")
     if re.search("sentinel|cluster", scheme):
         raise ValueError("Sentinel and Cluster are not supported: name one server, or a proxy")
     if url != NO_REDIS and scheme not in ("redis", "rediss", "unix"):
