@@ -39,8 +39,8 @@ class ServiceSettings(BaseModel):
     data_dir: Path = Path(".data")
     """Where development keeps its database and its Redis."""
     database_url: DatabaseUrl | None = None
-    """`postgresql://…` with libpq's parameters, as clouds give it, or `sqlite:///…`. A pooler such as
-    PgBouncer is noticed. Unset: SQLite in `data_dir`, in development only."""
+    """`postgresql://…` with libpq's parameters, as clouds give it, or `sqlite:///…`. PgBouncer
+    is noticed. Unset: SQLite in `data_dir`, in development only."""
     database_connections: Count = 5
     """Connections per process to PostgreSQL, or reading threads on SQLite."""
     redis_url: RedisUrl | None = None
