@@ -2,11 +2,12 @@
 
 import re
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from copier import run_copy
+from copier import run_copy, run_update
 
 from demo.service import environment
 from tests.conftest import Render, git
@@ -77,9 +78,12 @@ class Team:
         commit(self.repository)
 
     def update(self) -> Outcome:
+        return self.make("update-template")
+
+    def make(self, target: str) -> Outcome:
         path = f"{self.uv.parent}:{environment()['PATH']}"
         done = subprocess.run(
-            ["make", "update-template"],
+            ["make", target],
             cwd=self.project,
             env=environment(PATH=path),  # without the flags of a make that runs these tests
             check=False,
@@ -89,6 +93,11 @@ class Team:
             text=True,
         )
         return Outcome(done.returncode, done.stdout)
+
+    def update_plainly(self) -> Outcome:
+        """Update without the Makefile, and ask it afterwards."""
+        run_update(self.project, defaults=True, overwrite=True, quiet=True)
+        return self.make("removed")
 
     def synced(self) -> bool:
         return "sync" in self.uv.with_name("uv.log").read_text().splitlines()
@@ -128,12 +137,13 @@ def test_a_clean_update_syncs_and_says_what_is_next(team: Team) -> None:
 
 @pytest.mark.parametrize("inside", [".", "services/chat"], ids=["alone", "in a folder"])
 @pytest.mark.parametrize("path", ["docs/gone.md", "docs/two words.md"])
+@pytest.mark.parametrize("update", [Team.update, Team.update_plainly])
 def test_a_removed_file_with_edits_is_named_and_its_command_gets_it_back(
-    team: Team, path: str, inside: str
+    team: Team, path: str, inside: str, update: Callable[[Team], Outcome]
 ) -> None:
     team.start({path: "# Ours\n"}, inside)
     team.release("v2.0.0", {}, GONE)
-    done = team.update()
+    done = update(team)
     [said] = re.findall(rf"removed {path}.*\n +See it: +(.*)\n +Get it back: +(.*)", done.output)
     assert not (team.project / path).exists()
     see, restore = said

@@ -21,6 +21,8 @@ from app.api.paths import Paths
 from app.api.requests import Requests
 from app.api.startup import Startup
 from app.configuration import load_settings
+from app.domain.jobs import jobs
+from app.domain.operations import operations
 from app.resources.lifespan import Resources, open_resources
 from app.settings import Settings
 from app.telemetry import configure_logging
@@ -68,6 +70,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     add_error_handlers(app)
     for router in _routers():
         app.include_router(router)
+    operations()  # imported before anything waits for the event loop
+    jobs()
     if configured.docs:
         add_docs(app, openapi(app, configured), configured)
     return app

@@ -28,7 +28,9 @@ def with_database(use: Callable[["Database"], Awaitable[T]]) -> T:
     try:
         return asyncio.run(run())
     except (DBAPIError, OSError) as error:
-        reason = error.orig if isinstance(error, DBAPIError) else error
-        raise AppError(
-            f"The database cannot be used: {reason}. Is it running, and has `app migrate` been run?"
-        ) from error
+        raise unusable(error, "Is it running, and has `app migrate` been run?") from error
+
+
+def unusable(error: Exception, question: str) -> AppError:
+    """Return what is said of a database for this reason, in the words of its driver."""
+    return AppError(f"The database cannot be used: {getattr(error, 'orig', error)}. {question}")

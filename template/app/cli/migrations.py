@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from app.cli.database import unusable
 from app.cli.settings import read_settings
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ def migrate() -> None:
     from alembic import command
     from alembic.config import Config
     from alembic.script import ScriptDirectory
+    from sqlalchemy.exc import DBAPIError
 
     read_settings()
     steps: list[tuple[str, str]] = []
@@ -25,7 +27,12 @@ def migrate() -> None:
         )
 
     config = Config(toml_file="pyproject.toml", attributes={"on_version_apply": note})
-    command.upgrade(config, "head")
+    try:
+        command.upgrade(config, "head")
+    except (DBAPIError, OSError) as error:
+        if getattr(error, "statement", None):  # a step is wrong, and its traceback says which
+            raise
+        raise unusable(error, "Is it running, and is DATABASE_URL right?") from error
     if steps:
         typer.echo(f"Database: from {steps[0][0] or 'empty'} to {steps[-1][1]}.")
     else:

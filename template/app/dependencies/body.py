@@ -39,6 +39,9 @@ def _inline(node: Any, definitions: dict[str, Any]) -> Any:  # noqa: ANN401 -- a
         return [_inline(item, definitions) for item in node]
     if not isinstance(node, dict):
         return node
-    if reference := node.get("$ref"):
-        return _inline(definitions[reference.rsplit("/", 1)[-1]], definitions)
+    if isinstance(reference := node.get("$ref"), str):
+        name = reference.rsplit("/", 1)[-1]
+        others = {each: definitions[each] for each in definitions if each != name}
+        # What contains itself is unfolded once; within itself it has its name only.
+        return _inline(definitions[name], others) if name in definitions else {"title": name}
     return {key: _inline(value, definitions) for key, value in node.items()}

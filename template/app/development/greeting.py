@@ -10,8 +10,15 @@ import aiohttp
 import typer
 
 from app.settings import Settings
+from app.settings.urls import masked
 
 POLL = 0.1  # seconds
+MODELS_LIMIT = 10.0  # seconds for the model server, which is asked once
+WITHOUT_MODEL = """
+WARNING: the model cannot be used. {problem}
+Calls fail until then. If MODEL_PROVIDER is openai, look at OPENAI_BASE_URL ({url})
+and OPENAI_API_KEY, mend them in .env and start again.
+"""
 
 
 async def greet(settings: Settings, listener: socket.socket, key: str) -> None:
@@ -21,7 +28,12 @@ async def greet(settings: Settings, listener: socket.socket, key: str) -> None:
     async with aiohttp.ClientSession(address, headers=headers) as client:
         while not await _ready(client, settings.open_timeout):
             pass
-        model = settings.default_model or await _first_model(client)
+        models, problem = await _models(client)
+    model = None if problem else settings.default_model or next(iter(models), None)
+    if model is None:
+        problem = problem or "The model server lists no model: set DEFAULT_MODEL."
+        warning = WITHOUT_MODEL.format(problem=problem, url=masked(settings.openai_base_url))
+        typer.secho(warning, fg=typer.colors.YELLOW, err=True)
     typer.echo(_greeting(settings, address, key, model))
 
 
@@ -44,10 +56,17 @@ async def _ready(client: aiohttp.ClientSession, limit: float) -> bool:
         return False
 
 
-async def _first_model(client: aiohttp.ClientSession) -> str:
-    async with client.get("/v1/models") as response:
-        models = (await response.json()).get("data") or [{"id": "MODEL"}]
-        return str(models[0]["id"])
+async def _models(client: aiohttp.ClientSession) -> tuple[list[str], str | None]:
+    """Return the models that the provider lists, or what is wrong with it."""
+    limit = aiohttp.ClientTimeout(MODELS_LIMIT)
+    try:
+        async with client.get("/v1/models", timeout=limit) as response:
+            answer = await response.json()
+    except TimeoutError:
+        return [], f"The model server gives no answer within {MODELS_LIMIT:.0f} s."
+    if "error" in answer:
+        return [], answer["error"]["message"]
+    return [card["id"] for card in answer["data"]], None
 
 
 def _address(listener: socket.socket) -> str:
@@ -56,13 +75,17 @@ def _address(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _greeting(settings: Settings, address: str, key: str, model: str) -> str:
+def _greeting(settings: Settings, address: str, key: str, model: str | None) -> str:
+    state = "is ready" if model else "runs without a model"
     docs = f" (documentation: {address}/docs)" if settings.docs else ""
-    body = {"model": model, "messages": [{"role": "user", "content": "Say hello."}]}
-    return f"""
-{settings.service_name} is ready at {address}{docs}.
+    greeting = f"""
+{settings.service_name} {state} at {address}{docs}.
 Its key for development: {key}
-Try it:
+"""
+    if model is None:
+        return greeting
+    body = {"model": model, "messages": [{"role": "user", "content": "Say hello."}]}
+    return f"""{greeting}Try it:
 
 curl {address}/v1/chat/completions -H 'Authorization: Bearer {key}' \\
   -H 'Content-Type: application/json' -d {shlex.quote(json.dumps(body))}

@@ -7,7 +7,9 @@ from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
 
+from app.errors import OpenError
 from app.settings import Settings
 
 
@@ -18,14 +20,18 @@ async def open_redis(settings: Settings) -> AsyncIterator[Redis]:
     Time-outs, because redis-py has none by itself: against a frozen server a call would hang for
     ever, and with it the request that made it.
     """
-    pool = ConnectionPool.from_url(
-        settings.broker_url,
-        socket_timeout=5,
-        socket_connect_timeout=1,
-        health_check_interval=15,
-        retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), retries=2),
-        retry_on_error=[RedisConnectionError],
-    )
+    try:
+        pool = ConnectionPool.from_url(
+            settings.broker_url,
+            socket_timeout=5,
+            socket_connect_timeout=1,
+            health_check_interval=15,
+            retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), retries=2),
+            retry_on_error=[RedisConnectionError],
+        )
+        pool.connection_class(**pool.connection_kwargs)  # unconnected, it checks the parameters
+    except (TypeError, ValueError, RedisError) as error:
+        raise OpenError(f"REDIS_URL has a parameter that is not known here: {error}") from error
     redis = Redis(connection_pool=pool)
     try:
         yield redis

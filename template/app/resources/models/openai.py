@@ -51,7 +51,8 @@ class OpenAI:
     """A server that speaks the wire format itself."""
 
     def __init__(self, settings: Settings, http: Http, tokenizer: Tokenizer) -> None:
-        self._url = settings.openai_base_url.rstrip("/")
+        url, mark, query = settings.openai_base_url.partition("?")
+        self._url, self._query = url.rstrip("/"), mark + query
         self._http = http
         self._tokenizer = tokenizer
         key = settings.openai_api_key
@@ -138,7 +139,7 @@ class OpenAI:
         try:
             async with self._http.request(
                 method,
-                self._url + path,
+                self._url + path + self._query,
                 data=_payload(body),
                 headers=headers,
                 timeout=timeout,

@@ -15,19 +15,25 @@ EXAMPLES = {
 }
 
 
-def instance(schema: Schema, root: Schema | None = None) -> Any:  # noqa: ANN401 -- any JSON
-    """Return a value of the schema: required properties only, least lengths and numbers."""
+def instance(schema: Schema, root: Schema | None = None, within: tuple[str, ...] = ()) -> Any:  # noqa: ANN401
+    """Return a value of the schema: required properties only, least lengths and numbers.
+
+    `within` has the references that led here. Raise `RecursionError` where one must come again.
+    """
     root = root or schema
     if reference := schema.get("$ref"):
-        return instance(_referenced(reference, root), root)
+        if reference in within:
+            raise RecursionError(reference)
+        return instance(_referenced(reference, root), root, (*within, reference))
     if "const" in schema:
         return schema["const"]
     if "enum" in schema:
         return schema["enum"][0]
     for union in ("anyOf", "oneOf"):
         if union in schema:
-            return instance(schema[union][0], root)
-    return _of_type(schema, root)
+            ends = [each for each in schema[union] if each.get("$ref") not in within]
+            return instance((ends or schema[union])[0], root, within)
+    return _of_type(schema, root, within)
 
 
 def _referenced(reference: str, root: Schema) -> Schema:
@@ -37,14 +43,16 @@ def _referenced(reference: str, root: Schema) -> Schema:
     return found
 
 
-def _of_type(schema: Schema, root: Schema) -> Any:  # noqa: ANN401
+def _of_type(schema: Schema, root: Schema, within: tuple[str, ...]) -> Any:  # noqa: ANN401
     kind = schema.get("type", "object")
     match kind[0] if isinstance(kind, list) else kind:
         case "object":
             properties = schema.get("properties", {})
-            return {name: instance(properties[name], root) for name in schema.get("required", [])}
+            required = schema.get("required", [])
+            return {name: instance(properties[name], root, within) for name in required}
         case "array":
-            return [instance(schema.get("items", {}), root)] * schema.get("minItems", 0)
+            items, least = schema.get("items", {}), schema.get("minItems", 0)
+            return [instance(items, root, within)] * least if least else []
         case "string":
             example = EXAMPLES.get(schema.get("format", ""), "x")
             return example.ljust(schema.get("minLength", 0), "x")

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from anyio import CapacityLimiter
+from numpy.random import default_rng
 from numpy.typing import NDArray
 
 from app.errors import ModelRateLimited, ModelUnavailable, Unsupported
@@ -129,7 +130,7 @@ def _vectors(texts: list[str], size: int) -> NDArray[np.float32]:
 
 def _vector(text: str, size: int) -> Any:  # noqa: ANN401
     seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
-    vector = np.random.default_rng(seed).standard_normal(size).astype(np.float32)
+    vector = default_rng(seed).standard_normal(size).astype(np.float32)
     return vector / np.linalg.norm(vector)
 
 

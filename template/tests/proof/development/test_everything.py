@@ -13,6 +13,8 @@ import pytest
 from openai import OpenAI
 
 from tests.lines import chats
+from tests.service import free_port
+from tests.upstream import answering, serving_in_thread
 
 from .processes import LIMIT, alive, eventually, launch, output, tree
 
@@ -188,6 +190,49 @@ async def test_a_port_in_use_is_one_sentence(start: Callable[..., Dev]) -> None:
         dev = start(PORT=str(taken.getsockname()[1]))
         assert dev.process.wait(LIMIT) == 1
     assert "stop what uses it, or set PORT to another" in dev.log.read_text().splitlines()[-1]
+
+
+OPENAI = {"MODEL_PROVIDER": "openai", "OPENAI_API_KEY": "sk-wrong"}
+WRONG_KEY = {
+    "error": {"message": "Incorrect API key provided: sk-wrong.", "code": "invalid_api_key"}
+}
+NO_MODELS = {"object": "list", "data": []}
+
+
+@pytest.mark.parametrize(
+    ("status", "answer", "said"),
+    [
+        (401, WRONG_KEY, "refuses this service's own key"),
+        (404, "Not Found", "WARNING: the model cannot be used. "),
+        (200, "<html>", "is not in OpenAI's format"),
+        (200, NO_MODELS, "lists no model: set DEFAULT_MODEL"),
+    ],
+)
+async def test_a_model_server_that_is_of_no_use_is_told_of(
+    start: Callable[..., Dev], status: int, answer: object, said: str
+) -> None:
+    with serving_in_thread(answering(status, answer)) as url:
+        dev = start(OPENAI_BASE_URL=url, **OPENAI)
+        await eventually(lambda: dev.said(" runs without a model at http://"))
+    warning = dev.log.read_text().partition("WARNING: ")[2].partition("Its key")[0]
+    assert said in "WARNING: " + warning
+    assert f"look at OPENAI_BASE_URL ({url})\nand OPENAI_API_KEY" in warning
+    assert not dev.said("curl ")
+    assert not dev.said("sk-wrong")
+
+
+async def test_a_model_server_that_is_not_there_is_told_of(start: Callable[..., Dev]) -> None:
+    dev = start(OPENAI_BASE_URL=f"http://127.0.0.1:{free_port()}/v1", DEFAULT_MODEL="m", **OPENAI)
+    await eventually(lambda: dev.said(" runs without a model at http://"))
+    assert dev.said("The model server cannot be reached")
+
+
+async def test_a_model_server_of_use_is_asked_for_its_first_model(
+    start: Callable[..., Dev],
+) -> None:
+    answer = {"object": "list", "data": [{"id": "first", "object": "model"}]}
+    with serving_in_thread(answering(200, answer)) as url:
+        assert '"model": "first"' in await start(OPENAI_BASE_URL=url, **OPENAI).ready()
 
 
 async def test_production_is_refused(start: Callable[..., Dev]) -> None:

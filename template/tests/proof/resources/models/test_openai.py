@@ -70,6 +70,26 @@ def provider(http: ClientSession, tokenizer: Tokenizer) -> Callable[[Upstream], 
 Provider = Callable[[Upstream], OpenAI]
 
 
+async def test_the_query_of_the_base_url_stands_behind_each_path(
+    http: ClientSession, tokenizer: Tokenizer
+) -> None:
+    """As Azure's `?api-version=` does."""
+    asked: list[str] = []
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        asked.append(request.path_qs)
+        return web.json_response({**WHOLE, "data": [{}]})
+
+    async with serving(handler) as upstream:
+        configured = settings(openai_base_url=f"{upstream.url}/?api-version=2026-01-01&a=b%20c")
+        provider = OpenAI(configured, http, tokenizer)
+        await provider.complete(chat("m"))
+        await provider.models()
+        await provider.embed(EmbeddingsRequest(model="m", input="Hi"))
+    paths = "chat/completions", "models", "embeddings"
+    assert asked == [f"/v1/{path}?api-version=2026-01-01&a=b%20c" for path in paths]
+
+
 async def refused(provider: Provider, handler: Handler) -> AppError:
     """Return the error that a whole and a streamed answer end with alike."""
     async with serving(handler) as upstream:

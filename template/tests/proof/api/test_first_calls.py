@@ -1,0 +1,24 @@
+"""What is imported while requests wait keeps the event loop from all of them."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.service import PROJECT
+
+SMALL = {"_sha2"}
+"""Of the interpreter itself, for each seed of `random` that is text; 0.1 ms."""
+
+
+@pytest.mark.parametrize("provider", ["local", "simulated"])
+def test_no_first_call_imports_a_module(tmp_path: Path, provider: str) -> None:
+    program = [sys.executable, "-m", "tests.proof.api.first_calls", provider]
+    path = {"PYTHONPATH": str(PROJECT), "SETTINGS_FILES": "none"}
+    done = subprocess.run(
+        program, cwd=tmp_path, env=path, capture_output=True, text=True, check=False
+    )
+    imported, statuses = done.stdout.split("\n")[-3:-1]
+    assert set(statuses.split()) == {"200", "400"}, done.stderr
+    assert set(imported.split()) - SMALL == set()
