@@ -13,6 +13,7 @@ AppError
 ├── Conflict                  the thing is in a state that forbids this
 ├── RateLimited               the caller asks too often, or too much at once
 ├── Overloaded                this server is full
+├── Unavailable               the database or the disk cannot be used now
 ├── ShuttingDown              this process is about to end
 ├── ReceiverUnreachable       the caller's own receiver of webhooks cannot be reached
 ├── DeadlineExceeded          the request's time ran out
@@ -144,6 +145,13 @@ class Overloaded(AppError):
 
     code = "overloaded"
     retry_after = 1.0
+
+
+class Unavailable(AppError):
+    """The database or the disk cannot be used now."""
+
+    code = "service_unavailable"
+    retry_after = 5.0
 
 
 class ShuttingDown(AppError):

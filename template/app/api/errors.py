@@ -23,6 +23,9 @@ log = logging.getLogger(__name__)
 CLIENT_GONE = 499
 """nginx's status for a client that closed the connection first."""
 
+LONGEST_WAIT = 86_400.0
+"""Seconds after which a client is told to ask again, at most."""
+
 STATUS: dict[type[errors.AppError], tuple[int, str]] = {
     errors.TooLarge: (413, "invalid_request_error"),
     errors.KeyReused: (422, "invalid_request_error"),
@@ -34,6 +37,7 @@ STATUS: dict[type[errors.AppError], tuple[int, str]] = {
     errors.ReceiverUnreachable: (424, "invalid_request_error"),
     errors.RateLimited: (429, "rate_limit_error"),
     errors.Overloaded: (503, "server_error"),
+    errors.Unavailable: (503, "server_error"),
     errors.ShuttingDown: (503, "server_error"),
     errors.DeadlineExceeded: (504, "server_error"),
     errors.ModelRateLimited: (429, "rate_limit_error"),
@@ -90,6 +94,7 @@ def status_code(error: errors.AppError) -> int:
 
 def come_back(seconds: float) -> dict[str, str]:
     """Return the headers that tell a client when to ask again; OpenAI's reads the second first."""
+    seconds = max(0.0, min(LONGEST_WAIT, seconds))  # in this order NaN is the longest
     return {
         "retry-after": str(math.ceil(seconds)),
         "retry-after-ms": str(math.ceil(seconds * 1000)),
@@ -111,6 +116,12 @@ def internal_error() -> JSONResponse:
     """Return the answer to an error that nobody foresaw: the id to look up, and nothing else."""
     message = f"The server failed. Its log explains request {request_id.get()}."
     return JSONResponse(_envelope(message, "server_error", None, "internal_error"), 500)
+
+
+def unavailable() -> JSONResponse:
+    """Return the answer while the database or the disk cannot be used."""
+    message = "The server cannot read or write its data now. Ask again in a moment."
+    return answer_to(errors.Unavailable(message))
 
 
 async def _app_error(_request: Request, error: Exception) -> Response:

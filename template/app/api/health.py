@@ -1,27 +1,38 @@
 """GET /live asks the event loop only; GET /ready asks each resource."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Literal
 
 from fastapi import APIRouter, Response
 from pydantic import BaseModel
-from sqlalchemy import text
+from redis.exceptions import ResponseError
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from app.dependencies.resources import Shared
+from app.domain.tables import Base
 from app.resources.bounded import bounded_map
+from app.resources.database import lacks_table
+from app.resources.lifespan import Resources
+from app.resources.models.interface import Model
+from app.resources.pauses import Reason
+from app.resources.upstreams import Upstreams
 
 router = APIRouter(tags=["health"])
 
 CHECK_SECONDS = 2.0
 """Longest wait for one resource: less than the usual time limit of a probe."""
 
-OK, UNUSED = "ok", "not used"
+OK, UNUSED, FAILING = "ok", "not used", "failing: "
 
-NEEDED = {"database"}
-"""What nothing works without. While Redis is away jobs wait but requests are served, and no other
-process would reach an external model better: taking this one out of rotation would help nobody."""
+OLDER = "its tables are older than the code: run `app migrate`"
+
+PROBE = bytes(64 * 1024)
+"""What is written to see whether the disk of SQLite takes it."""
 
 
 class Readiness(BaseModel):
@@ -41,36 +52,102 @@ async def live() -> dict[str, str]:
 async def ready(shared: Shared, response: Response) -> Readiness:
     """Answer 200 when requests can be served, 503 when not, and say which resource fails.
 
+    Nothing works where the database cannot be read. While Redis is away jobs wait but requests are
+    served, and no other process would reach an external model better: taking this one out of
+    rotation would help nobody. The same goes for a disk that takes no writes.
+
     A stopping process is `draining`: it still serves, but wants no more requests.
     """
     if shared.drain.begun.is_set():
         response.status_code = 503
         return Readiness(status="draining", resources={})
-    checks: dict[str, Awaitable[object] | None] = {
-        "database": shared.database.read(_ask),
-        "redis": None if shared.redis is None else shared.redis.ping(),
-        "model": shared.model.models(),
-    }
-    states = await bounded_map(_state, checks.values(), limit=len(checks))
-    resources = dict(zip(checks, states, strict=True))
-    failing = {name for name, state in resources.items() if state not in (OK, UNUSED)}
-    if failing & NEEDED:
+    states = await bounded_map(partial(_remembered, shared), CHECKS, limit=len(CHECKS))
+    resources = dict(zip(CHECKS, states, strict=True))
+    writing, readable = resources.pop("writing"), resources["database"] == OK
+    if not readable:
         response.status_code = 503
-        return Readiness(status="unavailable", resources=resources)
-    return Readiness(status="degraded" if failing else "ready", resources=resources)
+    elif writing != OK:
+        resources["database"] = f"cannot be written: {writing.removeprefix(FAILING)}"
+    if resources["model"] == OK:
+        resources["model"] = _left_alone(shared.model)
+    well = set(resources.values()) <= {OK, UNUSED}
+    status = ("ready" if well else "degraded") if readable else "unavailable"
+    return Readiness(status=status, resources=resources)
 
 
-async def _state(check: Awaitable[object] | None) -> str:
-    if check is None:
-        return UNUSED
+async def _remembered(shared: Resources, name: str) -> str:
+    state: str = await shared.probes.get(name, partial(_state, CHECKS[name], shared))
+    return state
+
+
+async def _state(check: Callable[[Resources], Awaitable[str]], shared: Resources) -> str:
     try:
-        await asyncio.wait_for(check, CHECK_SECONDS)
+        return await asyncio.wait_for(check(shared), CHECK_SECONDS)
     except TimeoutError:
         return f"no answer within {CHECK_SECONDS:g} s"
+    except OSError as error:
+        return FAILING + (error.strerror or type(error).__name__)
     except Exception as error:  # noqa: BLE001 -- whatever it is, it is the answer
-        return f"failing: {type(error).__name__}"
+        return FAILING + type(error).__name__
+
+
+async def _ask_database(shared: Resources) -> str:
+    try:
+        await shared.database.read(_read_tables)
+    except Exception as error:
+        if lacks_table(error):
+            return OLDER
+        raise
     return OK
 
 
-def _ask(session: Session) -> None:
-    session.execute(text("SELECT 1"))
+async def _ask_to_write(shared: Resources) -> str:
+    return await shared.database.write(_write)
+
+
+async def _ask_redis(shared: Resources) -> str:
+    if shared.redis is None:
+        return UNUSED
+    try:
+        await shared.redis.set(f"{shared.settings.service_slug}:ready", 1, ex=60)
+    except ResponseError as error:  # it answers, but has no memory left or is a replica
+        return f"cannot be written: {error}"
+    return OK
+
+
+async def _ask_model(shared: Resources) -> str:
+    await shared.model.models()
+    return OK
+
+
+CHECKS = {
+    "database": _ask_database,
+    "writing": _ask_to_write,
+    "redis": _ask_redis,
+    "model": _ask_model,
+}
+
+
+def _left_alone(model: Model) -> str:
+    if not isinstance(model, Upstreams) or not (count := model.left_alone):
+        return OK
+    paused, circuits = count[Reason.ASKED], count[Reason.CIRCUIT]
+    return f"{paused} paused, {circuits} with an open circuit: see `app model status`"
+
+
+def _read_tables(session: Session) -> None:
+    for table in Base.metadata.sorted_tables:
+        session.execute(select(table).limit(0))
+
+
+def _write(session: Session) -> str:
+    """See whether writes succeed, and leave nothing behind."""
+    connection = session.connection()
+    if connection.dialect.name == "postgresql":
+        readonly = session.scalar(text("SHOW transaction_read_only"))
+        return "it is read-only" if readonly == "on" else OK
+    file = Path(connection.engine.url.database or "")
+    file.stat()  # SQLite writes on into a file that was deleted
+    with TemporaryFile(dir=file.parent) as probe:
+        probe.write(PROBE)
+    return OK

@@ -22,4 +22,8 @@ async def metrics(
         wanted = f"Bearer {token.get_secret_value()}".encode()
         if not secrets.compare_digest((authorization or "").encode(), wanted):
             raise Unauthenticated("Send METRICS_TOKEN as a header: Authorization: Bearer TOKEN.")
-    return Response(exposition(shared), media_type=CONTENT_TYPE)
+
+    async def load() -> bytes:
+        return exposition(shared)
+
+    return Response(await shared.probes.get("metrics", load), media_type=CONTENT_TYPE)

@@ -12,8 +12,9 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import metrics
-from app.api.errors import bad_url, internal_error
+from app.api.errors import bad_url, internal_error, unavailable
 from app.domain.ids import new_id
+from app.resources.database import is_outage
 from app.telemetry import request_id, traceparent
 
 log = logging.getLogger(__name__)
@@ -51,10 +52,16 @@ class Requests:
         started = time.perf_counter()
         try:
             await self.app(scope, receive, response.send)
-        except Exception:
-            log.exception("%s %s failed", scope["method"], scope["path"])
+        except Exception as error:
+            outage = is_outage(error)
+            if outage:
+                cause = getattr(error, "orig", error)  # without the statement
+                log.error("%s %s has no data: %r", scope["method"], scope["path"], cause)  # noqa: TRY400
+            else:
+                log.exception("%s %s failed", scope["method"], scope["path"])
             if not response.status:
-                await internal_error()(scope, receive, response.send)
+                answer = unavailable() if outage else internal_error()
+                await answer(scope, receive, response.send)
         finally:
             seconds = time.perf_counter() - started
             status = response.status or "-"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import typer
 
-from app.cli import api, batch, jobs, keys, migrations, queue, settings, webhooks
+from app.cli import api, batch, jobs, keys, migrations, model, queue, settings, webhooks
 from app.development import CannotStart
 from app.errors import AppError, OpenError
 
@@ -31,6 +31,7 @@ app = typer.Typer(
 app.add_typer(batch.app, name="batch")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(keys.app, name="keys")
+app.add_typer(model.app, name="model")
 app.add_typer(queue.app, name="queue")
 app.add_typer(webhooks.app, name="webhooks")
 app.command(name="api")(api.serve)

@@ -5,6 +5,8 @@ from datetime import UTC, datetime
 
 import typer
 
+from app.telemetry import ESCAPED
+
 
 def show_columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print the rows below the header, each column as wide as its widest cell."""
@@ -12,7 +14,7 @@ def show_columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     for row in (header, *rows):
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         line = "  ".join(cells).rstrip()
-        typer.secho(line, bold=row is header)
+        typer.secho(line.translate(ESCAPED), bold=row is header)
 
 
 def minute(time: float | None) -> str:

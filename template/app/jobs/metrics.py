@@ -26,9 +26,13 @@ async def serving_metrics(resources: Resources) -> AsyncIterator[None]:
         yield
         return
 
-    async def answer(_request: web.Request) -> web.Response:
+    async def load() -> bytes:
         await _tell_depths(resources)
-        return web.Response(body=exposition(resources), headers={"content-type": CONTENT_TYPE})
+        return exposition(resources)
+
+    async def answer(_request: web.Request) -> web.Response:
+        body = await resources.probes.get("metrics", load)
+        return web.Response(body=body, headers={"content-type": CONTENT_TYPE})
 
     app = web.Application()
     app.router.add_get("/metrics", answer)

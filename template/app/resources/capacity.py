@@ -4,6 +4,9 @@ Online callers go first. Batches get what is left of the slots while no online c
 anywhere, but for a reserve that stays free for the next one. Measured on 50 slots with a batch that
 takes all it can: online callers waited 504 to 1,297 ms (99th percentile) at a plain semaphore,
 3 to 25 ms with these rules.
+
+Slots are a provider's, not a model's: its models share its servers. A refusal of one lowers the cap
+for all, but not below the reserve and one; answers of any raise it. A pause is one model's alone.
 """
 
 import asyncio
@@ -14,11 +17,12 @@ from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 
 from app import metrics
-from app.errors import ModelRateLimited, Overloaded
+from app.errors import Overloaded
 from app.resources.fair_queue import FairQueue
 from app.resources.ledger import Allowance, Ledger, Priority, Report
 from app.resources.limits import Limits
 from app.resources.news import AWAY
+from app.resources.pauses import Pause, Pauses, Reason
 from app.resources.room import ControlledDelay
 
 log = logging.getLogger(__name__)
@@ -34,7 +38,7 @@ RETRY = 0.5
 """Seconds between two reports while Redis is away, or while somebody waits: news may get lost."""
 
 SHORT_PAUSE = 2.0
-"""Longest pause of a provider that an online caller waits for; before a longer one it is refused,
+"""Longest pause of a model that an online caller waits for; before a longer one it is refused,
 or another provider asked."""
 
 BATCH_PAUSE = 5.0
@@ -47,9 +51,9 @@ class Capacity:
     def __init__(
         self, name: str, limits: Limits, priority: Priority, ledger: Ledger | None = None
     ) -> None:
-        self.held = 0
-        self.allowed = 0
+        self.held = self.allowed = 0
         self.cap = limits.slots
+        self.pauses = Pauses()
         self.used = {Priority.ONLINE: 0, Priority.BATCH: 0}
         """Slots in use in all processes, as of the last report."""
         self._limits = limits
@@ -62,7 +66,6 @@ class Capacity:
         self._wanted = False
         self._away = False
         self._processes = 1
-        self._paused_until = 0.0
         self._news = Report()
         self._lingering: asyncio.TimerHandle | None = None
         self._waits = metrics.slot_wait.labels(name, priority)
@@ -75,17 +78,23 @@ class Capacity:
 
     @property
     def waiting(self) -> int:
-        """Calls of this process that wait for a slot."""
+        """Calls that wait for a slot here."""
         return len(self._turns)
 
     @asynccontextmanager
-    async def slot(self) -> AsyncIterator[None]:
-        """Hold a slot.
+    async def slot(self, model: str) -> AsyncIterator[None]:
+        """Hold a slot for a call of this model.
 
         Raise `Overloaded` where an online caller would wait too long, `ModelRateLimited` where the
-        provider has asked for a longer pause.
+        provider has asked for a longer pause of the model.
         """
-        await self._take()
+        longest = SHORT_PAUSE if self._priority is Priority.ONLINE else math.inf
+        while True:
+            await self.pauses.outlast(model, longest)
+            await self._take()
+            if not self.pauses.left(model):
+                break
+            self._give_back()  # the pause was heard of during the wait
         try:
             yield
         finally:
@@ -95,19 +104,29 @@ class Capacity:
         """Note a good answer: the provider bears this many calls."""
         self._news.answers += 1
 
-    def overloaded(self, pause: float = 0.0) -> None:
-        """Note that the provider was asked too much, and wants `pause` seconds without a call."""
+    def overloaded(self, model: str, pause: float = 0.0) -> float:
+        """Note that the provider was asked too much, and for `pause` seconds wants no such call.
+
+        Return the seconds that it gets: `longest_pause` at most, also instead of NaN.
+        """
         self._news.cuts += 1
-        self._news.pause = max(self._news.pause, pause)
         self._due.set()
+        pause = min(self._limits.longest_pause, pause)
+        self.leave_alone(Pause(Reason.ASKED, model), pause)
+        return pause
+
+    def leave_alone(self, pause: Pause, seconds: float) -> None:
+        """Tell all processes of a pause of so many seconds; of none there is nothing to tell."""
+        if seconds > 0:
+            self.pauses.begin(pause, seconds)
+            self._news.pauses[pause] = max(seconds, self._news.pauses.get(pause, 0.0))
+            self._due.set()
 
     async def _take(self) -> None:
-        free = self.held < self.allowed and not (self._turns or self._reporting or self._wanted)
-        if free and not self._left_of_pause():
+        if self.held < self.allowed and not (self._turns or self._reporting or self._wanted):
             self.held += 1
             self._waits.observe(0.0)
             return
-        self._refuse_before_a_long_pause()
         loop = asyncio.get_running_loop()
         turn, began = loop.create_future(), loop.time()
         if not self._turns:
@@ -176,30 +195,19 @@ class Capacity:
             self._news.batch_pause = BATCH_PAUSE
             self._due.set()
 
-    def _left_of_pause(self) -> float:
-        if not self._paused_until:
-            return 0.0
-        return max(0.0, self._paused_until - asyncio.get_running_loop().time())
-
-    def _refuse_before_a_long_pause(self) -> None:
-        pause = self._left_of_pause()
-        if pause > SHORT_PAUSE and self._priority is Priority.ONLINE:
-            raise ModelRateLimited("The model server asked for a pause.", retry_after=pause)
-
     async def report_for_ever(self) -> None:
-        """Tell the ledger what changes here, and renew the lease."""
+        """Tell the ledger what changes here, and renew the lease; idle, to hear of pauses."""
         while True:
-            busy = self.held or self.allowed
-            renewal = self._limits.lease / 3 if busy else None
+            hurry = self._turns or self._away
             with suppress(TimeoutError):
-                async with asyncio.timeout(RETRY if self._turns or self._away else renewal):
+                async with asyncio.timeout(RETRY if hurry else self._limits.lease / 3):
                     await self._due.wait()
             self._due.clear()
             await self._report()
 
     def heard(self) -> None:
-        """Report where others have given slots back or need some, and that matters here."""
-        if self._turns or self.held < self.allowed:
+        """Report where others have lifted pauses or given slots back, and that matters here."""
+        if self._turns or self.held < self.allowed or self.pauses.all():
             self._due.set()
 
     async def _report(self) -> None:
@@ -231,10 +239,7 @@ class Capacity:
         self.allowed, self.cap, self.used = allowance.slots, allowance.cap, allowance.used
         self._wanted = allowance.wanted
         self._processes = allowance.processes
-        loop = asyncio.get_running_loop()
-        self._paused_until = loop.time() + allowance.pause if allowance.pause else 0.0
-        if allowance.pause and self._turns:
-            loop.call_later(allowance.pause, self._due.set)
+        self.pauses.follow(allowance.pauses | self._news.pauses)
 
     def _go_alone(self, error: Exception) -> None:
         """Use a share of the slots that is safe without knowing of others; batches wait."""

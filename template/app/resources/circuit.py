@@ -1,4 +1,4 @@
-"""Leaves a dead provider alone: a circuit breaker.
+"""Leaves a dead model of a provider alone: a circuit breaker.
 
 See Nygard, "Release It!", or https://learn.microsoft.com/azure/architecture/patterns/circuit-breaker.
 """
@@ -6,6 +6,7 @@ See Nygard, "Release It!", or https://learn.microsoft.com/azure/architecture/pat
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from time import monotonic
 
 from app.errors import DeadlineExceeded, ModelDown
@@ -16,12 +17,15 @@ FAILURES = 5
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
 """Seconds for which it stays open. They double with each probe that fails."""
 
+MODELS = 1000
+"""Circuits of a provider that are kept. Callers may name any model, so there is a bound."""
+
 SOON = 0.1
 """Shortest time after which to ask again, while a probe is under way."""
 
 
 class CircuitOpenError(ModelDown):
-    """The provider was not asked, because it fails."""
+    """The provider was not asked, because it fails at this model."""
 
 
 class Circuit:
@@ -37,13 +41,18 @@ class Circuit:
     @property
     def open(self) -> bool:
         """Whether calls are refused now."""
-        return self._open_until is not None and (self._probing or self._left() > 0)
+        return self._open_until is not None and (self._probing or self.left > 0)
+
+    @property
+    def left(self) -> float:
+        """Seconds until a call may probe the provider; none are left where it is closed."""
+        return max(0.0, (self._open_until or 0.0) - self._clock())
 
     def check(self) -> None:
         """Raise `CircuitOpenError` while calls are refused."""
         if self.open:
             message = "The model server fails and is left alone for a moment."
-            raise CircuitOpenError(message, retry_after=max(self._left(), SOON))
+            raise CircuitOpenError(message, retry_after=max(self.left, SOON))
 
     @contextmanager
     def call(self) -> Iterator[None]:
@@ -73,9 +82,6 @@ class Circuit:
             if probe:
                 self._probing = False
 
-    def _left(self) -> float:
-        return (self._open_until or 0.0) - self._clock()
-
     def _succeeded(self) -> None:
         self._failures, self._pause, self._open_until = 0, FIRST_PAUSE, None
 
@@ -85,3 +91,8 @@ class Circuit:
             # Not all processes at the same moment.
             self._open_until = self._clock() + self._pause * random.uniform(0.8, 1.2)  # noqa: S311
             self._pause = min(LONGEST_PAUSE, 2 * self._pause)
+
+
+def circuits() -> Callable[[str], Circuit]:
+    """Return a function that returns each model's circuit; the least used are forgotten."""
+    return lru_cache(MODELS)(lambda _model: Circuit())

@@ -8,6 +8,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
+from socket import gaierror
 from sqlite3 import Connection as SqliteConnection
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
@@ -28,6 +29,16 @@ to_json = partial(json.dumps, allow_nan=False, ensure_ascii=False)
 P = ParamSpec("P")
 T = TypeVar("T")
 Transaction = Callable[Concatenate[Session, P], T]
+
+OUTAGES = {"08", "28", "3D", "40", "53", "57", "58", "25006", "55P03"}
+"""PostgreSQL's codes, or classes of them, for what is no fault of a statement: it cannot be
+reached, refuses all, has no room, is read-only, or a lock was not to be had."""
+
+SQLITE_OUTAGES = {5, 6, 8, 10, 13, 14}
+"""SQLite's: busy, locked, read-only, a failing disk, a full one, a file that cannot be opened."""
+
+NO_TABLE = {"42P01", "42703", 1}
+"""PostgreSQL's codes for a table and a column that are not there, and SQLite's for both."""
 
 SQLITE_PRAGMAS = (
     "PRAGMA journal_mode=WAL",
@@ -163,8 +174,31 @@ def _refuse_writes(connection: SqliteConnection, _record: object) -> None:
 
 
 def _is_conflict(error: Exception) -> bool:
-    conflicts = {"40001", "40P01"}
-    return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in conflicts
+    return isinstance(error, DBAPIError) and _code(error) in {"40001", "40P01"}
+
+
+def is_outage(error: Exception) -> bool:
+    """Return whether the database or the disk cannot be used now: the same may succeed later."""
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return True
+    code = _code(error)
+    if isinstance(code, int):
+        return code & 0xFF in SQLITE_OUTAGES
+    if code:
+        return bool({code, code[:2]} & OUTAGES)
+    # A plain OSError is one without a class of its own: no space, no route, no file descriptor.
+    return type(error) is OSError or isinstance(error, ConnectionError | TimeoutError | gaierror)
+
+
+def lacks_table(error: Exception) -> bool:
+    """Return whether the database has not the tables that the code asks for."""
+    return _code(error) in NO_TABLE
+
+
+def _code(error: Exception) -> str | int | None:
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    code: str | int | None = getattr(cause, "sqlstate", None)
+    return code or getattr(cause, "sqlite_errorcode", None)
 
 
 def is_refused(error: Exception) -> bool:

@@ -10,11 +10,14 @@ import asyncio
 import os
 import socket
 import uuid
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
 from redis.asyncio import Redis
+
+from app.resources.pauses import MOST, Pause, Reason
 
 PATIENCE = 0.25
 """Longest that a report may take: a Redis that hangs must not hang the callers."""
@@ -39,8 +42,8 @@ class Report:
     """Good answers since the last report."""
     cuts: int = 0
     """Answers since then that said "too much"."""
-    pause: float = 0.0
-    """Seconds for which the provider asked to be left alone."""
+    pauses: dict[Pause, float] = field(default_factory=dict)
+    """Seconds for which models are to be left alone."""
     batch_pause: float = 0.0
     """Seconds for which batches are to get no more slots."""
 
@@ -55,13 +58,23 @@ class Allowance:
     cap: int
     """How many slots there are at the moment."""
     processes: int
-    pause: float
-    """Seconds until the provider may be asked again."""
+    pauses: dict[Pause, float]
+    """Seconds that are left of all pauses."""
     used: dict[Priority, int]
     """What all processes may hold."""
     known: bool
     """Whether the ledger had this process's last report: it forgets one that is silent for a lease,
     and all when Redis is wiped."""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What an operator sees of a pool."""
+
+    cap: int | None
+    """How many slots there are at the moment, None where no process has one."""
+    used: dict[Priority, int]
+    pauses: dict[Pause, float]
 
 
 class Ledger:
@@ -73,7 +86,8 @@ class Ledger:
         self._priority = priority
         self._lease_ms = round(lease * 1000)
         # One hash tag, so that a cluster keeps them together: a script may not cross its nodes.
-        self._keys = ["{" + key + "}" + part for part in (":processes", ":slots", ":news")]
+        parts = ("processes", "slots", "news", "pauses")
+        self._keys = ["{" + key + "}:" + part for part in parts]
         self._script = redis.register_script(SCRIPT.read_text())
         self.channel = self._keys[2]
 
@@ -86,27 +100,54 @@ class Ledger:
         online = self._priority is Priority.ONLINE
         (held, waiting), (held_batch, waiting_batch) = (mine, none) if online else (none, mine)
         counts = [held, held_batch, waiting, waiting_batch, report.answers, report.cuts]
-        pauses = [round(1000 * pause) for pause in (report.pause, report.batch_pause)]
+        pauses = [(":".join(pause), _ms(left)) for pause, left in report.pauses.items()]
         arguments: list[str | int] = [
             self.process,
             self._lease_ms,
             slots,
             reserve,
             *counts,
-            *pauses,
+            _ms(report.batch_pause),
+            MOST,
+            *(word for pause in pauses for word in pause),
         ]
         async with asyncio.timeout(PATIENCE):
             answer = await self._script(keys=self._keys, args=arguments)
-        may_online, may_batch, wanted, cap, processes, pause, *used, known = answer
+        may_online, may_batch, wanted, cap, processes, *used, known, now, ends = answer
         return Allowance(
             slots=may_online if online else may_batch,
             wanted=bool(wanted),
             cap=cap,
             processes=processes,
-            pause=pause / 1000,
+            pauses=_left(zip(ends[::2], ends[1::2], strict=True), now),
             used=dict(zip(Priority, used, strict=True)),
             known=bool(known),
         )
+
+    async def look(self) -> State:
+        """Return what all processes hold and which models are left alone."""
+        seconds, microseconds = await self._redis.time()
+        now = 1000 * seconds + microseconds // 1000
+        async with self._redis.pipeline() as pipeline:
+            pipeline.zrangebyscore(self._keys[0], now, "inf")
+            pipeline.hgetall(self._keys[1])
+            pipeline.zrangebyscore(self._keys[3], now, "inf", withscores=True)
+            processes, fields, ends = await pipeline.execute()
+        cap = fields.get(b"cap")
+        held = {
+            priority: sum(int(fields.get(kind + process, 0)) for process in processes)
+            for priority, kind in zip(Priority, (b"o:", b"b:"), strict=True)
+        }
+        return State(None if cap is None else int(float(cap)), held, _left(ends, now))
+
+    async def resume(self, model: str | None = None) -> list[str]:
+        """Lift the pauses of this model, or of all, and return the models."""
+        asked = [pause for pause in (await self.look()).pauses if pause.reason is Reason.ASKED]
+        lifted = [pause for pause in asked if model in (None, pause.model)]
+        if lifted:
+            await self._redis.zrem(self._keys[3], *map(":".join, lifted))
+            await self._redis.publish(self.channel, "resume")
+        return [pause.model for pause in lifted]
 
     async def sign_off(self) -> None:
         """Give everything back at once, and tell the others."""
@@ -116,3 +157,16 @@ class Ledger:
             pipeline.hdel(self._keys[1], online, batch, waiting, wanting)
             pipeline.publish(self.channel, self.process)
             await pipeline.execute()
+
+
+def _ms(seconds: float) -> int:
+    return round(1000 * seconds)
+
+
+def _left(ends: Iterable[tuple[bytes, float | bytes]], now: int) -> dict[Pause, float]:
+    """Return the seconds until each of these ends, which are in ms."""
+    left = {}
+    for name, end in ends:
+        reason, _, model = name.decode().partition(":")
+        left[Pause(Reason(reason), model)] = (float(end) - now) / 1000
+    return left

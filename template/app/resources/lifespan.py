@@ -59,6 +59,8 @@ class Resources:
     progress_streams: CapacityLimiter
     calls: Calls = field(default_factory=Calls)
     tallies: Tallies = field(default_factory=Tallies)
+    probes: Cache[str, Any] = field(default_factory=lambda: Cache(entries=100, seconds=1.0))
+    """What probes and scrapes are told: a flood of them, without a key, asks once a second."""
 
     async def default_model(self) -> str:
         """Return the model of the app's own features: the setting, or the provider's first."""

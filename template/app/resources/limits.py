@@ -21,6 +21,8 @@ class Limits:
     """Share of the slots that all processes together use while they cannot hear of each other."""
     batch_pause_wait: float = 1.0
     """Wait of an online caller from which on batches pause for a moment."""
+    longest_pause: float = 60.0
+    """Longest that a model is left alone because its provider asked for it."""
 
     @property
     def reserved(self) -> int:

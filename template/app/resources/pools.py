@@ -38,6 +38,7 @@ class ProviderPool:
             target=own.model_slot_target,
             alone=own.model_slots_alone,
             batch_pause_wait=own.batch_pause_wait,
+            longest_pause=own.model_pause_max,
         )
 
 
@@ -74,6 +75,13 @@ def _name(place: str, provider: str) -> str:
     return f"{place}-{provider}{machine}"
 
 
+def ledger_of(
+    redis: Redis, service_slug: str, name: str, limits: Limits, priority: Priority
+) -> Ledger:
+    """Return this process's part in the slots of the provider `name`."""
+    return Ledger(redis, f"{service_slug}:slots:{name}", priority, limits.lease)
+
+
 @asynccontextmanager
 async def open_capacity(
     name: str, limits: Limits, priority: Priority, redis: Redis | None, service_slug: str
@@ -82,7 +90,7 @@ async def open_capacity(
     if redis is None:
         yield Capacity(name, limits, priority)
         return
-    ledger = Ledger(redis, f"{service_slug}:slots:{name}", priority, limits.lease)
+    ledger = ledger_of(redis, service_slug, name, limits, priority)
     capacity = Capacity(name, limits, priority, ledger)
     tasks = [
         asyncio.create_task(capacity.report_for_ever()),

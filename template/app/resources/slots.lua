@@ -1,8 +1,9 @@
 -- Tells a process how many slots it may hold. See ledger.py.
 --
--- KEYS: processes by the end of their lease; the state; the channel of news
+-- KEYS: processes by the end of their lease; the state; the channel of news; pauses by their end
 -- ARGV: process, lease ms, most slots, reserve, held online, held batch, waiting online,
---       waiting batch, answers, cuts, pause ms, pause of batches ms
+--       waiting batch, answers, cuts, pause of batches ms, most pauses,
+--       then a name and ms for each pause of a model
 -- The state has fields `o:`, `b:` (what a process may hold, online and batch), `v:`, `w:` (how many
 -- more it wants) with the process behind them, those of the cap and of the peak.
 
@@ -49,9 +50,18 @@ if tonumber(ARGV[10]) > 0 then
 else
   cap = math.min(most, cap + tonumber(ARGV[9]) / cap)
 end
-local paused = math.max(fields.paused or 0, now + tonumber(ARGV[11]))
-local paused_batch = math.max(fields.paused_batch or 0, now + tonumber(ARGV[12]))
-local open = now < paused and 0 or math.floor(cap)
+local paused_batch = math.max(fields.paused_batch or 0, now + tonumber(ARGV[11]))
+local open = math.floor(cap)
+
+-- A model may be any word of a caller: those whose pause ends first are forgotten.
+for i = 13, #ARGV, 2 do
+  local known_end = tonumber(redis.call('ZSCORE', KEYS[4], ARGV[i]) or 0)
+  redis.call('ZADD', KEYS[4], math.max(known_end, now + tonumber(ARGV[i + 1])), ARGV[i])
+end
+redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', now)
+redis.call('ZREMRANGEBYRANK', KEYS[4], 0, -1 - tonumber(ARGV[12]))
+local pauses = redis.call('ZRANGE', KEYS[4], 0, -1, 'WITHSCORES')
+if #pauses > 0 then redis.call('PEXPIREAT', KEYS[4], pauses[#pauses]) end
 
 -- Where all together want more than there is, each process gets its share by what it wants.
 local function granted(kind, waiting, room)
@@ -72,8 +82,7 @@ if unmet <= 0 and now >= paused_batch then
 end
 
 redis.call('HSET', KEYS[2],
-  'cap', cap, 'cut_at', cut_at, 'paused', paused, 'paused_batch', paused_batch,
-  'peak', peak, 'at', now,
+  'cap', cap, 'cut_at', cut_at, 'paused_batch', paused_batch, 'peak', peak, 'at', now,
   'o:' .. me, online, 'b:' .. me, batch,
   'v:' .. me, mine.o + mine.v - online, 'w:' .. me, mine.b + mine.w - batch)
 redis.call('ZADD', KEYS[1], now + lease, me)
@@ -90,6 +99,5 @@ local wanted = 0
 if other.v > 0 or (other.w > 0 and unmet <= 0) then wanted = 1 end
 return {
   online, batch, wanted, math.floor(cap), redis.call('ZCARD', KEYS[1]),
-  math.max(0, paused - now), other.o + online, other.b + batch,
-  known and 1 or 0,
+  other.o + online, other.b + batch, known and 1 or 0, now, pauses,
 }

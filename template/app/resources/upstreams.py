@@ -5,6 +5,7 @@ tried again where that may help. What has begun to stream is never begun anew.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from redis.asyncio import Redis
 from app import deadline, metrics
 from app.errors import ModelError, ModelRateLimited, ModelUnavailable, Overloaded
 from app.resources.capacity import Capacity
-from app.resources.circuit import Circuit
+from app.resources.circuit import Circuit, circuits
 from app.resources.http import Http
 from app.resources.ledger import Priority
 from app.resources.models.interface import (
@@ -27,6 +28,7 @@ from app.resources.models.interface import (
     ModelCard,
 )
 from app.resources.models.providers import open_model
+from app.resources.pauses import Pause, Reason
 from app.resources.pools import open_capacity, provider_pools
 from app.resources.quota import Quota, limiter_of
 from app.resources.retries import Budget, Patience, RetryBudget
@@ -47,7 +49,7 @@ class Upstream:
     name: str
     provider: Model
     capacity: Capacity
-    circuit: Circuit
+    circuit_of: Callable[[str], Circuit]
     quota: Quota
     model: str | None = None
     """What this provider is asked for instead of the caller's model."""
@@ -55,27 +57,30 @@ class Upstream:
     @asynccontextmanager
     async def call(self, request: ChatRequest | EmbeddingsRequest) -> AsyncIterator[None]:
         """Hold a slot for one call, and learn from how it ends."""
-        outcome = "cancelled"
-        self.circuit.check()  # before any wait, in which it may open
+        outcome, model = "cancelled", self.model or request.model
+        circuit = self.circuit_of(model)
+        circuit.check()  # before any wait, in which it may open
         await self.quota.spend(request)
-        async with self.capacity.slot():
+        async with self.capacity.slot(model):
             try:
-                with self.circuit.call():
+                with circuit.call():
                     yield
                 self.capacity.succeeded()
                 outcome = "answered"
             except ModelRateLimited as error:
-                self.capacity.overloaded(error.pause)
+                if pause := self.capacity.overloaded(model, error.pause):
+                    error.retry_after = pause
                 outcome = "rate_limited"
                 raise
             except TimeoutError:
-                self.capacity.overloaded()
+                self.capacity.overloaded(model)
                 outcome = "timeout"
                 raise
             except Exception:
                 outcome = "failed"
                 raise
             finally:
+                self.capacity.leave_alone(Pause(Reason.CIRCUIT, model), circuit.left)
                 metrics.model_calls.labels(self.name, outcome).inc()
 
     def request(self, request: R) -> R:
@@ -95,6 +100,12 @@ class Upstreams:
     def slots(self) -> dict[str, Capacity]:
         """The slots of each provider by its name."""
         return {upstream.name: upstream.capacity for upstream in self._all}
+
+    @property
+    def left_alone(self) -> Counter[Reason]:
+        """How many models are left alone at the moment, by the reason."""
+        pauses = (upstream.capacity.pauses.all() for upstream in self._all)
+        return Counter(pause.reason for each in pauses for pause in each)
 
     async def complete(self, request: ChatRequest) -> Answer:
         """Answer a chat as a whole."""
@@ -193,7 +204,7 @@ async def open_upstreams(
                     name=pool.name,
                     provider=await stack.enter_async_context(provider),
                     capacity=await stack.enter_async_context(slots),
-                    circuit=Circuit(),
+                    circuit_of=circuits(),
                     quota=Quota(limiter, pool.name, priority, pool.settings),
                     model=pool.model,
                 )

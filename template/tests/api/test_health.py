@@ -11,13 +11,17 @@ from app.main import create_app
 from app.settings import Settings
 from tests.api.serving import serving
 from tests.service import Service, free_port
+from tests.tables import make_tables
 
 ALL_OK = {"database": "ok", "redis": "ok", "model": "ok"}
 
 
-def settings(tmp_path: Path, redis_url: str, **others: object) -> Settings:
+async def prepared(tmp_path: Path, redis_url: str, **others: object) -> Settings:
+    """Return settings of a service whose database has its tables."""
     values = {"data_dir": tmp_path, "redis_url": redis_url, "model_provider": "simulated"}
-    return Settings(**values | others)  # type: ignore[arg-type]
+    settings = Settings(**values | others)  # type: ignore[arg-type]
+    await make_tables(settings)
+    return settings
 
 
 def test_a_running_process_is_alive(live: Service) -> None:
@@ -36,7 +40,7 @@ def test_with_all_resources_there_it_is_ready(live: Service) -> None:
 @pytest.mark.anyio
 async def test_without_redis_it_serves_on_and_says_so(tmp_path: Path) -> None:
     nowhere = f"redis://127.0.0.1:{free_port()}"
-    async with serving(create_app(settings(tmp_path, nowhere))) as client:
+    async with serving(create_app(await prepared(tmp_path, nowhere))) as client:
         answer = await client.get("/ready")
     assert answer.status_code == 200
     state = {**ALL_OK, "redis": "failing: ConnectionError"}
@@ -45,7 +49,7 @@ async def test_without_redis_it_serves_on_and_says_so(tmp_path: Path) -> None:
 
 @pytest.mark.anyio
 async def test_where_no_redis_is_used_it_is_ready_and_says_so(tmp_path: Path) -> None:
-    async with serving(create_app(settings(tmp_path, "none"))) as client:
+    async with serving(create_app(await prepared(tmp_path, "none"))) as client:
         answer = await client.get("/ready")
     assert answer.status_code == 200
     assert answer.json() == {"status": "ready", "resources": {**ALL_OK, "redis": "not used"}}
@@ -56,7 +60,9 @@ async def test_without_its_model_server_it_stays_in_rotation_and_says_so(
     tmp_path: Path, redis_url: str
 ) -> None:
     nowhere = f"http://127.0.0.1:{free_port()}/v1"
-    of_openai = settings(tmp_path, redis_url, model_provider="openai", openai_base_url=nowhere)
+    of_openai = await prepared(
+        tmp_path, redis_url, model_provider="openai", openai_base_url=nowhere
+    )
     async with serving(create_app(of_openai)) as client:
         answer = await client.get("/ready")
     assert answer.status_code == 200
@@ -74,7 +80,9 @@ async def test_a_model_server_that_never_answers_does_not_hold_up_the_probe(
 
     async with await asyncio.start_server(keep_silent, "127.0.0.1", 0) as silent:
         url = f"http://127.0.0.1:{silent.sockets[0].getsockname()[1]}/v1"
-        of_openai = settings(tmp_path, redis_url, model_provider="openai", openai_base_url=url)
+        of_openai = await prepared(
+            tmp_path, redis_url, model_provider="openai", openai_base_url=url
+        )
         async with serving(create_app(of_openai)) as client:
             answer = await client.get("/ready")
     assert answer.json()["resources"]["model"] == "no answer within 2 s"
@@ -88,10 +96,13 @@ async def test_without_its_database_it_is_taken_out_of_rotation_but_not_restarte
     server = await asyncpg.connect(postgres_url)
     await server.execute(f"CREATE DATABASE {name}")
     url = postgres_url.rpartition("/")[0] + f"/{name}"
-    async with serving(create_app(settings(tmp_path, redis_url, database_url=url))) as client:
+    async with serving(create_app(await prepared(tmp_path, redis_url, database_url=url))) as client:
         assert (await client.get("/ready")).status_code == 200
         await server.execute(f"DROP DATABASE {name} WITH (FORCE)")
-        ready, alive = await client.get("/ready"), await client.get("/live")
+        async with asyncio.timeout(30):
+            while (ready := await client.get("/ready")).status_code == 200:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        alive = await client.get("/live")
     await server.close()
     assert (ready.status_code, alive.status_code) == (503, 200)
     assert ready.json()["status"] == "unavailable"

@@ -1,6 +1,7 @@
 """Slots: never too many, people first, and nothing is lost with a process or with Redis."""
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
@@ -15,6 +16,7 @@ from app.errors import ModelRateLimited, Overloaded
 from app.resources.capacity import Capacity, caller
 from app.resources.ledger import Ledger, Priority, Report
 from app.resources.limits import Limits
+from app.resources.pauses import MOST
 from app.resources.pools import open_capacity
 from app.resources.redis import open_redis
 from app.settings import Settings
@@ -49,7 +51,7 @@ class Calls:
 
     async def _call(self, name: str) -> None:
         caller.set(name)
-        async with self.capacity.slot():
+        async with self.capacity.slot("model"):
             self.running += 1
             self.most = max(self.most, self.running)
             try:
@@ -94,6 +96,14 @@ def lapsed() -> float:
 async def settled() -> None:
     """Let all reports and news arrive that are on their way."""
     await asyncio.sleep(0.1)
+
+
+async def refused_for(capacity: Capacity) -> float:
+    """Return the seconds after which a caller is told to ask again."""
+    with pytest.raises(ModelRateLimited) as refused:
+        async with capacity.slot("model"):
+            pass
+    return refused.value.retry_after or 0.0
 
 
 async def killed(redis: Redis, name: str, held: int) -> None:
@@ -232,7 +242,7 @@ async def test_an_online_caller_is_refused_after_its_longest_wait(processes: Pro
     await until(lambda: first.running == 4)
     capacity = await processes.start(ONLINE, replace(LIMITS, longest_wait=0.05))
     with pytest.raises(Overloaded):
-        async with capacity.slot():
+        async with capacity.slot("model"):
             pass
     await first.end()
 
@@ -274,7 +284,7 @@ async def test_the_cap_shrinks_for_all_when_the_provider_has_too_much(processes:
     first, second = await processes.start(ONLINE), await processes.start(ONLINE)
     calls = Calls(first).begin(1)
     await until(lambda: calls.running == 1)
-    first.overloaded()
+    first.overloaded("model")
     await until(lambda: first.cap == 2)
     others = Calls(second).begin(5)
     await until(lambda: others.running == 1)
@@ -286,11 +296,11 @@ async def test_the_cap_shrinks_for_all_when_the_provider_has_too_much(processes:
 
 async def test_the_cap_grows_back_with_good_answers(processes: Processes) -> None:
     capacity = await processes.start(ONLINE)
-    capacity.overloaded()
+    capacity.overloaded("model")
     await until(lambda: capacity.cap == 2)
 
     async def answered() -> None:
-        async with capacity.slot():
+        async with capacity.slot("model"):
             capacity.succeeded()
 
     async with asyncio.timeout(30):
@@ -299,9 +309,9 @@ async def test_the_cap_grows_back_with_good_answers(processes: Processes) -> Non
             await asyncio.sleep(0.01)
 
 
-async def test_nobody_asks_a_provider_that_wants_a_pause(processes: Processes) -> None:
+async def test_nobody_asks_for_a_model_that_is_paused(processes: Processes) -> None:
     first, second = await processes.start(ONLINE), await processes.start(ONLINE)
-    first.overloaded(pause=1.0)
+    first.overloaded("model", pause=1.0)
     await settled()
     calls = Calls(second).begin(1)
     await settled()
@@ -312,13 +322,70 @@ async def test_nobody_asks_a_provider_that_wants_a_pause(processes: Processes) -
 
 async def test_an_online_caller_is_refused_before_a_long_pause(processes: Processes) -> None:
     capacity = await processes.start(ONLINE)
-    capacity.overloaded(pause=60.0)
+    capacity.overloaded("model", pause=50.0)
     await settled()
-    with pytest.raises(ModelRateLimited) as refused:
-        async with capacity.slot():
+    assert 30 < await refused_for(capacity) < 50
+
+
+async def test_the_other_models_are_asked_on(processes: Processes) -> None:
+    first, second = await processes.start(ONLINE), await processes.start(BATCH)
+    first.overloaded("paused", pause=60.0)
+    await settled()
+    for capacity in (first, second):
+        async with asyncio.timeout(30), capacity.slot("other"):
             pass
-    assert refused.value.retry_after
-    assert refused.value.retry_after > 30
+
+
+@pytest.mark.parametrize("pause", [604_800.0, math.inf, math.nan])
+async def test_no_pause_is_longer_than_the_setting(processes: Processes, pause: float) -> None:
+    capacity = await processes.start(ONLINE, replace(LIMITS, longest_pause=20.0))
+    capacity.overloaded("model", pause)
+    await settled()
+    assert 10 < await refused_for(capacity) < 20
+
+
+async def test_a_pause_holds_where_there_is_no_redis() -> None:
+    capacity = Capacity("model", LIMITS, ONLINE)
+    capacity.overloaded("model", pause=50.0)
+    assert await refused_for(capacity) > 30
+
+
+@pytest.mark.parametrize("model", ["model", None])
+async def test_an_operator_lifts_a_pause_for_all_who_wait(
+    processes: Processes, redis: Redis, tmp_path: Path, model: str | None
+) -> None:
+    limits = replace(LIMITS, lease=600.0)  # of which no renewal comes in time
+    online, batch = await processes.start(ONLINE, limits), await processes.start(BATCH, limits)
+    online.overloaded("model", pause=60.0)
+    await settled()
+    waiting = Calls(batch).begin(1)
+    await settled()
+    ledger = Ledger(redis, f"{tmp_path.name}:slots:model", ONLINE, LIMITS.lease)
+    assert await ledger.resume("another") == []
+    assert await ledger.resume(model) == ["model"]
+    await until(lambda: waiting.running == 1 and not online.pauses.left("model"))
+    await waiting.end()
+
+
+async def test_an_idle_process_hears_of_a_pause(processes: Processes) -> None:
+    first, idle = await processes.start(ONLINE), await processes.start(ONLINE, SHORT)
+    first.overloaded("model", pause=60.0)
+    await until(lambda: idle.pauses.left("model") > 0)
+
+
+async def test_the_names_of_callers_fill_neither_redis_nor_a_process(
+    processes: Processes, redis: Redis, tmp_path: Path
+) -> None:
+    capacity = await processes.start(ONLINE)
+    for number in range(2 * MOST):
+        capacity.overloaded(f"model {number}", pause=20.0 + number / 10)
+        if number % 50 == 0:
+            await settled()
+    await settled()
+    key = f"{{{tmp_path.name}:slots:model}}:pauses"
+    assert await redis.zcard(key) == len(capacity.pauses.all()) == MOST
+    assert capacity.pauses.left(f"model {2 * MOST - 1}")
+    assert 0 < await redis.pttl(key) <= 60_000
 
 
 async def test_what_is_held_is_known_again_after_redis_was_wiped(

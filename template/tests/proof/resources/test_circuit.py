@@ -6,7 +6,14 @@ from itertools import pairwise
 import pytest
 
 from app.errors import AppError, DeadlineExceeded, ModelDown, ModelRejected, ModelUnavailable
-from app.resources.circuit import FAILURES, LONGEST_PAUSE, Circuit, CircuitOpenError
+from app.resources.circuit import (
+    FAILURES,
+    LONGEST_PAUSE,
+    MODELS,
+    Circuit,
+    CircuitOpenError,
+    circuits,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -104,3 +111,14 @@ def test_each_failed_probe_doubles_the_pause(provider: Provider) -> None:
         pauses.append(provider.time - began)
         provider.fail(1)
     assert all(later > sooner for sooner, later in pairwise(pauses))
+
+
+def test_the_circuits_of_the_models_asked_for_last_are_kept() -> None:
+    circuit_of = circuits()
+    first = circuit_of("model")
+    for number in range(MODELS - 1):
+        circuit_of(f"invented {number}")
+    assert circuit_of("model") is first
+    for number in range(MODELS):
+        circuit_of(f"invented again {number}")
+    assert circuit_of("model") is not first

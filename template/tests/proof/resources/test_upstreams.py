@@ -20,7 +20,7 @@ from app.errors import (
     ModelUnavailable,
 )
 from app.resources.capacity import Capacity
-from app.resources.circuit import FAILURES, Circuit, CircuitOpenError
+from app.resources.circuit import FAILURES, CircuitOpenError, circuits
 from app.resources.ledger import Priority
 from app.resources.limits import Limits
 from app.resources.models.interface import (
@@ -32,6 +32,7 @@ from app.resources.models.interface import (
     ModelCard,
     Usage,
 )
+from app.resources.pauses import Reason
 from app.resources.quota import Quota
 from app.resources.retries import Budget, Patience, RetryBudget
 from app.resources.upstreams import Upstream, Upstreams
@@ -92,7 +93,7 @@ def upstream(
         name="fake",
         provider=provider,
         capacity=Capacity("fake", Limits(slots=1), Priority.ONLINE),
-        circuit=Circuit(),
+        circuit_of=circuits(),
         quota=Quota(limiter, "fake", Priority.ONLINE, values),
         model=model,
     )
@@ -179,13 +180,60 @@ async def test_a_dead_provider_is_not_asked() -> None:
     assert len(provider.asked) == FAILURES
 
 
+OTHER = CHAT.model_copy(update={"model": "other"})
+
+
+async def test_a_dead_model_leaves_the_others_alone() -> None:
+    provider = Fake(*[DOWN] * FAILURES, GOOD)
+    subject = model(provider, budget=RetryBudget(retries=0))
+    for _ in range(FAILURES):
+        with pytest.raises(ModelDown):
+            await subject.complete(CHAT)
+    await subject.complete(OTHER)
+    with pytest.raises(CircuitOpenError):
+        await subject.complete(CHAT)
+
+
+async def test_a_pause_is_of_the_model_that_was_refused() -> None:
+    too_much = ModelRateLimited("busy", retry_after=604_800.0)
+    too_much.pause = 604_800.0
+    provider = Fake(too_much, GOOD)
+    subject = model(provider, budget=RetryBudget(retries=0))
+    for _ in range(2):
+        with pytest.raises(ModelRateLimited) as refused:
+            await subject.complete(CHAT)
+        assert 30 < (refused.value.retry_after or 0) <= 60
+    await subject.complete(OTHER)
+    assert provider.asked == ["small", "other"]
+
+
+async def test_a_stand_ins_pause_is_of_the_model_that_it_was_asked_for() -> None:
+    too_much = ModelRateLimited("busy")
+    too_much.pause = 50.0
+    used = upstream(Fake(too_much), model="theirs")
+    with pytest.raises(ModelRateLimited):
+        await Upstreams([used], RetryBudget(0), 60).complete(CHAT)
+    assert used.capacity.pauses.left("theirs") > 30
+
+
+async def test_an_open_circuit_is_told_for_as_long_as_it_is_open() -> None:
+    used = upstream(Fake(DOWN))
+    for _ in range(FAILURES):
+        assert used.capacity.pauses.all() == {}
+        with pytest.raises(ModelDown):
+            await Upstreams([used], RetryBudget(0), 60).complete(CHAT)
+    [(pause, seconds)] = used.capacity.pauses.all().items()
+    assert pause == (Reason.CIRCUIT, CHAT.model)
+    assert 0 < seconds < 2
+
+
 async def test_nobody_waits_for_a_slot_of_a_dead_provider() -> None:
     used = upstream(Fake(DOWN))
     subject = Upstreams([used], RetryBudget(0), 60)
     for _ in range(FAILURES):
         with pytest.raises(ModelDown):
             await subject.complete(CHAT)
-    async with asyncio.timeout(10), used.capacity.slot():
+    async with asyncio.timeout(10), used.capacity.slot(CHAT.model):
         with pytest.raises(CircuitOpenError):
             await subject.complete(CHAT)
 

@@ -1,0 +1,186 @@
+"""What a probe costs, and what it says of things that are there but not as they should be."""
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx2
+import pytest
+from aiohttp import web
+from redis.asyncio import Redis
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from app.domain.keys import create_key
+from app.main import create_app
+from app.resources.circuit import FAILURES
+from app.resources.database import open_database
+from app.settings import Settings
+from tests import upstream
+from tests.api.serving import serving
+from tests.servers import EmbeddedRedis, running
+from tests.tables import make_tables
+
+pytestmark = pytest.mark.anyio
+
+READY = {"database": "ok", "redis": "not used", "model": "ok"}
+FLOOD = 50
+
+
+async def prepared(tmp_path: Path, **others: object) -> Settings:
+    values = {"data_dir": tmp_path / "data", "redis_url": "none", "model_provider": "simulated"}
+    settings = Settings(**values | others)  # type: ignore[arg-type]
+    settings.data_dir.mkdir()
+    await make_tables(settings)
+    return settings
+
+
+async def until(client: httpx2.AsyncClient, **states: str) -> httpx2.Response:
+    """Return the answer of `/ready` once it says this of resources: it remembers for a second."""
+    async with asyncio.timeout(30):
+        while True:
+            answer = await client.get("/ready")
+            if answer.json()["resources"] == READY | states:
+                return answer
+            await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def asking(tmp_path: Path, handler: upstream.Handler) -> AsyncIterator[httpx2.AsyncClient]:
+    """Yield a client, with a key, of a service that asks this model server."""
+    async with upstream.serving(handler) as server:
+        settings = await prepared(tmp_path, model_provider="openai", openai_base_url=server.url)
+        async with open_database(settings) as database:
+            key = await database.write(create_key, "ada")
+        async with serving(create_app(settings)) as client:
+            client.headers["authorization"] = f"Bearer {key}"
+            yield client
+
+
+async def chat(client: httpx2.AsyncClient, model: str) -> int:
+    body = {"model": model, "messages": [{"role": "user", "content": "Hello"}]}
+    return (await client.post("/v1/chat/completions", json=body)).status_code
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_a_flood_of_probes_asks_the_model_server_once_a_second(
+    tmp_path: Path, *, at_once: bool
+) -> None:
+    asked = []
+
+    async def models(request: web.Request) -> web.StreamResponse:
+        asked.append(request.path)
+        return web.json_response({"object": "list", "data": []})
+
+    async with asking(tmp_path, models) as client:
+        if at_once:
+            await asyncio.gather(*(client.get("/ready") for _ in range(FLOOD)))
+        else:
+            for _ in range(FLOOD):
+                await client.get("/ready")
+    assert 1 <= len(asked) < FLOOD / 5
+
+
+@pytest.mark.parametrize(
+    ("status", "calls", "told"),
+    [
+        (429, 1, "1 paused, 0 with an open circuit"),
+        (503, FAILURES, "0 paused, 1 with an open circuit"),
+    ],
+)
+async def test_a_model_that_is_left_alone_is_told_at_once(
+    tmp_path: Path, status: int, calls: int, told: str
+) -> None:
+    async def refuse(request: web.Request) -> web.StreamResponse:
+        if request.path.endswith("/models"):
+            return web.json_response({"object": "list", "data": []})
+        return web.json_response({}, status=status, headers={"retry-after": "604800"})
+
+    async with asking(tmp_path, refuse) as client:
+        assert (await client.get("/ready")).json()["status"] == "ready"
+        for _ in range(calls):
+            assert await chat(client, "small") == status
+        answer = await client.get("/ready")
+    assert (answer.status_code, answer.json()["status"]) == (200, "degraded")
+    assert answer.json()["resources"]["model"] == f"{told}: see `app model status`"
+
+
+async def test_tables_that_are_older_than_the_code_take_it_out_of_rotation(tmp_path: Path) -> None:
+    settings = await prepared(tmp_path)
+
+    def older(session: Session) -> None:
+        session.execute(text("ALTER TABLE callers DROP COLUMN weight"))
+
+    async with open_database(settings) as database:
+        await database.write(older)
+    async with serving(create_app(settings)) as client:
+        answer = await client.get("/ready")
+    assert (answer.status_code, answer.json()["status"]) == (503, "unavailable")
+    told = answer.json()["resources"]["database"]
+    assert told == "its tables are older than the code: run `app migrate`"
+
+
+async def test_a_table_that_is_not_there_takes_it_out_of_rotation(database_url: str) -> None:
+    settings = Settings(database_url=database_url, redis_url="none", model_provider="simulated")
+
+    def older(session: Session) -> None:
+        session.execute(text("ALTER TABLE webhooks RENAME TO others"))
+
+    def as_before(session: Session) -> None:
+        session.execute(text("ALTER TABLE others RENAME TO webhooks"))
+
+    async with open_database(settings) as database:
+        await database.write(older)
+        async with serving(create_app(settings)) as client:
+            answer = await client.get("/ready")
+        await database.write(as_before)
+    assert answer.status_code == 503
+    assert "app migrate" in answer.json()["resources"]["database"]
+
+
+async def test_a_data_folder_that_was_deleted_is_told(tmp_path: Path) -> None:
+    settings = await prepared(tmp_path)
+    async with serving(create_app(settings)) as client:
+        await until(client)
+        shutil.rmtree(settings.data_dir)
+        told = "cannot be written: No such file or directory"
+        answer = await until(client, database=told)
+    assert (answer.status_code, answer.json()["status"]) == (200, "degraded")
+
+
+async def test_a_database_that_another_process_keeps_locked_is_told(tmp_path: Path) -> None:
+    settings = await prepared(tmp_path)
+    held, enough = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def hold(session: Session) -> None:
+        session.connection()
+        loop.call_soon_threadsafe(held.set)
+        asyncio.run_coroutine_threadsafe(enough.wait(), loop).result()
+
+    async with open_database(settings) as other, serving(create_app(settings)) as client:
+        holding = asyncio.create_task(other.write(hold))
+        await held.wait()
+        try:
+            answer = await client.get("/ready")
+        finally:
+            enough.set()
+            await holding
+    assert (answer.status_code, answer.json()["status"]) == (200, "degraded")
+    told = answer.json()["resources"]["database"]
+    assert told == "cannot be written: no answer within 2 s"
+
+
+async def test_a_redis_that_takes_no_writes_is_told(tmp_path: Path) -> None:
+    with running(EmbeddedRedis(tmp_path)) as server:
+        settings = await prepared(tmp_path, redis_url=server.url)
+        async with Redis.from_url(server.url) as redis:
+            await redis.config_set("maxmemory", 1)
+        async with serving(create_app(settings)) as client:
+            answer = await client.get("/ready")
+    assert (answer.status_code, answer.json()["status"]) == (200, "degraded")
+    told = answer.json()["resources"]["redis"]
+    assert told.startswith("cannot be written: ")
+    assert "maxmemory" in told
