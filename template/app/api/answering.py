@@ -8,7 +8,6 @@ from typing import Annotated, Any, TypeVar
 from fastapi import Depends, Request, Response
 from pydantic import BaseModel
 
-from app import deadline
 from app.api.streaming import EventStream
 from app.background import usage
 from app.dependencies.caller import CurrentCaller, flags
@@ -36,7 +35,6 @@ class Answering:
     request: Request
     caller_id: str
     flags: frozenset[str]
-    ends_at: float | None
     headers: dict[str, str]
     resources: Resources
 
@@ -54,7 +52,7 @@ class Answering:
         chunks = self.resources.model.stream(chat)
         first = await self._wait(chat.model, chat, _first(chunks))
 
-        return EventStream(self._events(chat, first, chunks), self.ends_at, self.headers)
+        return EventStream(self._events(chat, first, chunks), self.headers)
 
     async def _wait(self, model: str, body: BaseModel, call: Coroutine[Any, Any, T]) -> T:
         so_far = Progress()
@@ -99,7 +97,6 @@ async def answering(request: Request, caller: CurrentCaller) -> Answering:
         request=request,
         caller_id=caller.id,
         flags=await flags(request, caller),
-        ends_at=deadline.ends_at.get(),
         headers=await within_limits(request, caller),
         resources=opened(request),
     )

@@ -15,8 +15,11 @@ class LimitSettings(BaseModel):
     # Limits
     request_timeout: float = 600.0
     """Longest time for one request, its upload and its wait for a place and a model included, until
-    its answer begins, or a model's stream ends; a client may ask for less with `X-Request-Timeout`.
-    Whatever waits for it waits no longer. To keep it costs a request 6 µs."""
+    its answer begins; a client may ask for less with `X-Request-Timeout`. Whatever waits for it
+    waits no longer. To keep it costs a request 6 µs."""
+    send_timeout: Annotated[float, Field(gt=0)] = 60.0
+    """Time in which a reader takes at least 16 KiB of the answer that waits for it; who takes less
+    is cut off. An answer that has begun has no other limit. nginx waits for a minute too."""
     max_requests: Annotated[int, Field(ge=1)] = 1000
     """Requests that one API process serves at once, but for streams and probes; others wait.
     The way in and out costs a request 3 µs."""
