@@ -3,6 +3,7 @@
 import tomllib
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import SettingsError
 
 from app.errors import Misconfigured
@@ -14,7 +15,7 @@ def load_settings() -> Settings:
     try:
         settings = Settings()
     except ValidationError as error:
-        problems = [f"{str(e['loc'][0]).upper()}: {e['msg']}." for e in error.errors()]
+        problems = [_sentence(each) for each in error.errors()]
         raise Misconfigured(problems) from error
     except tomllib.TOMLDecodeError as error:
         raise Misconfigured([f"settings.toml cannot be read: {error}."]) from error
@@ -23,6 +24,11 @@ def load_settings() -> Settings:
     except SettingsError as error:
         reason = f": {error.__cause__}" if error.__cause__ else ""
         raise Misconfigured([f"The settings cannot be read: {error}{reason}."]) from error
-    if problems := list(settings.dangers()):
+    if problems := [*settings.contradictions(), *settings.dangers()]:
         raise Misconfigured(problems)
     return settings
+
+
+def _sentence(error: ErrorDetails) -> str:
+    name = ".".join(map(str, error["loc"])).upper()
+    return f"{name}: {error['msg'].removeprefix('Value error, ')}."

@@ -8,12 +8,12 @@ import asyncio
 from sqlite3 import Connection as SqliteConnection
 
 from alembic import context
-from sqlalchemy import URL, Connection, create_engine, event, make_url
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.pool import NullPool
 
 from app.configuration import load_settings
 from app.domain.tables import Base
+from app.resources.postgres import open_engine
 
 LOCK = 7_295_140_631  # any number: that of this app's migrations among PostgreSQL's advisory locks
 SQLITE_WAIT = 60.0  # seconds for another migration to end
@@ -36,7 +36,7 @@ def migrate(connection: Connection) -> None:
         context.run_migrations()
 
 
-def migrate_sqlite(url: URL) -> None:
+def migrate_sqlite(url: str) -> None:
     """Migrate with the driver of the standard library."""
     engine = create_engine(url, connect_args={"timeout": SQLITE_WAIT}, poolclass=NullPool)
 
@@ -52,15 +52,15 @@ def migrate_sqlite(url: URL) -> None:
         migrate(connection)
 
 
-async def migrate_postgres(url: URL) -> None:
+async def migrate_postgres(url: str) -> None:
     """Migrate with asyncpg, so that no second driver is needed."""
-    engine = create_async_engine(url.set(drivername="postgresql+asyncpg"), poolclass=NullPool)
+    engine = await open_engine(url, {}, poolclass=NullPool)
     async with engine.connect() as connection:
         await connection.run_sync(migrate)
     await engine.dispose()
 
 
-def write_sql(url: URL) -> None:
+def write_sql(url: str) -> None:
     """Print the statements instead of running them (`alembic upgrade head --sql`)."""
     context.configure(url=url, target_metadata=Base.metadata, literal_binds=True)
     with context.begin_transaction():
@@ -70,10 +70,10 @@ def write_sql(url: URL) -> None:
 def main() -> None:
     """Do what the command line asks for."""
     settings = load_settings()
-    url = make_url(settings.sql_url)
+    url = settings.sql_url
     if context.is_offline_mode():
         write_sql(url)
-    elif url.get_backend_name() == "sqlite":
+    elif url.startswith("sqlite"):
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         migrate_sqlite(url)
     else:

@@ -76,6 +76,8 @@ def _check_connection(
 ) -> None:
     if dialect.name == "sqlite":
         _check_file(str(arguments[0]))
+    elif "dsn" in options:
+        check_url(options["dsn"])
     elif options.get("port") not in _ports:
         raise ForeignDatabaseError(f"{options.get('host')}:{options.get('port')}")
 

@@ -13,8 +13,9 @@ import pytest
 from typer.testing import CliRunner
 
 from app.cli import PROJECT, app
-from app.cli.settings import MASK, example, masked
+from app.cli.settings import example
 from app.settings import SETTINGS_FILES, Settings
+from app.settings.urls import MASK, masked
 from tests.forked import Forked
 from tests.service import LIMIT
 from tests.tables import new_database
@@ -94,7 +95,7 @@ class TestSettings:
         result = CliRunner().invoke(app, ["settings"])
         assert result.exit_code == 0
         assert "hush" not in result.stdout
-        assert f"postgresql://me:{MASK}@host/db?password={MASK}&ssl=on" in result.stdout
+        assert f"postgresql://me:{MASK}@host/db?password={MASK}&sslmode=require" in result.stdout
 
     @pytest.mark.parametrize(
         ("url", "shown"),

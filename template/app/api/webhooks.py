@@ -2,6 +2,7 @@
 
 from typing import Annotated, Literal
 
+from aiohttp import ClientConnectorDNSError
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, Field, HttpUrl
 
@@ -20,6 +21,7 @@ from app.domain.webhooks import WebhookDeleted, WebhookObject, WebhookWithSecret
 from app.errors import ReceiverUnreachable
 from app.resources.lifespan import Resources
 from app.resources.models.interface import NO_NUL
+from app.resources.receivers import NOT_PUBLIC
 
 router = APIRouter(prefix="/v1", tags=["webhooks"])
 
@@ -180,4 +182,7 @@ async def _send(shared: Resources, sample: Notification) -> int:
         limit = shared.settings.webhook_timeout
         raise ReceiverUnreachable(f"The receiver gave no answer within {limit:g} s.") from error
     except Exception as error:  # whatever it is, it is what every message would meet
-        raise ReceiverUnreachable(f"The receiver gave no answer: {error}.") from error
+        reason: Exception | str = error
+        if isinstance(error, ClientConnectorDNSError) or NOT_PUBLIC in str(error):
+            reason = "its name leads to no public address"  # which names are inside is not told
+        raise ReceiverUnreachable(f"The receiver gave no answer: {reason}.") from error

@@ -1,7 +1,6 @@
 """`app settings`: every setting with its value and where it came from."""
 
 import json
-import re
 import shlex
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated
@@ -13,7 +12,16 @@ from app.cli.columns import show_columns
 if TYPE_CHECKING:
     from app.settings import Settings
 
-MASK = "********"
+WHERE_UNSET = {
+    "database_url": "sql_url",
+    "redis_url": "broker_url",
+    "readiness_grace": "readiness_seconds",
+    "stall_seconds": "stall_threshold",
+    "model_slots": "slots",
+    "batch_openai_base_url": "openai_base_url",
+    "batch_openai_api_key": "openai_api_key",
+}
+"""What says what holds for a setting that has no value."""
 
 
 def read_settings() -> "Settings":
@@ -36,17 +44,23 @@ def show(
         bool, typer.Option("--env-example", help="Print the text of .env.example instead.")
     ] = False,
 ) -> None:
-    """Show every setting, its value and where it came from; secrets are masked."""
+    """Show every setting, what is in force and where it came from; secrets are masked."""
     if env_example:
         typer.echo(example(), nl=False)
         return
+    from app.settings.urls import masked
+
     settings = read_settings()
     origins = {name: source for source, names in _sources() for name in names}
+    in_force = {
+        name: getattr(settings, WHERE_UNSET.get(name, name)) if value is None else value
+        for name, value in settings
+    }
     show_columns(
         ("SETTING", "VALUE", "FROM"),
         [
             (name.upper(), masked(text(value)), origins.get(name, "default"))
-            for name, value in settings
+            for name, value in in_force.items()
         ],
     )
 
@@ -75,12 +89,6 @@ def text(value: object) -> str:
             return json.dumps(sorted(value))
         case _:
             return str(value)
-
-
-def masked(value: str) -> str:
-    """Return the text without passwords of URLs; secrets of their own type mask themselves."""
-    value = re.sub(r"(://[^:@/]*):.+@", rf"\1:{MASK}@", value)
-    return re.sub(r"(?i)([?&][^=&]*(?:password|secret|key|token)=)[^&]+", rf"\1{MASK}", value)
 
 
 def _sources() -> Iterator[tuple[str, Mapping[str, object]]]:

@@ -109,6 +109,8 @@ def find_caller(session: Session, key: str) -> Caller | None:
     SHA-256 without salt or stretching is enough for 256 random bits. Unknown and known ids take
     the same comparison, so that time tells nothing.
     """
+    if not key.startswith(PREFIX):
+        return None
     key_id, _, secret = key.removeprefix(PREFIX).partition("-")
     row = session.get(ApiKeyRow, key_id)
     known = hmac.compare_digest(_hash(secret), row.hash if row else NO_HASH)

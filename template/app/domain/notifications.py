@@ -24,7 +24,8 @@ class Notification:
 
     id: str
     webhook_id: str
-    url: str
+    url: str = field(repr=False)
+    """Often a secret itself: whoever knows it may send to its receiver."""
     secrets: list[str] = field(repr=False)
     payload: bytes
     attempt: int

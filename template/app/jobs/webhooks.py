@@ -9,6 +9,7 @@ import random
 from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 from app.domain import notifications
 from app.domain.notifications import Notification, Outcome
@@ -44,7 +45,8 @@ async def deliver(resources: Resources, notification: Notification) -> None:
     request_id.set(notification.id)
     outcome = await _send(resources, notification)
     if outcome.error:
-        log.warning("webhook %s, try %s: %s", notification.url, notification.attempt, outcome.error)
+        host = urlsplit(notification.url).hostname  # the rest may be what its receiver trusts
+        log.warning("webhook to %s, try %s: %s", host, notification.attempt, outcome.error)
     if outcome.http_status == GONE:
         await resources.database.write(notifications.disable, notification)
     else:

@@ -12,13 +12,12 @@ from typing import Concatenate, ParamSpec, Protocol, TypeVar
 import stamina
 from anyio import CapacityLimiter
 from sqlalchemy import Connection, Engine, create_engine, event, text
-from sqlalchemy.engine import make_url
-from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm import Session
 
 from app.resources.offload import all_ended, in_thread, to_its_end
+from app.resources.postgres import open_engine
 from app.settings import Settings
 
 P = ParamSpec("P")
@@ -166,7 +165,7 @@ def _is_conflict(error: Exception) -> bool:
 @asynccontextmanager
 async def open_database(settings: Settings) -> AsyncIterator[Database]:
     """Yield the database of `settings.sql_url`, reached once to see that it is there."""
-    database = _connect(settings)
+    database = await _connect(settings)
     try:
         await database.read(_ask)
         yield database
@@ -174,33 +173,19 @@ async def open_database(settings: Settings) -> AsyncIterator[Database]:
         await database.close()  # within CLOSE_TIMEOUT
 
 
-def _connect(settings: Settings) -> SqliteDatabase | PostgresDatabase:
-    url = make_url(settings.sql_url)
-    if url.get_backend_name() == "sqlite":
+async def _connect(settings: Settings) -> SqliteDatabase | PostgresDatabase:
+    if settings.sql_url.startswith("sqlite"):
         return SqliteDatabase(settings.sql_url, readers=settings.database_connections)
-    engine = create_async_engine(
-        url.set(drivername="postgresql+asyncpg"),
+    engine = await open_engine(
+        settings.sql_url,
+        # A process that is frozen inside a transaction would keep its locks for ever, and the
+        # workers that take its items over would wait for them: the server ends it.
+        {"idle_in_transaction_session_timeout": str(round(settings.lease_seconds * 1000))},
         pool_size=settings.database_connections,
         max_overflow=0,
         pool_pre_ping=True,
     )
-    _end_idle_transactions(engine, settings.lease_seconds)
     return PostgresDatabase(engine, settings.database_connections)
-
-
-def _end_idle_transactions(engine: AsyncEngine, seconds: float) -> None:
-    """Have the server end a transaction whose process is silent for this long.
-
-    A process that is frozen inside a transaction would keep its locks for ever, and the workers
-    that take its items over would wait for them.
-    """
-
-    @event.listens_for(engine.sync_engine, "connect")
-    def limit(connection: DBAPIConnection, _record: object) -> None:
-        cursor = connection.cursor()
-        cursor.execute(f"SET idle_in_transaction_session_timeout = {round(seconds * 1000)}")
-        cursor.close()
-        connection.commit()
 
 
 def _ask(session: Session) -> None:

@@ -16,8 +16,6 @@ from app.resources.news import AWAY, listen_for_ever
 from app.resources.tasks import end_tasks
 from app.settings import Fallback, Settings
 
-DEFAULT_SLOTS = 50
-
 
 @dataclass(frozen=True, slots=True)
 class ProviderPool:
@@ -32,9 +30,8 @@ class ProviderPool:
     def limits(self) -> Limits:
         """How its slots are shared out."""
         own = self.settings
-        parallel = {"local": own.local_parallel, "simulated": own.simulated_parallel}
         return Limits(
-            slots=own.model_slots or parallel.get(own.model_provider, DEFAULT_SLOTS),
+            slots=own.slots,
             reserve=own.model_slots_reserve,
             lease=own.model_slot_lease,
             longest_wait=own.model_slot_wait,

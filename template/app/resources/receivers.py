@@ -26,6 +26,8 @@ from app.resources.addresses import is_public
 from app.resources.offload import in_thread
 from app.settings import Settings
 
+NOT_PUBLIC = "this is not a public address"
+
 LOOKUPS = 10
 """Names that are looked up at once."""
 
@@ -92,7 +94,7 @@ def public_socket(target: AddrInfoType) -> socket.socket:
     """
     family, kind, protocol, _, address = target
     if not is_public(str(address[0])):
-        raise PermissionError(errno.EACCES, "this is not a public address")
+        raise PermissionError(errno.EACCES, NOT_PUBLIC)
     return socket.socket(family, kind, protocol)
 
 

@@ -6,8 +6,10 @@ Values come, strongest first, from the environment, `.env`, `settings.toml` and 
 
 import os
 from collections.abc import Iterator
+from typing import Any
 from urllib.parse import quote
 
+from pydantic import model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -19,10 +21,10 @@ from app.settings.jobs import JobSettings
 from app.settings.limits import MIB, LimitSettings
 from app.settings.model import OPENAI_URL, Fallback, ModelSettings
 from app.settings.service import ServiceSettings
+from app.settings.urls import NO_REDIS, Discreet
+from app.settings.values import bare
 
 __all__ = ["MIB", "NO_REDIS", "OPENAI_URL", "SETTINGS_FILES", "Fallback", "Settings", "reads_files"]
-
-NO_REDIS = "none"
 
 SETTINGS_FILES = "SETTINGS_FILES"
 """Environment variable: `none` leaves `.env` and `settings.toml` unread, as the tests do."""
@@ -37,7 +39,7 @@ def reads_files() -> bool:
     return os.environ.get(SETTINGS_FILES) != "none"
 
 
-class Settings(JobSettings, LimitSettings, ModelSettings, ServiceSettings, BaseSettings):
+class Settings(Discreet, JobSettings, LimitSettings, ModelSettings, ServiceSettings, BaseSettings):
     """The settings of both processes. Times are in seconds, sizes in bytes."""
 
     model_config = SettingsConfigDict(
@@ -47,7 +49,13 @@ class Settings(JobSettings, LimitSettings, ModelSettings, ServiceSettings, BaseS
         use_attribute_docstrings=True,
         frozen=True,
         extra="ignore",
+        hide_input_in_errors=True,
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_what_copying_leaves(cls, values: dict[str, Any]) -> Any:  # noqa: ANN401
+        return bare(values)
 
     @classmethod
     def settings_customise_sources(
@@ -97,6 +105,17 @@ class Settings(JobSettings, LimitSettings, ModelSettings, ServiceSettings, BaseS
     def broker_url(self) -> str:
         """`redis_url`, or the socket of the server that `app dev` starts."""
         return self.redis_url or f"unix://{quote(str(self.data_dir.absolute() / 'valkey.sock'))}"
+
+    def contradictions(self) -> Iterator[str]:
+        """Yield a sentence for each value that another one rules out."""
+        for less, more in (
+            ("queue_target", "queue_interval"),
+            ("model_slot_target", "model_slot_wait"),
+        ):
+            if getattr(self, less) > getattr(self, more):
+                yield f"{less.upper()} is longer than {more.upper()}: it must be shorter."
+        if self.simulated_error_rate + self.simulated_rate_limit_rate > 1:
+            yield "SIMULATED_ERROR_RATE and SIMULATED_RATE_LIMIT_RATE are more than 1 together."
 
     def dangers(self) -> Iterator[str]:
         """Yield a sentence for each value that production must not start with."""

@@ -1,8 +1,8 @@
 """What a process bounds, and what it tells of itself."""
 
-from typing import Annotated
+from pydantic import BaseModel, ConfigDict
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from app.settings.values import Amount, Count, Key, Pause, Port, Seconds
 
 MIB = 1024 * 1024
 
@@ -13,77 +13,77 @@ class LimitSettings(BaseModel):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     # Limits
-    request_timeout: float = 600.0
+    request_timeout: Pause = 600.0
     """Longest time for one request, its upload and its wait for a place and a model included, until
     its answer begins; a client may ask for less with `X-Request-Timeout`. Whatever waits for it
     waits no longer. To keep it costs a request 6 µs."""
-    send_timeout: Annotated[float, Field(gt=0)] = 60.0
+    send_timeout: Pause = 60.0
     """Time in which a reader takes at least 16 KiB of the answer that waits for it; who takes less
     is cut off. An answer that has begun has no other limit. nginx waits for a minute too."""
-    max_requests: Annotated[int, Field(ge=1)] = 1000
+    max_requests: Count = 1000
     """Requests that one API process serves at once, but for streams and probes; others wait.
     The way in and out costs a request 3 µs."""
-    max_waiting: int = 1000
+    max_waiting: Amount = 1000
     """Requests of one process that may wait for their turn; more get a 503 at once."""
-    queue_target: float = 0.1
+    queue_target: Seconds = 0.1
     """Longest wait for a turn once there has been a queue for `queue_interval`: who has waited
     longer gets a 503, so that those behind are served in time."""
-    queue_interval: float = 2.0
+    queue_interval: Seconds = 2.0
     """Longest wait for a turn otherwise. Twenty times the target, as Facebook had them."""
-    max_streams: Annotated[int, Field(ge=1)] = 1000
+    max_streams: Count = 1000
     """Answers that one process streams at once; more get a 503."""
-    calls_per_caller: Annotated[int, Field(ge=1)] = 500
+    calls_per_caller: Count = 500
     """Model calls of one caller in flight at once in one API process, not in all together; more get
     a 429. Half of a process, so that nobody fills it alone."""
-    max_body_bytes: int = 10 * MIB
+    max_body_bytes: Count = 10 * MIB
     """Largest request body, but for uploads."""
-    max_file_bytes: int = 200 * MIB
+    max_file_bytes: Count = 200 * MIB
     """Largest upload. 200 MiB is OpenAI's limit for batch files."""
-    max_batch_lines: int = 50_000
+    max_batch_lines: Count = 50_000
     """Most lines of one batch. 50,000 is OpenAI's limit."""
-    requests_per_minute: int = 600
+    requests_per_minute: Amount = 600
     """Model calls a minute of one caller, unless its key says otherwise. 0: no limit."""
-    progress_streams: int = 100
+    progress_streams: Amount = 100
     """Callers of one API process that may watch a batch live; more get a 503. Each one costs a
     read of the database a second."""
-    idempotency_seconds: float = 86_400.0
+    idempotency_seconds: Seconds = 86_400.0
     """How long the answer to a request with an `Idempotency-Key` is remembered."""
     feature_flags: frozenset[str] = frozenset({"triage"})
     """Features that are on for every caller, as a JSON list; a key can have more of its own."""
-    key_cache_seconds: float = 5.0
+    key_cache_seconds: Seconds = 5.0
     """How long an API key is remembered, so also how long a revoked one may live on.
     Without the memory each request costs one more database read."""
-    cache_entries: int = 10_000
+    cache_entries: Count = 10_000
     """Most entries of the in-memory cache."""
 
     # Outgoing HTTP
-    http_connections: int = 1000
+    http_connections: Count = 1000
     """Most open connections to model servers."""
-    http_connect_timeout: float = 5.0
+    http_connect_timeout: Pause = 5.0
     """Longest wait for a connection to a model server."""
-    http_read_timeout: float = 120.0
+    http_read_timeout: Pause = 120.0
     """Longest silence of a model server that is answering."""
 
     # Work off the event loop
-    offload_threads: int = 16
+    offload_threads: Count = 16
     """Blocking calls at once in threads of this process; more wait."""
-    offload_processes: int = 2
+    offload_processes: Count = 2
     """Processor-bound calls at once in helper processes; more wait."""
-    background_tasks: int = 1000
+    background_tasks: Count = 1000
     """Small tasks after the answer has left, at once; more are refused."""
-    open_timeout: float = 60.0
+    open_timeout: Pause = 60.0
     """Longest wait for any one resource at the start. A local model may take a while to load."""
-    close_timeout: float = 10.0
+    close_timeout: Pause = 10.0
     """Longest wait for any one resource at the end."""
 
     # Metrics
-    metrics_token: SecretStr | None = None
+    metrics_token: Key | None = None
     """Who sends this as a bearer token may read `GET /metrics`. Unset: whoever reaches the port.
     To measure a request costs 3 µs, to read all takes the event loop 1 ms."""
-    worker_metrics_port: int = 0
+    worker_metrics_port: Port = 0
     """Port on `host` where a worker answers `GET /metrics`. 0: none."""
 
-    stall_seconds: Annotated[float | None, Field(ge=0)] = None
+    stall_seconds: Seconds | None = None
     """From which on it counts as a stall that the event loop stands; the line that kept it is told.
     Unset: 0.1 in development, 0.25 in production. 0: nobody watches. To watch takes an idle process
     0.2 % of a processor."""

@@ -5,6 +5,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from app.settings.urls import DatabaseUrl, RedisUrl
+from app.settings.values import Count, Port, Seconds
+
 
 class ServiceSettings(BaseModel):
     """The service itself and where it keeps things."""
@@ -24,21 +27,21 @@ class ServiceSettings(BaseModel):
     """Least severe log line that is written."""
     host: str = "127.0.0.1"
     """Address that the API listens on. Containers need 0.0.0.0."""
-    port: int = 8000
+    port: Port = 8000
     """Port that the API listens on."""
-    readiness_grace: float | None = None
+    readiness_grace: Seconds | None = None
     """How long a stopping API takes requests while `/ready` says 503, so that load balancers turn
     away first. Unset: 5 in production, 0 in development, where nobody looks at `/ready`."""
-    shutdown_grace: float = 30.0
+    shutdown_grace: Seconds = 30.0
     """How long a stopping process then waits for work in flight before it cuts it off."""
 
     # Storage
     data_dir: Path = Path(".data")
     """Where development keeps its database and its Redis."""
-    database_url: str | None = None
+    database_url: DatabaseUrl | None = None
     """`postgresql://…` or `sqlite:///…`. Unset: SQLite in `data_dir`, in development only."""
-    database_connections: int = 5
+    database_connections: Count = 5
     """Connections per process to PostgreSQL, or reading threads on SQLite."""
-    redis_url: str | None = None
+    redis_url: RedisUrl | None = None
     """`redis://…`, `rediss://…` or `unix://…`. Unset: `app dev` starts its own server.
     `none`: do without one, in development only. Nothing is lost, but work starts later."""
