@@ -14,6 +14,7 @@ AppError
 ├── RateLimited               the caller asks too often, or too much at once
 ├── Overloaded                this server is full
 ├── ShuttingDown              this process is about to end
+├── DatabaseUnavailable       the database does not serve now
 ├── ReceiverUnreachable       the caller's own receiver of webhooks cannot be reached
 ├── DeadlineExceeded          the request's time ran out
 └── ModelError                the model's provider failed
@@ -139,6 +140,13 @@ class ShuttingDown(AppError):
     """This process is about to end; another one answers."""
 
     code = "shutting_down"
+    retry_after = 1.0
+
+
+class DatabaseUnavailable(AppError):
+    """The database does not serve now: it is away, full, locked or too slow."""
+
+    code = "database_unavailable"
     retry_after = 1.0
 
 

@@ -33,6 +33,7 @@ STATUS: dict[type[errors.AppError], tuple[int, str]] = {
     errors.RateLimited: (429, "rate_limit_error"),
     errors.Overloaded: (503, "server_error"),
     errors.ShuttingDown: (503, "server_error"),
+    errors.DatabaseUnavailable: (503, "server_error"),
     errors.DeadlineExceeded: (504, "server_error"),
     errors.ModelRejected: (400, "invalid_request_error"),
     errors.ModelRateLimited: (429, "rate_limit_error"),
@@ -88,6 +89,8 @@ def internal_error() -> JSONResponse:
 
 async def _app_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, errors.AppError)  # noqa: S101 -- registered for this class only
+    if isinstance(error, errors.DatabaseUnavailable):
+        log.warning("the database does not serve: %r", error.__cause__)
     return answer_to(error)
 
 

@@ -4,10 +4,12 @@ A transaction cannot wait for a model or a client, because it cannot await. So n
 while a model thinks, and the same function serves SQLite and PostgreSQL.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from sqlite3 import Connection as SqliteConnection
-from typing import Concatenate, ParamSpec, Protocol, TypeVar
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import stamina
 from anyio import CapacityLimiter
@@ -16,7 +18,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm import Session
 
-from app.resources.offload import all_ended, in_thread, to_its_end
+from app.errors import DatabaseUnavailable
+from app.resources.offload import all_ended, threaded, to_its_end
+from app.resources.outages import is_outage
 from app.resources.postgres import open_engine
 from app.settings import Settings
 
@@ -27,7 +31,6 @@ Transaction = Callable[Concatenate[Session, P], T]
 SQLITE_PRAGMAS = (
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=NORMAL",  # survives kill -9; a power cut may lose the last commits
-    "PRAGMA busy_timeout=5000",
     "PRAGMA foreign_keys=ON",
     "PRAGMA journal_size_limit=67108864",
 )
@@ -39,6 +42,9 @@ class Database(Protocol):
     Whose deadline comes while a transaction waits gets `DeadlineExceeded`, and it never begins. One
     that has begun goes on to its end, whatever becomes of its caller. So `close` waits for it:
     SQLAlchemy closes no connection that comes back after its pool was disposed of.
+
+    Where the database does not serve a transaction in time, or not at all, `DatabaseUnavailable`
+    comes out: it may have been committed all the same.
     """
 
     @property
@@ -66,9 +72,11 @@ class SqliteDatabase:
     and a 99th percentile of 9 ms instead of 732 ms for a writer beside a busy one (2 cores).
     """
 
-    def __init__(self, url: str, readers: int) -> None:
-        self._writer = create_engine(url, pool_size=1, max_overflow=0)
-        self._reader = create_engine(url, pool_size=readers, max_overflow=0)
+    def __init__(self, url: str, readers: int, seconds: float) -> None:
+        locked: dict[str, float] = {"timeout": seconds}  # by another process
+        self._writer = create_engine(url, pool_size=1, max_overflow=0, connect_args=locked)
+        self._reader = create_engine(url, pool_size=readers, max_overflow=0, connect_args=locked)
+        self._seconds = seconds
         self._writing = CapacityLimiter(1)
         self._reading = CapacityLimiter(readers)
         self.limits = {"database_writer": self._writing, "database_readers": self._reading}
@@ -79,15 +87,13 @@ class SqliteDatabase:
 
     async def write(self, fn: Transaction[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `fn` in the one writing thread."""
-        return await in_thread(
-            self._writing, _commit, self._writer, lambda session: fn(session, *args, **kwargs)
-        )
+        call = partial(_commit, self._writer, lambda session: fn(session, *args, **kwargs))
+        return await _served(self._writing, self._seconds, partial(threaded, call))
 
     async def read(self, fn: Transaction[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `fn` in one of the reading threads."""
-        return await in_thread(
-            self._reading, _commit, self._reader, lambda session: fn(session, *args, **kwargs)
-        )
+        call = partial(_commit, self._reader, lambda session: fn(session, *args, **kwargs))
+        return await _served(self._reading, self._seconds, partial(threaded, call))
 
     async def close(self) -> None:
         """Close all connections."""
@@ -101,8 +107,9 @@ class SqliteDatabase:
 class PostgresDatabase:
     """asyncpg underneath; conflicts between transactions are tried again."""
 
-    def __init__(self, engine: AsyncEngine, connections: int) -> None:
+    def __init__(self, engine: AsyncEngine, connections: int, seconds: float) -> None:
         self._engine = engine
+        self._seconds = seconds
         self._connections = CapacityLimiter(connections)
         self.limits = {"database_connections": self._connections}
         self._readonly = engine.execution_options(
@@ -128,11 +135,34 @@ class PostgresDatabase:
             await self._engine.dispose()
 
     async def _run(self, engine: AsyncEngine, fn: Callable[[Session], T]) -> T:
-        return await to_its_end(self._connections, lambda: _connected(engine, fn))
+        call = partial(_connected, engine, fn, self._seconds)
+        return await _served(self._connections, self._seconds, call)
 
 
-async def _connected(engine: AsyncEngine, fn: Callable[[Session], T]) -> T:
-    async with engine.connect() as connection:
+async def _served(
+    places: CapacityLimiter, seconds: float, call: Callable[[], Coroutine[Any, Any, T]]
+) -> T:
+    try:
+        return await to_its_end(places, call, patience=seconds)
+    except (DBAPIError, OSError) as error:
+        if is_outage(error):
+            raise DatabaseUnavailable("The database does not answer: please ask again.") from error
+        raise
+
+
+async def _connected(engine: AsyncEngine, fn: Callable[[Session], T], seconds: float) -> T:
+    """Return what `fn` returns within `seconds`, after which its connection is given up.
+
+    That is closed at once: a query that is cancelled waits for a server that may never answer.
+    """
+    loop = asyncio.get_running_loop()
+    ends_at = loop.time() + seconds
+    async with AsyncExitStack() as stack:
+        async with asyncio.timeout_at(ends_at):
+            connection = await stack.enter_async_context(engine.connect())
+        driver = (await connection.get_raw_connection()).driver_connection
+        assert driver  # noqa: S101 -- it has just been connected
+        stack.callback(loop.call_at(ends_at, driver.terminate).cancel)
         return await connection.run_sync(_commit, fn)
 
 
@@ -167,25 +197,33 @@ async def open_database(settings: Settings) -> AsyncIterator[Database]:
     """Yield the database of `settings.sql_url`, reached once to see that it is there."""
     database = await _connect(settings)
     try:
-        await database.read(_ask)
+        try:
+            await database.read(_ask)
+        except DatabaseUnavailable as error:
+            raise (error.__cause__ or error) from None  # in the driver's words, for who starts it
         yield database
     finally:
         await database.close()  # within CLOSE_TIMEOUT
 
 
 async def _connect(settings: Settings) -> SqliteDatabase | PostgresDatabase:
+    connections, seconds = settings.database_connections, settings.database_timeout
     if settings.sql_url.startswith("sqlite"):
-        return SqliteDatabase(settings.sql_url, readers=settings.database_connections)
+        return SqliteDatabase(settings.sql_url, connections, seconds)
     engine = await open_engine(
         settings.sql_url,
         # A process that is frozen inside a transaction would keep its locks for ever, and the
         # workers that take its items over would wait for them: the server ends it.
-        {"idle_in_transaction_session_timeout": str(round(settings.lease_seconds * 1000))},
-        pool_size=settings.database_connections,
+        {
+            "idle_in_transaction_session_timeout": str(round(settings.lease_seconds * 1000)),
+            # A little less than here, so that the server says it first, and the connection lives.
+            "statement_timeout": str(round(seconds * 900)),
+        },
+        pool_size=connections,
         max_overflow=0,
         pool_pre_ping=True,
     )
-    return PostgresDatabase(engine, settings.database_connections)
+    return PostgresDatabase(engine, connections, seconds)
 
 
 def _ask(session: Session) -> None:
