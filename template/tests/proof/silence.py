@@ -18,6 +18,7 @@ class Wire:
         self._server = port
         self._whole = asyncio.Event()
         self._whole.set()
+        self._near: set[asyncio.StreamWriter] = set()
         self.port = 0
 
     def cut(self) -> None:
@@ -36,9 +37,11 @@ class Wire:
         own_server(self.port)
         async with server:
             yield self
-            server.close_clients()
+            for writer in self._near:
+                writer.close()
 
     async def _connect(self, near: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
+        self._near.add(back)
         with suppress(OSError, asyncio.CancelledError):
             far, forth = await asyncio.open_connection("127.0.0.1", self._server)
             await asyncio.gather(self._pass_on(near, forth), self._pass_on(far, back))
