@@ -81,7 +81,8 @@ class LimitSettings(BaseModel):
     """Who sends this as a bearer token may read `GET /metrics`. Unset: whoever reaches the port.
     To measure a request costs 3 µs, to read all takes the event loop 1 ms."""
     worker_metrics_port: Port = 0
-    """Port on `host` where a worker answers `GET /metrics`. 0: none."""
+    """Port on `host` where a worker answers `GET /metrics`, and `/live` and `/ready` for probes.
+    0: none."""
 
     stall_seconds: Seconds | None = None
     """From which on it counts as a stall that the event loop stands; the line that kept it is told.
