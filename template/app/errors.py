@@ -148,10 +148,13 @@ class Overloaded(AppError):
 
 
 class Unavailable(AppError):
-    """The database or the disk cannot be used now."""
+    """The database or the disk cannot be used now: it is away, full, locked or too slow."""
 
     code = "service_unavailable"
     retry_after = 5.0
+
+    def __init__(self) -> None:
+        super().__init__("The server cannot read or write its data now. Ask again in a moment.")
 
 
 class ShuttingDown(AppError):

@@ -17,8 +17,9 @@ from arq.worker import Worker, func
 from app.domain.jobs import jobs
 from app.domain.operations import operations
 from app.jobs import batches, runs, webhooks
-from app.jobs.metrics import serving_metrics
 from app.jobs.pool import Pool
+from app.jobs.probes import serving_probes
+from app.jobs.pulse import Pulse
 from app.jobs.sweep import sweep_for_ever
 from app.jobs.turns import Holdings
 from app.resources.ledger import Priority
@@ -48,21 +49,22 @@ async def run(settings: Settings) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop)
-    async with (
-        open_resources(settings, Priority.BATCH) as resources,
-        serving_metrics(resources),
-    ):
-        await work(resources, stopping, over)
+    async with open_resources(settings, Priority.BATCH) as resources:
+        pulse = Pulse()
+        async with serving_probes(resources, pulse):
+            await work(resources, pulse, stopping, over)
 
 
-async def work(resources: Resources, stopping: asyncio.Event, over: asyncio.Event) -> None:
+async def work(
+    resources: Resources, pulse: Pulse, stopping: asyncio.Event, over: asyncio.Event
+) -> None:
     """Claim and do work of every kind until `stopping` is set, then come to an end.
 
     What is in flight then may go on until `over` is set, for `shutdown_grace` at most.
     """
     settings = resources.settings
     all_pools = pools(resources, stopping)
-    helpers = [asyncio.create_task(sweep_for_ever(resources))]
+    helpers = [asyncio.create_task(sweep_for_ever(resources, pulse))]
     if isinstance(resources.queue, RedisQueue):
         helpers.append(asyncio.create_task(listen_for_ever(resources.queue, all_pools)))
     working = [asyncio.create_task(p.work(stopping, settings.sweep_seconds)) for p in all_pools]

@@ -8,7 +8,6 @@ from typing import Annotated, Any, TypeVar
 from fastapi import Depends, Request, Response
 from pydantic import BaseModel
 
-from app import deadline
 from app.api.streaming import EventStream
 from app.background import usage
 from app.dependencies.caller import CurrentCaller, flags
@@ -44,7 +43,6 @@ class Answering:
     request: Request
     caller_id: str
     flags: frozenset[str]
-    ends_at: float | None
     headers: dict[str, str]
     resources: Resources
 
@@ -60,7 +58,7 @@ class Answering:
         """Return `chunks` as server-sent events. What fails before the first is a plain error."""
         hold_stream(self.request.state.held, self.resources)
         first = await self._wait(body.model, body, _first(chunks))
-        return EventStream(self._events(body, first, chunks), self.ends_at, self.headers)
+        return EventStream(self._events(body, first, chunks), self.headers)
 
     async def _wait(self, model: str, body: BaseModel, call: Coroutine[Any, Any, T]) -> T:
         so_far = Progress()
@@ -105,7 +103,6 @@ async def answering(request: Request, caller: CurrentCaller) -> Answering:
         request=request,
         caller_id=caller.id,
         flags=await flags(request, caller),
-        ends_at=deadline.ends_at.get(),
         headers=await within_limits(request, caller),
         resources=opened(request),
     )

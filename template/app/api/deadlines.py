@@ -15,7 +15,7 @@ HEADER = b"x-request-timeout"
 class Deadlines:
     """Plain ASGI: what has not begun to answer by its deadline is cancelled, and ends in a 504.
 
-    An answer that has begun goes on; streams of a model end at the deadline by themselves.
+    An answer that has begun goes on as long as its source does and its reader takes it.
     """
 
     def __init__(self, app: ASGIApp, longest: float) -> None:
@@ -43,6 +43,7 @@ class Deadlines:
             nonlocal begun
             if message["type"] == "http.response.start":
                 begun = True
+                deadline.ends_at.set(None)  # in the task that sends, so for what it reads from now
                 if not timeout.expired():  # else the handler itself has made an answer of that
                     timeout.reschedule(None)
             return send(message)

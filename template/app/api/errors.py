@@ -12,6 +12,7 @@ from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.types import Scope
 
 from app import errors
 from app.dependencies.disconnect import ClientGoneError
@@ -118,14 +119,17 @@ def internal_error() -> JSONResponse:
     return JSONResponse(_envelope(message, "server_error", None, "internal_error"), 500)
 
 
-def unavailable() -> JSONResponse:
-    """Return the answer while the database or the disk cannot be used."""
-    message = "The server cannot read or write its data now. Ask again in a moment."
-    return answer_to(errors.Unavailable(message))
+def unavailable(scope: Scope, error: BaseException | None) -> JSONResponse:
+    """Return the answer while the database or the disk cannot be used, and log why in one line."""
+    cause = getattr(error, "orig", error)  # without the statement
+    log.error("%s %s has no data: %r", scope["method"], scope["path"], cause)
+    return answer_to(errors.Unavailable())
 
 
-async def _app_error(_request: Request, error: Exception) -> Response:
+async def _app_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, errors.AppError)  # noqa: S101 -- registered for this class only
+    if isinstance(error, errors.Unavailable):
+        return unavailable(request.scope, error.__cause__)
     return answer_to(error)
 
 

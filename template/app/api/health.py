@@ -15,10 +15,11 @@ from sqlalchemy.orm import Session
 
 from app.dependencies.resources import Shared
 from app.domain.tables import Base
+from app.errors import Unavailable
 from app.resources.bounded import bounded_map
-from app.resources.database import lacks_table
 from app.resources.lifespan import Resources
 from app.resources.models.interface import Model
+from app.resources.outages import lacks_table
 from app.resources.pauses import Reason
 from app.resources.upstreams import Upstreams
 
@@ -85,10 +86,9 @@ async def _state(check: Callable[[Resources], Awaitable[str]], shared: Resources
         return await asyncio.wait_for(check(shared), CHECK_SECONDS)
     except TimeoutError:
         return f"no answer within {CHECK_SECONDS:g} s"
-    except OSError as error:
-        return FAILING + (error.strerror or type(error).__name__)
     except Exception as error:  # noqa: BLE001 -- whatever it is, it is the answer
-        return FAILING + type(error).__name__
+        cause = error.__cause__ if isinstance(error, Unavailable) else error
+        return FAILING + (getattr(cause, "strerror", None) or type(cause).__name__)
 
 
 async def _ask_database(shared: Resources) -> str:

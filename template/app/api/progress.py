@@ -37,7 +37,7 @@ async def watch_batch(batch_id: str, rows: CallersRows, shared: Shared) -> Event
     present state first: nothing needs replaying.
     """
     batch = await rows.read(batches.get, batch_id)
-    return EventStream(_changes(rows, batch, shared.drain.begun), None, {})
+    return EventStream(_changes(rows, batch, shared.drain.begun), {})
 
 
 async def _changes(

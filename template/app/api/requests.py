@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app import metrics
 from app.api.errors import bad_url, internal_error, unavailable
 from app.domain.ids import new_id
-from app.resources.database import is_outage
+from app.resources.outages import is_outage
 from app.telemetry import request_id, traceparent
 
 log = logging.getLogger(__name__)
@@ -53,14 +53,12 @@ class Requests:
         try:
             await self.app(scope, receive, response.send)
         except Exception as error:
-            outage = is_outage(error)
-            if outage:
-                cause = getattr(error, "orig", error)  # without the statement
-                log.error("%s %s has no data: %r", scope["method"], scope["path"], cause)  # noqa: TRY400
+            if is_outage(error):
+                answer = unavailable(scope, error)
             else:
                 log.exception("%s %s failed", scope["method"], scope["path"])
+                answer = internal_error()
             if not response.status:
-                answer = unavailable() if outage else internal_error()
                 await answer(scope, receive, response.send)
         finally:
             seconds = time.perf_counter() - started

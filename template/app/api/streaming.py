@@ -11,7 +11,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from app import deadline
 from app.api.errors import envelope
 from app.dependencies.disconnect import ClientGoneError, until_disconnect
 from app.errors import AppError, ModelError
@@ -33,17 +32,11 @@ class EventStream(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(
-        self,
-        events: AsyncGenerator[bytes, None],
-        ends_at: float | None,
-        headers: Mapping[str, str],
-    ) -> None:
+    def __init__(self, events: AsyncGenerator[bytes, None], headers: Mapping[str, str]) -> None:
         self.status_code = 200
         self.background = None
         self.init_headers({"cache-control": "no-store", "x-accel-buffering": "no", **headers})
         self._events = events
-        self._ends_at = ends_at
         self._last_sent = -math.inf
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -61,7 +54,7 @@ class EventStream(Response):
     async def _relay(self, send: Send) -> None:
         last = b""
         try:
-            async with deadline.limit(self._ends_at), aclosing(self._events):
+            async with aclosing(self._events):
                 async for events in self._events:
                     await self._write(send, events)
         except AppError as error:

@@ -49,6 +49,7 @@ def _options(values: "Settings") -> dict[str, Any]:
         # app.telemetry configures logs, and the app logs its requests itself.
         "log_config": None,
         "access_log": False,
+        "http": "app.api.connection:Connection",
         # app.resources.drain ends requests in words; whoever has not ended then is cancelled.
         "timeout_graceful_shutdown": math.ceil(values.shutdown_grace + LAST_WORDS),
         # Longer than proxies keep idle connections (nginx 60 s, AWS 60 s): who would send the next

@@ -19,6 +19,7 @@ from app.domain.intake import Intake
 from app.domain.lanes import Hold, LostHoldError
 from app.domain.lines import LineSplitter
 from app.jobs.items import attempt
+from app.jobs.lease import kept
 from app.jobs.recorder import Recorder
 from app.jobs.turns import Holdings, Turn
 from app.resources import capacity
@@ -29,8 +30,7 @@ from app.telemetry import request_id
 
 log = logging.getLogger(__name__)
 
-LOST = "the lease on %s is lost: it was last renewed %.2f s ago"
-"""Another worker then runs the items again that were in flight."""
+OPEN = ("validating", "in_progress")
 
 
 async def claim(
@@ -109,24 +109,11 @@ class Drain:
             working.result()
 
     async def _keep_alive(self) -> None:
-        """Renew the lease three times in its life; return when there is nothing to hold any more.
-
-        An error is not the end of the lease: the next beat may come in time.
-        """
-        seconds, loop = self.resources.settings.lease_seconds, asyncio.get_running_loop()
-        status: str | None = self.work.status
-        renewed_at = self.asked_at
-        while status in ("validating", "in_progress"):
-            await asyncio.sleep(seconds / 3)
-            began = loop.time()
-            try:
-                status = await self.resources.database.write(lanes.renew, self.hold, seconds)
-            except Exception:
-                log.exception("the lease on %s was not renewed", self.hold.batch_id)
-                continue
-            if status is None:
-                log.warning(LOST, self.hold.batch_id, loop.time() - renewed_at)
-            renewed_at = began
+        """Return when there is nothing to hold any more."""
+        seconds, name = self.resources.settings.lease_seconds, self.hold.batch_id
+        renew = partial(self.resources.database.write, lanes.renew, self.hold, seconds)
+        if self.work.status in OPEN:
+            await kept(renew, name, seconds, self.asked_at, OPEN)
 
     async def _work(self) -> None:
         if self.work.status == "validating":

@@ -10,7 +10,8 @@ from app.domain import items
 from app.domain.items import Outcome
 from app.domain.lanes import Hold
 from app.jobs.attempts import UNRECORDABLE, UNRECORDABLE_MESSAGE
-from app.resources.database import Database, is_refused
+from app.resources.database import Database
+from app.resources.outages import is_refused
 from app.resources.tasks import end_tasks
 
 log = logging.getLogger(__name__)

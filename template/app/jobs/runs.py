@@ -15,9 +15,10 @@ from app.domain.ids import new_id
 from app.domain.jobs import Job, jobs
 from app.domain.runs import Claimed, LostRunError, Outcome, Run
 from app.jobs.attempts import UNRECORDABLE, UNRECORDABLE_MESSAGE, failure_of
+from app.jobs.lease import kept
 from app.resources import capacity
-from app.resources.database import is_refused
 from app.resources.lifespan import Resources
+from app.resources.outages import is_refused
 from app.resources.queue import Kind
 from app.resources.tasks import end_tasks, uncut
 from app.telemetry import request_id, traceparent
@@ -31,6 +32,7 @@ async def claim(
     resources: Resources, _stopping: asyncio.Event, *, scheduled: bool = False
 ) -> Callable[[], Coroutine[Any, Any, None]] | None:
     """Claim the next due job; return what runs it, or None where none is due."""
+    asked_at = asyncio.get_running_loop().time()
     claimed = await resources.database.write(
         runs.claim,
         new_id("lease"),
@@ -38,17 +40,17 @@ async def claim(
         sorted(jobs()),
         scheduled=scheduled,
     )
-    return None if claimed is None else partial(run_job, resources, claimed)
+    return None if claimed is None else partial(run_job, resources, claimed, asked_at)
 
 
-async def run_job(resources: Resources, claimed: Claimed) -> None:
+async def run_job(resources: Resources, claimed: Claimed, asked_at: float) -> None:
     """Run the job and record what came of it; give it back where this process stops before."""
     request_id.set(claimed.request_id)
     traceparent.set(claimed.traceparent)
     capacity.caller.set(claimed.caller_id or "")
     outcome = Outcome("queued")
     try:
-        outcome = await Attempt(resources, claimed, jobs()[claimed.name]).outcome()
+        outcome = await Attempt(resources, claimed, jobs()[claimed.name], asked_at).outcome()
     except LostRunError as error:
         log.warning("%s", error)
     finally:
@@ -75,6 +77,8 @@ class Attempt:
     resources: Resources
     claimed: Claimed
     job: Job[Any]
+    asked_at: float
+    """When the lease was asked for, on the loop's clock."""
 
     async def outcome(self) -> Outcome:
         """Return what came of it. Raise `LostRunError` where another worker has taken it over."""
@@ -121,20 +125,10 @@ class Attempt:
         )
 
     async def _keep_alive(self) -> Outcome:
-        """Renew the lease three times in its life, until the job is cancelled or lost.
-
-        An error is not the end of the lease: the next beat may come in time.
-        """
+        """Return the outcome of a job that is cancelled."""
         seconds, claimed = self.resources.settings.lease_seconds, self.claimed
-        status: str | None = "running"
-        while status == "running":
-            await asyncio.sleep(seconds / 3)
-            try:
-                status = await self.resources.database.write(
-                    runs.renew, claimed.id, claimed.owner, seconds
-                )
-            except Exception:
-                log.exception("the lease on %s was not renewed", claimed.id)
-        if status is None:
-            raise LostRunError(f"The job {claimed.id} has been taken over.")
+        write = self.resources.database.write
+        renew = partial(write, runs.renew, claimed.id, claimed.owner, seconds)
+        if await kept(renew, claimed.id, seconds, self.asked_at, {"running"}) is None:
+            raise LostRunError(f"The job {claimed.id} is another worker's by now.")
         return Outcome("cancelled")

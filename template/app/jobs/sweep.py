@@ -6,12 +6,13 @@ import logging
 from app.domain import recovery, schedules, workers
 from app.domain.jobs import jobs
 from app.domain.workers import Worker
+from app.jobs.pulse import Pulse
 from app.resources.lifespan import Resources
 
 log = logging.getLogger(__name__)
 
 
-async def sweep_for_ever(resources: Resources) -> None:
+async def sweep_for_ever(resources: Resources, pulse: Pulse) -> None:
     """Sweep every `sweep_seconds`. Every worker does: a sweep is idempotent and needs no leader."""
     seconds, write = resources.settings.sweep_seconds, resources.database.write
     worker = Worker()
@@ -20,7 +21,9 @@ async def sweep_for_ever(resources: Resources) -> None:
             try:
                 await write(workers.sign_in, worker)
                 await sweep(resources)
+                pulse.tried(well=True)
             except Exception:
+                pulse.tried(well=False)
                 log.exception("a sweep failed; the next one is in %s s", seconds)
             await asyncio.sleep(seconds)
     finally:

@@ -4,22 +4,24 @@ A transaction cannot wait for a model or a client, because it cannot await. So n
 while a model thinks, and the same function serves SQLite and PostgreSQL.
 """
 
+import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from socket import gaierror
 from sqlite3 import Connection as SqliteConnection
-from typing import Concatenate, ParamSpec, Protocol, TypeVar
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import stamina
 from anyio import CapacityLimiter
 from sqlalchemy import Connection, Engine, create_engine, event, text
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, StatementError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm import Session
 
-from app.resources.offload import all_ended, in_thread, to_its_end
+from app.errors import Unavailable
+from app.resources.offload import all_ended, threaded, to_its_end
+from app.resources.outages import code_of, is_outage
 from app.resources.postgres import open_engine
 from app.settings import Settings
 
@@ -30,20 +32,9 @@ P = ParamSpec("P")
 T = TypeVar("T")
 Transaction = Callable[Concatenate[Session, P], T]
 
-OUTAGES = {"08", "28", "3D", "40", "53", "57", "58", "25006", "55P03"}
-"""PostgreSQL's codes, or classes of them, for what is no fault of a statement: it cannot be
-reached, refuses all, has no room, is read-only, or a lock was not to be had."""
-
-SQLITE_OUTAGES = {5, 6, 8, 10, 13, 14}
-"""SQLite's: busy, locked, read-only, a failing disk, a full one, a file that cannot be opened."""
-
-NO_TABLE = {"42P01", "42703", 1}
-"""PostgreSQL's codes for a table and a column that are not there, and SQLite's for both."""
-
 SQLITE_PRAGMAS = (
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=NORMAL",  # survives kill -9; a power cut may lose the last commits
-    "PRAGMA busy_timeout=5000",
     "PRAGMA foreign_keys=ON",
     "PRAGMA journal_size_limit=67108864",
 )
@@ -55,6 +46,9 @@ class Database(Protocol):
     Whose deadline comes while a transaction waits gets `DeadlineExceeded`, and it never begins. One
     that has begun goes on to its end, whatever becomes of its caller. So `close` waits for it:
     SQLAlchemy closes no connection that comes back after its pool was disposed of.
+
+    Where the database does not serve a transaction in time, or not at all, `Unavailable`
+    comes out: it may have been committed all the same.
     """
 
     @property
@@ -82,9 +76,12 @@ class SqliteDatabase:
     and a 99th percentile of 9 ms instead of 732 ms for a writer beside a busy one (2 cores).
     """
 
-    def __init__(self, url: str, readers: int) -> None:
-        self._writer = create_engine(url, pool_size=1, max_overflow=0, json_serializer=to_json)
-        self._reader = create_engine(url, pool_size=readers, max_overflow=0)
+    def __init__(self, url: str, readers: int, seconds: float) -> None:
+        options = {"max_overflow": 0, "json_serializer": to_json}
+        options["connect_args"] = {"timeout": seconds}  # while another process has it locked
+        self._writer = create_engine(url, pool_size=1, **options)
+        self._reader = create_engine(url, pool_size=readers, **options)
+        self._seconds = seconds
         self._writing = CapacityLimiter(1)
         self._reading = CapacityLimiter(readers)
         self.limits = {"database_writer": self._writing, "database_readers": self._reading}
@@ -95,15 +92,13 @@ class SqliteDatabase:
 
     async def write(self, fn: Transaction[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `fn` in the one writing thread."""
-        return await in_thread(
-            self._writing, _commit, self._writer, lambda session: fn(session, *args, **kwargs)
-        )
+        call = partial(_commit, self._writer, lambda session: fn(session, *args, **kwargs))
+        return await _served(self._writing, self._seconds, partial(threaded, call))
 
     async def read(self, fn: Transaction[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `fn` in one of the reading threads."""
-        return await in_thread(
-            self._reading, _commit, self._reader, lambda session: fn(session, *args, **kwargs)
-        )
+        call = partial(_commit, self._reader, lambda session: fn(session, *args, **kwargs))
+        return await _served(self._reading, self._seconds, partial(threaded, call))
 
     async def close(self) -> None:
         """Close all connections."""
@@ -117,8 +112,9 @@ class SqliteDatabase:
 class PostgresDatabase:
     """asyncpg underneath; conflicts between transactions are tried again."""
 
-    def __init__(self, engine: AsyncEngine, connections: int) -> None:
+    def __init__(self, engine: AsyncEngine, connections: int, seconds: float) -> None:
         self._engine = engine
+        self._seconds = seconds
         self._connections = CapacityLimiter(connections)
         self.limits = {"database_connections": self._connections}
         self._readonly = engine.execution_options(
@@ -144,11 +140,34 @@ class PostgresDatabase:
             await self._engine.dispose()
 
     async def _run(self, engine: AsyncEngine, fn: Callable[[Session], T]) -> T:
-        return await to_its_end(self._connections, lambda: _connected(engine, fn))
+        call = partial(_connected, engine, fn, self._seconds)
+        return await _served(self._connections, self._seconds, call)
 
 
-async def _connected(engine: AsyncEngine, fn: Callable[[Session], T]) -> T:
-    async with engine.connect() as connection:
+async def _served(
+    places: CapacityLimiter, seconds: float, call: Callable[[], Coroutine[Any, Any, T]]
+) -> T:
+    try:
+        return await to_its_end(places, call, patience=seconds)
+    except Exception as error:
+        if isinstance(error, OSError) or is_outage(error):
+            raise Unavailable from error
+        raise
+
+
+async def _connected(engine: AsyncEngine, fn: Callable[[Session], T], seconds: float) -> T:
+    """Return what `fn` returns within `seconds`, after which its connection is given up.
+
+    That is closed at once: a query that is cancelled waits for a server that may never answer.
+    """
+    loop = asyncio.get_running_loop()
+    ends_at = loop.time() + seconds
+    async with AsyncExitStack() as stack:
+        async with asyncio.timeout_at(ends_at):
+            connection = await stack.enter_async_context(engine.connect())
+        driver = (await connection.get_raw_connection()).driver_connection
+        assert driver  # noqa: S101 -- it has just been connected
+        stack.callback(loop.call_at(ends_at, driver.terminate).cancel)
         return await connection.run_sync(_commit, fn)
 
 
@@ -174,45 +193,7 @@ def _refuse_writes(connection: SqliteConnection, _record: object) -> None:
 
 
 def _is_conflict(error: Exception) -> bool:
-    return isinstance(error, DBAPIError) and _code(error) in {"40001", "40P01"}
-
-
-def is_outage(error: Exception) -> bool:
-    """Return whether the database or the disk cannot be used now: the same may succeed later."""
-    if isinstance(error, DBAPIError) and error.connection_invalidated:
-        return True
-    code = _code(error)
-    if isinstance(code, int):
-        return code & 0xFF in SQLITE_OUTAGES
-    if code:
-        return bool({code, code[:2]} & OUTAGES)
-    # A plain OSError is one without a class of its own: no space, no route, no file descriptor.
-    return type(error) is OSError or isinstance(error, ConnectionError | TimeoutError | gaierror)
-
-
-def lacks_table(error: Exception) -> bool:
-    """Return whether the database has not the tables that the code asks for."""
-    return _code(error) in NO_TABLE
-
-
-def _code(error: Exception) -> str | int | None:
-    cause = error.orig if isinstance(error, DBAPIError) else error
-    code: str | int | None = getattr(cause, "sqlstate", None)
-    return code or getattr(cause, "sqlite_errorcode", None)
-
-
-def is_refused(error: Exception) -> bool:
-    """Return whether SQL takes none of a write for what is in it, and never will.
-
-    That is what a driver cannot encode, and PostgreSQL's classes 22, 23 and 54: data exceptions,
-    violated constraints and exceeded limits.
-    """
-    said = error.orig if isinstance(error, StatementError) else error
-    if isinstance(error, DataError | IntegrityError):
-        return True
-    if isinstance(error, DBAPIError):
-        return str(getattr(said, "sqlstate", None))[:2] in {"22", "23", "54"}
-    return isinstance(said, ValueError | TypeError | OverflowError | RecursionError)
+    return isinstance(error, DBAPIError) and code_of(error) in {"40001", "40P01"}
 
 
 @asynccontextmanager
@@ -220,26 +201,34 @@ async def open_database(settings: Settings) -> AsyncIterator[Database]:
     """Yield the database of `settings.sql_url`, reached once to see that it is there."""
     database = await _connect(settings)
     try:
-        await database.read(_ask)
+        try:
+            await database.read(_ask)
+        except Unavailable as error:
+            raise (error.__cause__ or error) from None  # in the driver's words, for who starts it
         yield database
     finally:
         await database.close()  # within CLOSE_TIMEOUT
 
 
 async def _connect(settings: Settings) -> SqliteDatabase | PostgresDatabase:
+    connections, seconds = settings.database_connections, settings.database_timeout
     if settings.sql_url.startswith("sqlite"):
-        return SqliteDatabase(settings.sql_url, readers=settings.database_connections)
+        return SqliteDatabase(settings.sql_url, connections, seconds)
     engine = await open_engine(
         settings.sql_url,
         # A process that is frozen inside a transaction would keep its locks for ever, and the
         # workers that take its items over would wait for them: the server ends it.
-        {"idle_in_transaction_session_timeout": str(round(settings.lease_seconds * 1000))},
-        pool_size=settings.database_connections,
+        {
+            "idle_in_transaction_session_timeout": str(round(settings.lease_seconds * 1000)),
+            # A little less than here, so that the server says it first, and the connection lives.
+            "statement_timeout": str(round(seconds * 900)),
+        },
+        pool_size=connections,
         max_overflow=0,
         pool_pre_ping=True,
         json_serializer=to_json,
     )
-    return PostgresDatabase(engine, settings.database_connections)
+    return PostgresDatabase(engine, connections, seconds)
 
 
 def _ask(session: Session) -> None:

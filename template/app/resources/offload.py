@@ -75,15 +75,24 @@ async def in_thread(
     limiter: CapacityLimiter, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
 ) -> T:
     """Return `function(*args)`, run in a thread under a limit of the calling resource's own."""
+    return await to_its_end(limiter, partial(threaded, partial(function, *args, **kwargs)))
+
+
+async def threaded(function: Callable[[], T]) -> T:
+    """Return `function()`, run in a thread; how many there are is the caller's to limit."""
     # AnyIO would free its limiter when asyncio cancels the caller, with the thread still at work:
     # five calls under a limit of one, each cancelled, were five threads at once.
-    call = partial(to_thread.run_sync, partial(function, *args, **kwargs))
-    return await to_its_end(limiter, lambda: call(limiter=CapacityLimiter(1)))
+    return await to_thread.run_sync(function, limiter=CapacityLimiter(1))
 
 
-async def to_its_end(limiter: CapacityLimiter, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
+async def to_its_end(
+    limiter: CapacityLimiter,
+    call: Callable[[], Coroutine[Any, Any, T]],
+    patience: float | None = None,
+) -> T:
     """Return `await call()`, under a limit. Raise `DeadlineExceeded` where no time is left for it.
 
+    Raise `TimeoutError` where its turn does not come within `patience` seconds.
     A cancelled caller leaves; what has begun goes on, and counts until it ends.
     """
     deadline.remaining()
@@ -91,7 +100,7 @@ async def to_its_end(limiter: CapacityLimiter, call: Callable[[], Coroutine[Any,
     try:
         limiter.acquire_on_behalf_of_nowait(place)
     except WouldBlock:
-        async with deadline.limit(deadline.ends_at.get()):
+        async with asyncio.timeout(patience), deadline.limit(deadline.ends_at.get()):
             await limiter.acquire_on_behalf_of(place)
     running = asyncio.ensure_future(call())
     running.add_done_callback(lambda _: limiter.release_on_behalf_of(place))

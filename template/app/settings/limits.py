@@ -15,8 +15,11 @@ class LimitSettings(BaseModel):
     # Limits
     request_timeout: Pause = 600.0
     """Longest time for one request, its upload and its wait for a place and a model included, until
-    its answer begins, or a model's stream ends; a client may ask for less with `X-Request-Timeout`.
-    Whatever waits for it waits no longer. To keep it costs a request 6 µs."""
+    its answer begins; a client may ask for less with `X-Request-Timeout`. Whatever waits for it
+    waits no longer. To keep it costs a request 6 µs."""
+    send_timeout: Pause = 60.0
+    """Time in which a reader takes at least 16 KiB of the answer that waits for it; who takes less
+    is cut off. An answer that has begun has no other limit. nginx waits for a minute too."""
     max_requests: Count = 1000
     """Requests that one API process serves at once, but for streams and probes; others wait.
     The way in and out costs a request 3 µs."""
@@ -82,7 +85,8 @@ class LimitSettings(BaseModel):
     """Who sends this as a bearer token may read `GET /metrics`. Unset: whoever reaches the port.
     To measure a request costs 3 µs, to read all takes the event loop 1 ms."""
     worker_metrics_port: Port = 0
-    """Port on `host` where a worker answers `GET /metrics`. 0: none."""
+    """Port on `host` where a worker answers `GET /metrics`, and `/live` and `/ready` for probes.
+    0: none."""
 
     stall_seconds: Seconds | None = None
     """From which on it counts as a stall that the event loop stands; the line that kept it is told.

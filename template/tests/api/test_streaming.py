@@ -112,14 +112,6 @@ async def test_an_unforeseen_error_in_a_stream_tells_nothing_internal(chatting: 
     assert "a secret" not in answer.text
 
 
-async def test_a_stream_that_runs_out_of_time_says_so(chatting: Chatting) -> None:
-    model = Scripted(1)
-    async with chatting(model) as client:
-        answer = await client.post(CHAT, json=STREAMED, headers={"x-request-timeout": "0.5"})
-        await within_limit(model.stopped)
-    assert json.loads(events(answer)[-1])["error"]["code"] == "deadline_exceeded"
-
-
 async def test_a_client_that_leaves_a_stream_stops_the_model(chatting: Chatting) -> None:
     model = Scripted(1)
     async with chatting(model) as client:
@@ -166,7 +158,7 @@ async def test_an_ended_stream_leaves_nothing_to_the_garbage_collector() -> None
     async def send(message: Message) -> None:
         sent.append(message)
 
-    stream = EventStream(answer(), None, {})
+    stream = EventStream(answer(), {})
     known = weakref.ref(stream)
     await stream({"type": "http", "headers": []}, stay, send)
     del stream

@@ -16,7 +16,8 @@ from sqlalchemy.orm import Session
 
 from app.domain.keys import create_key
 from app.main import create_app
-from app.resources.database import is_outage, open_database
+from app.resources.database import open_database
+from app.resources.outages import is_outage
 from app.settings import Settings
 from tests.api.serving import serving
 from tests.isolation import own_server

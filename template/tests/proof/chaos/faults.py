@@ -128,7 +128,7 @@ def starved(worker: str, log: str, lease: float) -> Iterator[Event]:
     """
     for said, ago in LOST.findall(log):
         at = datetime.strptime(said, "%Y-%m-%d %H:%M:%S,%f").timestamp()  # noqa: DTZ007 -- local
-        if float(ago) > lease:
+        if float(ago) >= lease:
             yield Event("starved", at - float(ago), at, (worker,))
 
 

@@ -24,6 +24,7 @@ from sqlalchemy.orm import Session, configure_mappers
 from app.domain import batches, jobs
 from app.domain.operations import operations
 from app.domain.tables import BatchRow, JobRow
+from app.jobs.pulse import Pulse
 from app.resources.database import Database, Transaction
 from app.resources.lifespan import open_resources
 from app.settings import Settings
@@ -111,7 +112,8 @@ async def run(point: Point | None) -> None:
         ending = asyncio.create_task(_stop_when_done(database, stopping))
         if point is not None:
             database = Crashing(database, point)
-        await work(replace(resources, database=database), stopping, asyncio.Event())
+        crashing = replace(resources, database=database)
+        await work(crashing, Pulse(), stopping, asyncio.Event())
         await ending
 
 

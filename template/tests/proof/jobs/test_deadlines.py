@@ -43,7 +43,8 @@ class Asked:
 
 
 def resources(model: Asked, **settings: float) -> Any:  # noqa: ANN401 -- stands for Resources
-    return SimpleNamespace(model=model, settings=configured(**settings))
+    unused = SimpleNamespace(write=dict)
+    return SimpleNamespace(model=model, settings=configured(**settings), database=unused)
 
 
 async def within(seconds: float, model: Asked) -> Outcome:
@@ -116,7 +117,8 @@ async def attempted(model: Asked, seconds: float) -> runs.Outcome:
         seconds=seconds,
         owner="owner",
     )
-    return await Attempt(resources(model), claimed, Job("ask", Nothing, ask)).outcome()
+    asked_at = asyncio.get_running_loop().time()
+    return await Attempt(resources(model), claimed, Job("ask", Nothing, ask), asked_at).outcome()
 
 
 async def test_a_jobs_calls_have_the_time_until_its_deadline() -> None:

@@ -48,7 +48,7 @@ def of_a_lane(resources: Resources) -> Coroutine[Any, Any, None]:
 
 
 def of_a_job(resources: Resources) -> Coroutine[Any, Any, None]:
-    return run_job(resources, JOB)
+    return run_job(resources, JOB, 0.0)
 
 
 @pytest.mark.parametrize("end", [of_a_lane, of_a_job])

@@ -9,6 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.domain.tables import WorkerRow
+from app.jobs.pulse import Pulse
 from app.jobs.sweep import sweep_for_ever
 from app.resources.database import Database
 from app.resources.tasks import end_tasks
@@ -32,7 +33,7 @@ async def sign_of_life(database: Database, *, after: float = 0.0) -> float:
 async def test_a_worker_signs_in_again_and_again_and_off_at_its_end(database: Database) -> None:
     settings = Settings(_env_file=None, sweep_seconds=0.01)
     resources = cast("Any", SimpleNamespace(database=database, settings=settings))
-    sweeping = asyncio.create_task(sweep_for_ever(resources))
+    sweeping = asyncio.create_task(sweep_for_ever(resources, Pulse()))
     first = await sign_of_life(database)
     await sign_of_life(database, after=first)
     await end_tasks(sweeping)

@@ -8,7 +8,8 @@ from typing import Any, cast
 import pytest
 
 from app.domain.lanes import Hold, Terms
-from app.jobs.batches import LOST, Drain
+from app.jobs.batches import Drain
+from app.jobs.lease import LOST
 from app.jobs.turns import Holdings, Turn
 from app.resources.lifespan import Resources
 from app.settings import Settings

@@ -1,4 +1,4 @@
-"""GET /metrics of a worker: what the API tells of itself too, and how much work there is."""
+"""What a worker tells by HTTP: whether it lives, whether it can work, and its metrics."""
 
 import logging
 from collections.abc import AsyncIterator
@@ -9,16 +9,22 @@ from aiohttp import web
 from app import metrics
 from app.domain.backlog import depths
 from app.errors import OpenError
+from app.jobs.pulse import Pulse
 from app.resources.gauges import CONTENT_TYPE, exposition
 from app.resources.lifespan import Resources
 
 log = logging.getLogger(__name__)
 
+TURNS = 8
+"""A sweep is three transactions, each of which waits for its turn and then runs; two to spare."""
+
 
 @asynccontextmanager
-async def serving_metrics(resources: Resources) -> AsyncIterator[None]:
+async def serving_probes(resources: Resources, pulse: Pulse) -> AsyncIterator[None]:
     """Serve them at `worker_metrics_port` on this event loop, where one is set.
 
+    `/live` fails where no sweep has ended for longer than one can take: restart the worker then.
+    `/ready` fails where none has ended well for a lease, after which it holds nothing any more.
     Whoever reaches the port may read. Raise `OpenError` where it cannot be listened on.
     """
     settings = resources.settings
@@ -26,16 +32,26 @@ async def serving_metrics(resources: Resources) -> AsyncIterator[None]:
         yield
         return
 
+    async def live(_request: web.Request) -> web.Response:
+        stuck = pulse.silence > settings.sweep_seconds + TURNS * settings.database_timeout
+        return _state("stuck" if stuck else "alive", well=not stuck)
+
+    async def ready(_request: web.Request) -> web.Response:
+        well = pulse.failing <= settings.sweep_seconds + settings.lease_seconds
+        return _state("ready" if well else "unavailable", well=well)
+
     async def load() -> bytes:
         await _tell_depths(resources)
         return exposition(resources)
 
-    async def answer(_request: web.Request) -> web.Response:
+    async def tell_metrics(_request: web.Request) -> web.Response:
         body = await resources.probes.get("metrics", load)
         return web.Response(body=body, headers={"content-type": CONTENT_TYPE})
 
     app = web.Application()
-    app.router.add_get("/metrics", answer)
+    app.router.add_get("/live", live)
+    app.router.add_get("/ready", ready)
+    app.router.add_get("/metrics", tell_metrics)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:
@@ -43,6 +59,10 @@ async def serving_metrics(resources: Resources) -> AsyncIterator[None]:
         yield
     finally:
         await runner.cleanup()  # asyncio cancels once
+
+
+def _state(status: str, *, well: bool) -> web.Response:
+    return web.json_response({"status": status}, status=200 if well else 503)
 
 
 async def _tell_depths(resources: Resources) -> None:

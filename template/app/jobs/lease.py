@@ -1,0 +1,43 @@
+"""A lease on what is at work: renewed while it lasts, and over by this process's own clock."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Collection
+
+log = logging.getLogger(__name__)
+
+LOST = "the lease on %s is lost: it was last renewed %.2f s ago"
+"""Another worker then runs the items again that were in flight."""
+
+
+async def kept(
+    renew: Callable[[], Awaitable[str | None]],
+    name: str,
+    seconds: float,
+    asked_at: float,
+    held: Collection[str],
+) -> str | None:
+    """Renew a lease three times in its life while `renew` returns a status in `held`.
+
+    Return another status as it comes. Return None where the lease is lost: somebody else has it,
+    or may have it by now, since the database has answered no renewal in its time. It was asked for
+    at `asked_at` on the loop's clock. An error is not its end: the next beat may come in time.
+    """
+    clock, renewed_at = asyncio.get_running_loop().time, asked_at
+    while True:
+        ends_at = renewed_at + seconds
+        await asyncio.sleep(min(seconds / 3, max(0.0, ends_at - clock())))
+        began = clock()
+        try:
+            async with asyncio.timeout_at(ends_at):
+                status = await renew()
+        except Exception:
+            if clock() < ends_at:
+                log.exception("the lease on %s was not renewed", name)
+                continue
+            status = None
+        if status is None:
+            log.warning(LOST, name, clock() - renewed_at)
+        if status is None or status not in held:
+            return status
+        renewed_at = began
