@@ -8,7 +8,7 @@ from pathlib import Path
 
 from copier import run_copy
 
-from demo.service import run, running
+from demo.service import Service, run, running
 
 REPOSITORY = Path(__file__).parents[1]
 APP = ("uv", "run", "app")
@@ -17,26 +17,23 @@ FAST = {"SIMULATED_LATENCY": "0", "SIMULATED_TOKENS_PER_SECOND": "2000", "REQUES
 
 @contextmanager
 def services(folder: Path) -> Iterator[dict[str, str]]:
-    """Render both into the folder and run them inside the `with`, as `both` does."""
-    projects = render(folder / "simulated"), render(folder / "local")
-    with both(*projects) as variables:
-        yield variables
+    """Render both into the folder and run them inside the `with`; yield what a script must know."""
+    simulated, local = render(folder / "simulated"), render(folder / "local")
+    with running(simulated, settings=FAST) as one, running(local) as other:
+        yield variables(one, other)
 
 
-@contextmanager
-def both(simulated: Path, local: Path, app: Sequence[str] = APP) -> Iterator[dict[str, str]]:
-    """Run both projects inside the `with`, once they are ready; yield what a script has to know."""
-    command = [*app, "dev"]
-    with running(simulated, command, FAST) as one, running(local, command) as other:
-        limited = [*app, "keys", "create", "limited", "--requests-per-minute", "1"]
-        key = next(word for word in run(limited, simulated).split() if word.startswith("sk-"))
-        yield {
-            "CLIENTS_URL": f"{one.url}/v1",
-            "CLIENTS_KEY": one.key,
-            "CLIENTS_LIMITED_KEY": key,
-            "CLIENTS_LOCAL_URL": f"{other.url}/v1",
-            "CLIENTS_LOCAL_KEY": other.key,
-        }
+def variables(simulated: Service, local: Service, app: Sequence[str] = APP) -> dict[str, str]:
+    """Return what a script must know, with a new key that has one call a minute."""
+    command = [*app, "keys", "create", "limited", "--requests-per-minute", "1"]
+    printed = run(command, simulated.project).split()
+    return {
+        "CLIENTS_URL": f"{simulated.url}/v1",
+        "CLIENTS_KEY": simulated.key,
+        "CLIENTS_LIMITED_KEY": next(word for word in printed if word.startswith("sk-")),
+        "CLIENTS_LOCAL_URL": f"{local.url}/v1",
+        "CLIENTS_LOCAL_KEY": local.key,
+    }
 
 
 def render(project: Path) -> Path:
