@@ -3,7 +3,7 @@
 PYTHONS := python3.13 python3.12 python3.11 python3 python3.14
 PYTHON ?= $(shell for python in $(PYTHONS); do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
-CODE := demo hooks release tests
+CODE := clients demo hooks release tests
 TOOLS := .work/tools
 ENVIRONMENT := .work/environment
 RUN := PATH="$(CURDIR)/$(ENVIRONMENT)/bin:$$PATH"
@@ -12,10 +12,11 @@ RUN := PATH="$(CURDIR)/$(ENVIRONMENT)/bin:$$PATH"
 # an import of the rendered app takes 2.7 s instead of 0.5 s.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test proof-all check format render release clean
+.PHONY: help demo test clients proof-all check format render release clean
 help:
 	@echo "make demo     render the template, start the result and talk to it"
 	@echo "make test     check the template and what it renders"
+	@echo "make clients  real clients, old and new, against a render; ONLY=litellm picks by name"
 	@echo "make proof-all  what takes hours: each combination of extras, many seeds of chaos"
 	@echo "make check    lint the template's own code"
 	@echo "make format   format the template's own code"
@@ -29,6 +30,9 @@ demo: .work/ready
 test: check
 	$(RUN) pytest -n 2 --dist loadfile -m "not whole_suite and not campaign"
 	$(RUN) pytest -m whole_suite
+
+clients: .work/ready
+	@$(RUN) python -m clients $(ONLY)
 
 proof-all: .work/ready
 	$(RUN) pytest -m campaign

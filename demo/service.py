@@ -19,7 +19,10 @@ from openai import OpenAI
 START_LIMIT = 60.0  # seconds; a local model takes a few
 STOP_LIMIT = 60.0
 CLEAN_CODES = {0, 128 + signal.SIGINT}
-KEPT = ("HOME", "LANG", "LC_", "NO_COLOR", "PATH", "PIP_", "SSL_", "TERM", "TMPDIR", "UV_", "XDG_")
+KEPT = (
+    *("HOME", "LANG", "LC_", "NODE_EXTRA_CA_CERTS", "NO_COLOR", "NPM_", "PATH", "PIP_", "SSL_"),
+    *("TERM", "TMPDIR", "UV_", "XDG_", "npm_"),
+)
 
 
 class Failed(Exception):

@@ -1,76 +1,77 @@
-"""Other clients of the OpenAI protocol, unmodified, against a render with the simulated model."""
+"""OpenAI's client and curl against a render, and how `make clients` judges what clients tell."""
 
-import asyncio
 import json
 import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
-import litellm
 import pytest
-from langchain_openai import ChatOpenAI, OpenAIEmbeddings
-from pydantic import SecretStr
 
-from demo.service import Service, running
+from clients.campaign import SCRIPTS, STALE, Client, Result, clients, result
+from clients.services import FAST, variables
+from demo.service import running
 from tests.conftest import PYTHONS, Environment, Render, find_python
 
-CHAT, EMBEDDINGS = "simulated-chat", "simulated-embeddings"
-HELLO = [{"role": "user", "content": "Hello"}]
+CLIENT = Client("one", "one.py", [["one"]], {"absent*": "It is not there."})
+PASSED = '{"version": "1.0"}\n{"check": "chat", "failure": null}'
 
 
 @pytest.fixture(scope="module")
-def service(checkout: Render, environment: Environment) -> Iterator[Service]:
-    """A render at work."""
+def known(checkout: Render, environment: Environment) -> Iterator[dict[str, str]]:
+    """What a script must know of a render at work; it has no local model."""
     interpreter = next(filter(None, map(find_python, PYTHONS)))
     python = f"{environment(interpreter)['UV_PROJECT_ENVIRONMENT']}/bin/python"
-    project = checkout({"model_provider": "simulated"})
-    with running(project, [python, "-m", "app.cli", "dev"]) as started:
-        yield started
+    app = [python, "-m", "app.cli"]
+    with running(checkout({"model_provider": "simulated"}), [*app, "dev"], FAST) as service:
+        yield variables(service, service, app)
 
 
-def test_langchain_chats_streams_and_calls_tools(service: Service) -> None:
-    model = ChatOpenAI(model=CHAT, base_url=f"{service.url}/v1", api_key=SecretStr(service.key))
-    answer = model.invoke("Hello")
-    assert answer.content
-    assert answer.usage_metadata
-    assert "".join(str(chunk.content) for chunk in model.stream("Hello")) == answer.content
-
-    def weather(city: str) -> str:
-        """Tell the weather of a city."""
-        return city
-
-    called = model.bind_tools([weather], tool_choice="required").invoke("Hello")
-    assert called.tool_calls[0]["name"] == "weather"
+def test_the_official_client_does_all_that_a_simulated_model_can(known: dict[str, str]) -> None:
+    newest = clients(["openai, Python"])[0]
+    found = result(newest, [sys.executable, newest.script], SCRIPTS, known)
+    assert list(found.faults()) == ["context too long"]  # `make clients` has a local model for it
 
 
-def test_langchain_embeds(service: Service) -> None:
-    embeddings = OpenAIEmbeddings(
-        model=EMBEDDINGS,
-        base_url=f"{service.url}/v1",
-        api_key=SecretStr(service.key),
-        check_embedding_ctx_length=False,
-    )
-    one, two = embeddings.embed_documents(["one", "two"])
-    assert len(one) == len(two) == 256
-    assert one != two
-
-
-def test_litellm_completes_and_streams(service: Service) -> None:
-    async def ask() -> tuple[str, str]:
-        options = {"model": f"openai/{CHAT}", "api_base": f"{service.url}/v1"}
-        options["api_key"] = service.key
-        whole = await litellm.acompletion(messages=HELLO, **options)
-        stream = await litellm.acompletion(messages=HELLO, stream=True, **options)
-        pieces = [chunk.choices[0].delta.content or "" async for chunk in stream]
-        return whole.choices[0].message.content, "".join(pieces)
-
-    whole, streamed = asyncio.run(ask())
-    assert whole
-    assert whole == streamed
-
-
-def test_curl_reads_a_stream_to_its_end(service: Service) -> None:
-    body = json.dumps({"model": CHAT, "messages": HELLO, "stream": True})
-    headers = ["-H", f"Authorization: Bearer {service.key}", "-H", "Content-Type: application/json"]
-    command = ["curl", "-sSN", f"{service.url}/v1/chat/completions", *headers, "-d", body]
+def test_curl_reads_a_stream_to_its_end(known: dict[str, str]) -> None:
+    messages = [{"role": "user", "content": "Hello"}]
+    body = json.dumps({"model": "simulated-chat", "messages": messages, "stream": True})
+    key = f"Authorization: Bearer {known['CLIENTS_KEY']}"
+    url = f"{known['CLIENTS_URL']}/chat/completions"
+    command = ["curl", "-sSN", url, "-H", key, "-H", "Content-Type: application/json", "-d", body]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     assert output.endswith("data: [DONE]\n\n")
+
+
+def told(folder: Path, lines: str, ending: int = 0) -> Result:
+    """Return the result of a script that prints these lines and ends with this code."""
+    script = f"print({lines!r}); raise SystemExit({ending})"
+    return result(CLIENT, [sys.executable, "-c", script], folder, {})
+
+
+def test_a_client_whose_checks_pass_has_no_fault(tmp_path: Path) -> None:
+    found = told(tmp_path, PASSED)
+    assert (found.version, found.passed(), found.faults()) == ("1.0", ["chat"], {})
+
+
+def test_a_failure_is_a_fault_unless_it_is_an_exception(tmp_path: Path) -> None:
+    lines = '{"check": "stream", "failure": "cut"}\n{"check": "absent thing", "failure": "404"}'
+    found = told(tmp_path, lines)
+    assert found.faults() == {"stream": "cut"}
+    assert found.expected() == {"absent thing": "It is not there."}
+
+
+def test_an_exception_that_passes_is_a_fault(tmp_path: Path) -> None:
+    found = told(tmp_path, '{"check": "absent thing", "failure": null}')
+    assert found.faults() == {"absent thing": STALE}
+
+
+@pytest.mark.parametrize(("lines", "ending"), [(PASSED, 1), ("", 0), ("Traceback", 1)])
+def test_a_script_that_breaks_off_is_a_fault(tmp_path: Path, lines: str, ending: int) -> None:
+    assert list(told(tmp_path, lines, ending).faults()) == ["script"]
+
+
+def test_every_client_has_its_script_and_an_old_version() -> None:
+    for client in clients():
+        assert (SCRIPTS / client.script).is_file()
+        assert len(client.versions) > 1

@@ -1,0 +1,1 @@
+"""Real clients of the OpenAI protocol, unmodified, against a render: `make clients`."""
