@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
+from app.api import streaming
 from app.main import create_app
 from app.resources.models.interface import ChatRequest, Chunk
 from tests.api.serving import Streaming, serving, with_model
@@ -32,8 +33,9 @@ def key(prepared: Service) -> str:
 
 
 async def test_a_stream_that_has_begun_without_an_event_begins_with_a_ping(
-    prepared: Service, key: str
+    prepared: Service, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(streaming, "PING_SECONDS", 3600.0)  # none of those that fill silence
     model = Thinking()
     body = chat_body("Hello", stream=True)
     headers = {"authorization": f"Bearer {key}"}
