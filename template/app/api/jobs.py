@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends, Query, Response
 from pydantic import Field
 
 from app.api.errors import failures
+from app.body import Body
 from app.dependencies.body import describe, json_body
 from app.dependencies.caller import Flags
 from app.dependencies.database import CallersRows
@@ -16,7 +17,6 @@ from app.domain.bodies import part
 from app.domain.jobs import JobObject, JobQuery, job_for_callers
 from app.domain.pages import Page
 from app.errors import Conflict
-from app.resources.models.interface import Body
 from app.resources.queue import Kind
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, Field, HttpUrl
 
 from app.api.errors import failures
+from app.body import NO_NUL, Body
 from app.dependencies.body import describe, json_body
 from app.dependencies.caller import CurrentCaller
 from app.dependencies.database import CallersRows
@@ -21,7 +22,6 @@ from app.domain.signatures import signed_headers
 from app.domain.webhooks import WebhookDeleted, WebhookObject, WebhookWithSecret
 from app.errors import ReceiverUnreachable
 from app.resources.lifespan import Resources
-from app.resources.models.interface import NO_NUL, Body
 from app.resources.receivers import NOT_PUBLIC
 
 router = APIRouter(prefix="/v1", tags=["webhooks"])

@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 
 from app.errors import Unavailable
 from app.resources.offload import all_ended, threaded, to_its_end
-from app.resources.outages import code_of, is_outage
+from app.resources.outages import CONFLICTS, READ_ONLY, code_of, is_outage
 from app.resources.postgres import open_engine
 from app.settings import Settings
 
@@ -150,7 +150,8 @@ async def _served(
     try:
         return await to_its_end(places, call, patience=seconds)
     except Exception as error:
-        if isinstance(error, OSError) or is_outage(error):
+        told = isinstance(error, OSError) or is_outage(error)
+        if told and code_of(error) not in (*CONFLICTS, *READ_ONLY):
             raise Unavailable from error
         raise
 
@@ -193,7 +194,7 @@ def _refuse_writes(connection: SqliteConnection, _record: object) -> None:
 
 
 def _is_conflict(error: Exception) -> bool:
-    return isinstance(error, DBAPIError) and code_of(error) in {"40001", "40P01"}
+    return isinstance(error, DBAPIError) and code_of(error) in CONFLICTS
 
 
 @asynccontextmanager

@@ -20,6 +20,12 @@ SQLITE = {
     sqlite3.SQLITE_READONLY,
 }
 
+CONFLICTS = {"40001", "40P01"}
+"""PostgreSQL's codes for a serialization failure and a deadlock: the same may succeed at once."""
+
+READ_ONLY = {"25006", sqlite3.SQLITE_READONLY}
+"""PostgreSQL's and SQLite's codes for a write that a transaction or the database refuses."""
+
 NO_TABLE = {"42P01", "42703", sqlite3.SQLITE_ERROR}
 """PostgreSQL's codes for a table and a column that are not there, and SQLite's for both."""
 

@@ -70,7 +70,7 @@ def check_told(service: Service, key: str) -> None:
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "service_unavailable")
     assert int(answer.headers["retry-after"]) >= 1
     log = service.programs[0].text()
-    assert log.count("the database does not serve") == 1
+    assert log.count(" has no data: ") == 1
     assert "Traceback" not in log
 
 

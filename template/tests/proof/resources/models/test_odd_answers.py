@@ -154,9 +154,10 @@ async def test_a_batch_writes(resources: Resources, name: str) -> None:
     if odd.batch == "succeeded":
         assert content(parsed["response"]["body"]) == odd.says
     else:
-        assert odd.says in parsed["error"]["message"]
-        assert len(parsed["error"]["code"]) <= 100
-        assert "\0" not in parsed["error"]["code"]
+        error = parsed["response"]["body"]["error"]
+        assert odd.says in error["message"]
+        assert len(error["code"]) <= 100
+        assert "\0" not in error["code"]
 
 
 def line_of(outcome: Outcome) -> bytes:
