@@ -172,4 +172,5 @@ def in_environment(
     scripts = Path(variables["UV_PROJECT_ENVIRONMENT"]) / "bin"
     path = f"{scripts}:{path or clean_environment()['PATH']}"
     program = str(scripts / command[0])
-    return run([program, *command[1:]], project, PATH=path, PYTHONPATH=str(project), **more)
+    more |= {"PATH": path, "PYTHONPATH": str(project)}
+    return run([program, *command[1:]], project, MYPY_CACHE_DIR=variables["MYPY_CACHE_DIR"], **more)

@@ -382,7 +382,7 @@ async def test_the_names_of_callers_fill_neither_redis_nor_a_process(
         if number % 50 == 0:
             await settled()
     await settled()
-    key = f"{{{tmp_path.name}:slots:model}}:pauses"
+    key = "{" + f"{tmp_path.name}:slots:model" + "}:pauses"
     assert await redis.zcard(key) == len(capacity.pauses.all()) == MOST
     assert capacity.pauses.left(f"model {2 * MOST - 1}")
     assert 0 < await redis.pttl(key) <= 60_000
