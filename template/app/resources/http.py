@@ -25,6 +25,8 @@ from app.settings import Settings
 
 if TYPE_CHECKING:
     from aiohttp.client_proto import ResponseHandler
+    from aiohttp.client_reqrep import ConnectionKey
+    from aiohttp.connector import Connection
     from aiohttp.tracing import Trace
 
 Http: TypeAlias = ClientSession
@@ -34,8 +36,15 @@ on_new_connection: ContextVar[bool] = ContextVar("on_new_connection", default=Tr
 """Whether a connection was made for the request at work."""
 
 
+new_connection_only: ContextVar[bool] = ContextVar("new_connection_only", default=False)
+"""Whether the request at work is not to get a kept one."""
+
+
 class Connector(TCPConnector):
-    """Notes which requests get a new connection."""
+    """Notes which requests get a new connection, and gives one to those that ask for it."""
+
+    async def _get(self, key: "ConnectionKey", traces: list["Trace"]) -> "Connection | None":
+        return None if new_connection_only.get() else await super()._get(key, traces)
 
     async def _create_connection(
         self, req: ClientRequest, traces: list["Trace"], timeout: ClientTimeout
@@ -45,20 +54,20 @@ class Connector(TCPConnector):
 
 
 async def ask_again(request: ClientRequest, ask: ClientHandlerType) -> ClientResponse:
-    """Ask on another connection where a kept one ended before the first byte of an answer.
+    """Ask once more, on a new connection, where a kept one ended before an answer's first byte.
 
     Servers close what is idle at a moment of their own. aiohttp asks again for a GET only.
     """
-    while True:
-        on_new_connection.set(False)
-        try:
-            return await ask(request)
-        except (ClientOSError, ServerDisconnectedError) as error:
-            begun = isinstance(error, ServerDisconnectedError) and not isinstance(
-                error.message, str
-            )
-            if on_new_connection.get() or begun:
-                raise
+    on_new_connection.set(False)
+    new_connection_only.set(False)
+    try:
+        return await ask(request)
+    except (ClientOSError, ServerDisconnectedError) as error:
+        begun = isinstance(error, ServerDisconnectedError) and not isinstance(error.message, str)
+        if on_new_connection.get() or begun:
+            raise
+    new_connection_only.set(True)
+    return await ask(request)
 
 
 @asynccontextmanager

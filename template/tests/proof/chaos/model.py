@@ -35,7 +35,9 @@ class Answer(StrEnum):
 
     GOOD = "good"
     FAILURE = "failure"
-    """An error that may pass: 429, 500, 503 or a broken connection."""
+    """An error that may pass: 429, 500, 503 or an answer that breaks off.
+
+    Where none began on a kept connection, the same call is made again on a new one."""
     REFUSAL = "refusal"
 
 
@@ -86,7 +88,7 @@ class Model:
         call = Call(item, number, worker, time.time(), self._answer(item, number))
         self._effects.write(json.dumps(asdict(call)) + "\n")
         await asyncio.sleep(self._latency())
-        return self._response(request, call)
+        return await self._response(request, call)
 
     def close(self) -> None:
         """Close the file of calls."""
@@ -106,7 +108,7 @@ class Model:
         slow = self.slow_from is not None and self.calls > self.slow_from
         return self._random.uniform(0.01, 0.08) + (SLOW if slow else 0)
 
-    def _response(self, request: web.Request, call: Call) -> web.StreamResponse:
+    async def _response(self, request: web.Request, call: Call) -> web.StreamResponse:
         if call.answer is Answer.GOOD:
             message = {"role": "assistant", "content": call.text}
             choices = [{"index": 0, "message": message, "finish_reason": "stop"}]
@@ -118,9 +120,18 @@ class Model:
         if fate(self._seed, call.item) is Fate.HOPELESS:
             return web.json_response(error, status=500)
         status = self._random.choice([429, 503, 0])
-        if status == 0 and request.transport:
-            request.transport.abort()
-        return web.json_response(error, status=status or 500)
+        if status == 0:
+            return await _broken_off(request)
+        return web.json_response(error, status=status)
+
+
+async def _broken_off(request: web.Request) -> web.StreamResponse:
+    response = web.StreamResponse(headers={"content-length": "1000"})
+    await response.prepare(request)
+    await response.write(b"{")
+    if request.transport:
+        request.transport.abort()
+    return response
 
 
 def read_calls(effects: Path) -> Iterator[Call]:

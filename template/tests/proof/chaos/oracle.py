@@ -113,7 +113,8 @@ def callers_read_each_item_once(evidence: Evidence) -> Iterator[str]:
         for line in errand.lines:
             row = rows.get(line["custom_id"])
             call = row and evidence.recorded(row)
-            if row is None or succeeded(row) != (line["error"] is None):
+            good = line["response"] is not None and line["response"]["status_code"] == 200
+            if row is None or succeeded(row) != good:
                 yield f"{line['custom_id']} is read as something else than its row"
             elif call and call.text not in str(line):
                 yield f"{line} is read where the row has {call.text}"

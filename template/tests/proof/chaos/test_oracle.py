@@ -55,7 +55,8 @@ def evidence(changes: Mapping[str, Any] = NOTHING) -> Evidence:
 
 
 def line(call: Call) -> dict[str, Any]:
-    return {"custom_id": ITEM, "response": call.text, "error": None}
+    response = {"status_code": 200, "body": call.text}
+    return {"custom_id": ITEM, "response": response, "error": None}
 
 
 @pytest.mark.parametrize("check", CHECKS)
@@ -84,7 +85,7 @@ def test_a_sound_campaign_passes(check: Check) -> None:
         (oracle.callers_read_each_item_once, {"lines": []}),
         (oracle.callers_read_each_item_once, {"lines": [line(SECOND), line(SECOND)]}),
         (oracle.callers_read_each_item_once, {"lines": [line(FIRST)]}),
-        (oracle.callers_read_each_item_once, {"lines": [{**line(SECOND), "error": {}}]}),
+        (oracle.callers_read_each_item_once, {"lines": [{**line(SECOND), "response": None}]}),
         (oracle.callers_read_each_item_once, {"item.batch_id": "c", "batch.id": "c"}),
         (oracle.callers_read_each_item_once, {"complaints": ["no answer"]}),
         (oracle.only_faults_repeat_calls, {"events": []}),
