@@ -2,15 +2,12 @@
 
 import asyncio
 import os
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 
 import typer
 
 from app.development import CannotStart
-
-T = TypeVar("T")
 
 
 def command(
@@ -32,21 +29,8 @@ def command(
     if out.is_dir() or not os.access(out if out.exists() else out.absolute().parent, os.W_OK):
         raise CannotStart(f"{out.absolute()} cannot be written: name another file with --out.")
     try:
-        done = asyncio.run(_ended_for_sure(run_all(names, seconds)))
+        done = asyncio.run(run_all(names, seconds))
     except asyncio.CancelledError:
         raise typer.Exit(143) from None  # SIGTERM has ended the loop
     out.write_text(report(done), encoding="utf-8")
     typer.echo(f"\nThe report is in {out.absolute()}: open it in a browser.")
-
-
-async def _ended_for_sure(work: Coroutine[Any, Any, T]) -> T:
-    """Return `await work`. Ctrl-C cancels it once, which may get lost on a busy machine."""
-    from app.resources.tasks import end_tasks
-    from lab.processes import GRACE
-
-    working = asyncio.create_task(work)
-    try:
-        await asyncio.wait({working})
-    finally:
-        await end_tasks(working, patience=2 * GRACE)
-    return working.result()
