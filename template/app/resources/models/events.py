@@ -4,7 +4,17 @@ from collections.abc import Iterator
 from typing import Any
 
 from app.errors import AppError, ModelUnavailable
-from app.resources.models.reading import BOM, CHAT, NOT_OPENAI, Chat, chat, decode, is_error, read
+from app.resources.models.reading import (
+    BOM,
+    CHAT,
+    NO_JSON,
+    NOT_OPENAI,
+    Chat,
+    chat,
+    decode,
+    is_error,
+    read,
+)
 from app.resources.models.refusals import refusal_within
 
 NO_STREAM = "The model server does not stream its answer, as it was asked to."
@@ -134,7 +144,7 @@ def _as_it_is(event: bytes) -> Chat | None:
         return None
     try:
         fields = decode(event[5:], CHAT)
-    except (ValueError, RecursionError):
+    except NO_JSON:
         return None  # not JSON alone: several events, or one with an id
     return fields if fields.choices and fields.usage is None and fields.error is None else None
 

@@ -16,6 +16,9 @@ from app.resources.models.refusals import refusal_within
 T = TypeVar("T", "Chat", "Embeddings")
 
 NOT_OPENAI = "The model server's answer is not in OpenAI's format: check OPENAI_BASE_URL."
+NO_JSON = (ValueError, RecursionError, msgspec.MsgspecError)
+"""Errors of bytes that are no JSON, or not this JSON. msgspec's are a ValueError from 0.21 on."""
+
 BOM = b"\xef\xbb\xbf"
 MOST_TOKENS = 2**31
 """No call costs as many: a larger count would make the sums of its caller overflow."""
@@ -76,7 +79,7 @@ def cards(body: bytes) -> list[ModelCard]:
     """Return a list of models with all that it says of them. Raise `ModelError` for no list."""
     try:
         said = _parse(body)
-    except (ValueError, RecursionError) as error:
+    except NO_JSON as error:
         raise ModelUnavailable(NOT_OPENAI) from error
     listed = said.get("data") if isinstance(said, dict) else said
     if not isinstance(listed, list):
@@ -89,7 +92,7 @@ def read(data: bytes, decoder: msgspec.json.Decoder[T]) -> tuple[bytes, T]:
     """Return clean JSON and its fields. Raise `ModelError` for an error, or for no JSON at all."""
     try:
         fields = decode(data, decoder)
-    except (ValueError, RecursionError):
+    except NO_JSON:
         data, fields = _read_odd(data, decoder)
     if fields.error:
         raise refusal_within(data)
@@ -97,7 +100,7 @@ def read(data: bytes, decoder: msgspec.json.Decoder[T]) -> tuple[bytes, T]:
 
 
 def decode(data: bytes, decoder: msgspec.json.Decoder[T]) -> T:
-    """Return the fields. Raise `ValueError` or `RecursionError` where it is no strict JSON."""
+    """Return the fields. Raise one of `NO_JSON` where it is no strict JSON."""
     if not data.isascii():
         data.decode()
     return decoder.decode(data)
@@ -108,7 +111,7 @@ def one_line(body: bytes) -> bytes:
     try:
         body.decode()
         msgspec.json.decode(body, type=msgspec.Raw)
-    except (ValueError, RecursionError) as error:
+    except NO_JSON as error:
         raise ModelError("The answer is no JSON.") from error
     for found, instead in BREAKS.items():
         body = body.replace(found, instead)
@@ -132,7 +135,7 @@ def _read_odd(data: bytes, decoder: msgspec.json.Decoder[T]) -> tuple[bytes, T]:
     data = ESCAPE.sub(lambda found: rb"\ufffd" if found[1] else found[0], data.removeprefix(BOM))
     try:
         return data, msgspec.convert(_parse(data), decoder.type)
-    except (ValueError, RecursionError) as error:
+    except NO_JSON as error:
         raise ModelUnavailable(NOT_OPENAI) from error
 
 
