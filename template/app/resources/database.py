@@ -150,8 +150,8 @@ async def _served(
     try:
         return await to_its_end(places, call, patience=seconds)
     except Exception as error:
-        told = isinstance(error, OSError) or is_outage(error)
-        if told and code_of(error) not in (*CONFLICTS, *READ_ONLY):
+        outage = isinstance(error, OSError) or is_outage(error)
+        if outage and code_of(error) not in (*CONFLICTS, *READ_ONLY):
             raise Unavailable from error
         raise
 

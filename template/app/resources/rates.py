@@ -73,8 +73,8 @@ class Rates:
         Return None while Redis is away. Then every call is let through: a wiped counter must not
         stop the service.
         """
-        slot = "{" + f"{self._slug}:rate:{caller_id}" + "}"  # of a cluster: one for all its keys
-        keys = [f"{slot}:{cost.kind}" for cost in costs]
+        tag = "{" + f"{self._slug}:rate:{caller_id}" + "}"  # a cluster's hash tag
+        keys = [f"{tag}:{cost.kind}" for cost in costs]
         if self._take is None:
             return self._take_here(keys, costs)
         arguments = [number for cost in costs for number in (cost.limit, cost.charged)]

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.settings.values import Amount, Count, Pause, Seconds
+from app.settings.values import Amount, Count, Positive, Seconds
 
 
 class JobSettings(BaseModel):
@@ -15,7 +15,7 @@ class JobSettings(BaseModel):
     # Jobs
     lease_seconds: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 15.0
     """A worker that is silent for this long has lost its items to the others."""
-    sweep_seconds: Pause = 1.0
+    sweep_seconds: Positive = 1.0
     """How often each worker looks for work by itself, and for what dead workers left behind."""
     batch_lanes: Count = 2
     """Workers that may work on one batch at once."""
@@ -44,7 +44,7 @@ class JobSettings(BaseModel):
     keep_days: Seconds = 30.0
     """Age at which ended batches and jobs, their files and webhooks are deleted, and input files
     that no batch needs. 0: never. 30 days is OpenAI's limit for batch files."""
-    webhook_timeout: Pause = 15.0
+    webhook_timeout: Positive = 15.0
     """Longest wait for the receiver of a webhook."""
     webhook_private_addresses: bool = False
     """Whether webhooks may go into this network, where callers could reach what they must not."""

@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict
 
-from app.settings.values import Amount, Count, Key, Pause, Port, Seconds
+from app.settings.values import Amount, Count, Key, Port, Positive, Seconds
 
 MIB = 1024 * 1024
 
@@ -13,11 +13,11 @@ class LimitSettings(BaseModel):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     # Limits
-    request_timeout: Pause = 600.0
+    request_timeout: Positive = 600.0
     """Longest time for one request, its upload and its wait for a place and a model included, until
     its answer begins; a client may ask for less with `X-Request-Timeout`. Whatever waits for it
     waits no longer. To keep it costs a request 6 µs."""
-    send_timeout: Pause = 60.0
+    send_timeout: Positive = 60.0
     """Time in which a reader takes at least 16 KiB of the answer that waits for it; who takes less
     is cut off. An answer that has begun has no other limit. nginx waits for a minute too."""
     max_requests: Count = 1000
@@ -62,9 +62,9 @@ class LimitSettings(BaseModel):
     # Outgoing HTTP
     http_connections: Count = 1000
     """Most open connections to model servers."""
-    http_connect_timeout: Pause = 5.0
+    http_connect_timeout: Positive = 5.0
     """Longest wait for a connection to a model server."""
-    http_read_timeout: Pause = 120.0
+    http_read_timeout: Positive = 120.0
     """Longest silence of a model server that streams; a whole answer has all of its request's time.
     After it nobody is asked again, since the server may charge for what it does."""
 
@@ -75,9 +75,9 @@ class LimitSettings(BaseModel):
     """Processor-bound calls at once in helper processes; more wait."""
     background_tasks: Count = 1000
     """Small tasks after the answer has left, at once; more are refused."""
-    open_timeout: Pause = 60.0
+    open_timeout: Positive = 60.0
     """Longest wait for any one resource at the start. A local model may take a while to load."""
-    close_timeout: Pause = 10.0
+    close_timeout: Positive = 10.0
     """Longest wait for any one resource at the end."""
 
     # Metrics

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.settings.urls import Discreet, HttpUrl
-from app.settings.values import Amount, Count, Key, Pause, Seconds, Share
+from app.settings.values import Amount, Count, Key, Positive, Seconds, Share
 
 OPENAI_URL = "https://api.openai.com/v1"
 
@@ -49,7 +49,7 @@ class ModelSettings(BaseModel):
     """Key for `openai_base_url`. Servers that need none may go without."""
     simulated_latency: Seconds = 0.05
     """Time to the first token of the `simulated` provider."""
-    simulated_tokens_per_second: Pause = 200.0
+    simulated_tokens_per_second: Positive = 200.0
     """Speed of the `simulated` provider after its first token."""
     simulated_parallel: Count = 1000
     """Calls that the `simulated` provider of one process answers at once; more wait."""

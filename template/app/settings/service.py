@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.settings.urls import DatabaseUrl, RedisUrl
-from app.settings.values import Count, Pause, Port, Seconds
+from app.settings.values import Count, Port, Positive, Seconds
 
 
 class ServiceSettings(BaseModel):
@@ -50,7 +50,7 @@ class ServiceSettings(BaseModel):
     is noticed. Unset: SQLite in `data_dir`, in development only."""
     database_connections: Count = 5
     """Connections per process to PostgreSQL, or reading threads on SQLite."""
-    database_timeout: Pause = 10.0
+    database_timeout: Positive = 10.0
     """Longest time for one transaction, and before it for its turn. Less than `lease_seconds`, so
     that a worker has another try before its lease is over."""
     redis_url: RedisUrl | None = None

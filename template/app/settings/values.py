@@ -9,8 +9,8 @@ Count = Annotated[int, Field(ge=1)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Pause = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-"""Seconds that may not be 0."""
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+"""Seconds, or what there is of something in one, that may not be 0."""
 
 
 def bare(value: Any) -> Any:  # noqa: ANN401 -- of a file or the environment
