@@ -15,8 +15,8 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Scope
 
 from app import errors
+from app.body import invalid
 from app.dependencies.disconnect import ClientGoneError
-from app.domain.bodies import invalid
 from app.telemetry import request_id
 
 log = logging.getLogger(__name__)

@@ -6,14 +6,13 @@ from fastapi import APIRouter, Depends, Query, Response
 from pydantic import Field
 
 from app.api.errors import failures
-from app.body import Body
+from app.body import Body, part
 from app.dependencies.body import describe, json_body
 from app.dependencies.caller import Flags
 from app.dependencies.database import CallersRows
 from app.dependencies.jobs import CallersJobs
 from app.dependencies.resources import Shared
 from app.domain import jobs
-from app.domain.bodies import part
 from app.domain.jobs import JobObject, JobQuery, job_for_callers
 from app.domain.pages import Page
 from app.errors import Conflict

@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 from fastapi import Request
 from pydantic import BaseModel
 
+from app.body import read
 from app.dependencies.caller import CurrentCaller
-from app.domain.bodies import read
 
 B = TypeVar("B", bound=BaseModel)
 

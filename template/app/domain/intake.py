@@ -9,7 +9,8 @@ import msgspec
 from sqlalchemy import delete, insert
 from sqlalchemy.orm import Session
 
-from app.domain import bodies, events, lanes
+from app.body import read
+from app.domain import events, lanes
 from app.domain.batches import LineError
 from app.domain.clock import now
 from app.domain.lanes import Hold
@@ -130,7 +131,7 @@ def _parse(text: bytes, endpoint: str) -> Line:
 
 def _check_body(endpoint: str, body: bytes) -> None:
     try:
-        request = bodies.read(operations()[endpoint].body, body)
+        request = read(operations()[endpoint].body, body)
     except InvalidRequest as error:
         param = f"body.{error.param}" if error.param else "body"
         raise BadLineError("invalid_request", error.message, param) from error
