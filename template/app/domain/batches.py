@@ -8,12 +8,13 @@ from pydantic import BaseModel
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.domain import fairness, files, lanes
+from app.domain import fairness, files, lanes, usage
 from app.domain.clock import now
 from app.domain.ids import new_id
 from app.domain.operations import operations
 from app.domain.pages import Page, PageQuery, page_of
 from app.domain.tables import BatchRow
+from app.domain.usage import UsageObject
 from app.errors import Conflict, InvalidRequest, NotFound
 
 WINDOW_SECONDS = {"24h": 86_400.0}
@@ -67,6 +68,9 @@ class BatchObject(BaseModel):
     cancelled_at: int | None
     request_counts: RequestCounts
     metadata: dict[str, Any] | None
+    model: str | None
+    """The one that answered first."""
+    usage: UsageObject | None
     retry_of: str | None = None
     """The batch whose failed items this one tries again; not OpenAI's."""
 
@@ -216,6 +220,8 @@ def shown(batch: BatchRow) -> BatchObject:
         error_file_id=batch.error_file_id,
         request_counts=counts,
         metadata=batch.batch_metadata,
+        model=batch.model,
+        usage=usage.shown(batch.prompt_tokens, batch.completion_tokens),
         retry_of=batch.retry_of,
         **times,
     )

@@ -5,11 +5,11 @@ another order made PostgreSQL find deadlocks.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from sqlalchemy import Boolean, Select, bindparam, case, select, update
+from sqlalchemy import Boolean, ColumnElement, Select, bindparam, case, func, select, update
 from sqlalchemy.orm import Session
 
 from app.domain import fairness, lanes, pauses, usage
@@ -111,8 +111,7 @@ def record(session: Session, hold: Hold, caller_id: str, outcomes: Sequence[Outc
     accepted = [outcome for outcome in outcomes if held.get(outcome.item_id) == outcome.attempt]
     if not accepted:
         return 0
-    ended = Counter(outcome.status for outcome in accepted)
-    places = _count(session, hold.batch_id, ended["succeeded"], ended["failed"])
+    places = _count(session, hold.batch_id, accepted)
     session.connection().execute(RECORD, [_values(outcome, places) for outcome in accepted])
     _add_usage(session, caller_id, accepted)
     fairness.charge(session, caller_id, sum(map(_cost, accepted)))
@@ -161,18 +160,41 @@ def _values(outcome: Outcome, places: Iterator[int]) -> dict[str, object]:
     }
 
 
-def _count(session: Session, batch_id: str, completed: int, failed: int) -> Iterator[int]:
+def _count(session: Session, batch_id: str, outcomes: Sequence[Outcome]) -> Iterator[int]:
     """Add to the counters, whose row stays locked; return the places of what has ended now."""
+    of = Counter(outcome.status for outcome in outcomes)
+    completed, failed = of["succeeded"], of["failed"]
     if completed + failed == 0:
         return iter(())
     ended = session.scalars(
         update(BatchRow)
         .where(BatchRow.id == batch_id)
-        .values(completed=BatchRow.completed + completed, failed=BatchRow.failed + failed)
+        .values(
+            completed=BatchRow.completed + completed,
+            failed=BatchRow.failed + failed,
+            **_used([outcome for outcome in outcomes if outcome.usage]),
+        )
         .returning(BatchRow.completed + BatchRow.failed)
         .execution_options(synchronize_session=False)
     ).one()
     return iter(range(ended - completed - failed + 1, ended + 1))
+
+
+def _used(answers: Sequence[Outcome]) -> dict[str, ColumnElement[Any]]:
+    if not answers:
+        return {}
+    tokens = _sum(answers)
+    prompt = func.coalesce(BatchRow.prompt_tokens, 0)
+    completion = func.coalesce(BatchRow.completion_tokens, 0)
+    return {
+        "model": func.coalesce(BatchRow.model, answers[0].model),
+        "prompt_tokens": prompt + tokens.prompt_tokens,
+        "completion_tokens": completion + tokens.completion_tokens,
+    }
+
+
+def _sum(outcomes: Iterable[Outcome]) -> Usage:
+    return sum((outcome.usage for outcome in outcomes if outcome.usage), Usage())
 
 
 def _cost(outcome: Outcome) -> int:
@@ -183,8 +205,5 @@ def _cost(outcome: Outcome) -> int:
 
 def _add_usage(session: Session, caller_id: str, outcomes: Sequence[Outcome]) -> None:
     for model in sorted({outcome.model for outcome in outcomes if outcome.usage}):
-        used = [outcome.usage for outcome in outcomes if outcome.usage and outcome.model == model]
-        tokens = Usage(
-            sum(each.prompt_tokens for each in used), sum(each.completion_tokens for each in used)
-        )
-        usage.add(session, caller_id, model, tokens, requests=len(used))
+        used = [outcome for outcome in outcomes if outcome.usage and outcome.model == model]
+        usage.add(session, caller_id, model, _sum(used), requests=len(used))

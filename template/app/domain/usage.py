@@ -1,9 +1,10 @@
-"""Tokens by caller, day and model."""
+"""Tokens by caller, day and model, and as batches show them."""
 
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pydantic import BaseModel
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
@@ -31,6 +32,36 @@ class DayUsage:
     requests: int
     prompt_tokens: int
     completion_tokens: int
+
+
+class InputTokensDetails(BaseModel):
+    """OpenAI's object. Cached tokens are not counted by themselves."""
+
+    cached_tokens: int = 0
+
+
+class OutputTokensDetails(BaseModel):
+    """OpenAI's object. Reasoning tokens are not counted by themselves."""
+
+    reasoning_tokens: int = 0
+
+
+class UsageObject(BaseModel):
+    """OpenAI's object for the tokens of a batch."""
+
+    input_tokens: int
+    input_tokens_details: InputTokensDetails = InputTokensDetails()
+    output_tokens: int
+    output_tokens_details: OutputTokensDetails = OutputTokensDetails()
+    total_tokens: int
+
+
+def shown(prompt: int | None, completion: int | None) -> UsageObject | None:
+    """Return the object, None where no model has answered yet."""
+    if prompt is None or completion is None:
+        return None
+    total = prompt + completion
+    return UsageObject(input_tokens=prompt, output_tokens=completion, total_tokens=total)
 
 
 def add(session: Session, caller_id: str, model: str, usage: Usage, *, requests: int = 1) -> None:

@@ -32,6 +32,20 @@ def test_a_line_gets_the_answer_that_a_request_gets(client: OpenAI) -> None:
     assert text == request.choices[0].message.content
 
 
+def test_a_batch_tells_its_model_and_the_tokens_of_its_answers(client: OpenAI) -> None:
+    batch = ended(client, submit(client, chats(3)))
+    answers = lines_of(client, batch.output_file_id)
+    used = [answer["response"]["body"]["usage"] for answer in answers]
+    assert batch.model == "simulated-chat"
+    assert batch.usage
+    assert batch.usage.input_tokens == sum(each["prompt_tokens"] for each in used)
+    assert batch.usage.output_tokens == sum(each["completion_tokens"] for each in used)
+    assert batch.usage.total_tokens == sum(each["total_tokens"] for each in used)
+    nothing_answers = chat_body("Hello") | {"model": "gpt-9"}
+    unanswered = ended(client, submit(client, jsonl([line("wrong", nothing_answers)])))
+    assert (unanswered.model, unanswered.usage) == (None, None)
+
+
 def test_a_line_that_fails_stands_in_the_error_file(client: OpenAI) -> None:
     wrong = chat_body("Hello")
     wrong["model"] = "gpt-9"

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, Index, String, Text, UniqueConstraint, text
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.domain.tables.registry import SERIAL, Base
@@ -11,7 +11,10 @@ UNPLACED = "place IS NULL AND finished_at IS NOT NULL"
 
 
 class BatchRow(Base):
-    """A batch. Its counters are kept in the same transaction as its items."""
+    """A batch. Its counters are kept in the same transaction as its items.
+
+    `model` is the one that answered first. No model has answered while it and the tokens are None.
+    """
 
     __tablename__ = "batches"
     __table_args__ = (
@@ -43,6 +46,9 @@ class BatchRow(Base):
     cancelling_at: Mapped[float | None]
     cancelled_at: Mapped[float | None]
     retry_of: Mapped[str | None] = mapped_column(String(40))
+    model: Mapped[str | None] = mapped_column(String(200))
+    prompt_tokens: Mapped[int | None] = mapped_column(BigInteger)
+    completion_tokens: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class ItemRow(Base):

@@ -93,6 +93,8 @@ def counters_equal_the_rows(evidence: Evidence) -> Iterator[str]:
         counted = counts[batch.id, "succeeded"], counts[batch.id, "failed"]
         if (batch.completed, batch.failed) != counted:
             yield f"{batch.id} counts {batch.completed}, {batch.failed} for {counted}"
+        if (batch.prompt_tokens or 0) != counted[0]:  # the campaign's model counts one for each
+            yield f"{batch.id} counts {batch.prompt_tokens} tokens for {counted[0]} answers"
         if batch.total != sum(n for (of, _), n in counts.items() if of == batch.id):
             yield f"{batch.id} has not the {batch.total} items that it counts"
     total = sum(map(succeeded, evidence.rows.items))

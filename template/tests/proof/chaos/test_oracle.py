@@ -42,7 +42,7 @@ def evidence(changes: Mapping[str, Any] = NOTHING) -> Evidence:
         "error_message": None,
         "crashes": 1,
     }
-    counts = {"total": 1, "completed": 1, "failed": 0}
+    counts = {"total": 1, "completed": 1, "failed": 0, "prompt_tokens": 1}
     batch: dict[str, Any] = {"id": "b", "status": "completed", **counts}
     rest: dict[str, Any] = {"events": [FAULT], "calls": [FIRST, SECOND], "lines": [line(SECOND)]}
     counted = {"leases": 0, "counted": 1}
@@ -81,6 +81,7 @@ def test_a_sound_campaign_passes(check: Check) -> None:
         (oracle.counters_equal_the_rows, {"batch.completed": 2}),
         (oracle.counters_equal_the_rows, {"batch.failed": 1}),
         (oracle.counters_equal_the_rows, {"batch.total": 2}),
+        (oracle.counters_equal_the_rows, {"batch.prompt_tokens": 2}),
         (oracle.counters_equal_the_rows, {"rows.counted": 2}),
         (oracle.callers_read_each_item_once, {"lines": []}),
         (oracle.callers_read_each_item_once, {"lines": [line(SECOND), line(SECOND)]}),
