@@ -1,5 +1,6 @@
 """Renders of the working tree, made once for each answer set, and environments to run them in."""
 
+import fcntl
 import hashlib
 import itertools
 import os
@@ -62,13 +63,18 @@ def working_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Shared:
-    """Return a folder of a name, which is made once for all processes of this run."""
+def common(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of all processes of this run."""
     own = tmp_path_factory.getbasetemp()
-    root = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@pytest.fixture(scope="session")
+def shared(common: Path, tmp_path_factory: pytest.TempPathFactory) -> Shared:
+    """Return a folder of a name, which is made once for all processes of this run."""
 
     def once(name: str, make: Callable[[Path], object]) -> Path:
-        folder = root / name
+        folder = common / name
         if not folder.exists():
             draft = tmp_path_factory.mktemp("draft") / name
             make(draft)
@@ -122,30 +128,33 @@ def checkout(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Render
 
 
 @pytest.fixture(scope="session")
-def environment(
-    checkout: Render, render: Render, tmp_path_factory: pytest.TempPathFactory
-) -> Environment:
+def environment(checkout: Render, render: Render, common: Path) -> Environment:
     """Make one environment for a Python version; return the variables that put it to use.
 
-    The dependencies of all renders are the same, so one environment serves them all. It has the
-    highest libraries that are allowed, or the `lowest`.
+    The dependencies of all renders are the same, so one environment serves them all, and what mypy
+    knows of the libraries as well. It has the highest libraries that are allowed, or the `lowest`.
     """
-    mypy_cache = tmp_path_factory.mktemp("mypy_cache")
 
     @cache
     def once(interpreter: str, *, lowest: bool = False) -> dict[str, str]:
-        folder = tmp_path_factory.mktemp("environment")
+        name = interpreter.strip("/").replace("/", "_") + ("-lowest" if lowest else "")
+        folder = common / "environments" / name
+        folder.mkdir(parents=True, exist_ok=True)
         variables = {
             "UV_PROJECT_ENVIRONMENT": str(folder / "venv"),
             "UV_PYTHON": interpreter,
-            "MYPY_CACHE_DIR": str(mypy_cache),  # what it knows of the libraries serves all renders
+            "MYPY_CACHE_DIR": str(common / "mypy_cache"),
         }
         sync = ["uv", "sync", "--quiet", "--no-install-project"]
-        if lowest:
-            shutil.copy2(render({}) / "pyproject.toml", folder)  # its lock is no other project's
-            run([*sync, "--resolution", "lowest-direct"], folder, **variables)
-        else:
-            run(sync, checkout({}), **variables)
+        with (folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if lowest:
+                shutil.copy2(
+                    render({}) / "pyproject.toml", folder
+                )  # its lock is no other project's
+                run([*sync, "--resolution", "lowest-direct"], folder, **variables)
+            else:
+                run(sync, checkout({}), **variables)
         return variables
 
     return once

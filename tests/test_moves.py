@@ -3,6 +3,7 @@
 A check that must be told of a change says the one command to type; here it is typed.
 """
 
+import re
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +14,7 @@ from demo.service import Failed
 from tests import moves
 from tests.answers import ALL_OFF
 from tests.conftest import Environment, Render, find_python
-from tests.test_rendered_project import CHECKS, SUITE, in_environment
+from tests.test_rendered_project import CHECKS, SUITE, TEMPLATE, in_environment
 
 ANSWERS = {"extras": "[doctor, lab, benchmarks]", "model_provider": ALL_OFF["model_provider"]}
 APP = ("python", "-m", "app.cli")
@@ -83,4 +84,13 @@ def test_a_moved_project_passes_its_checks(
 def test_a_moved_project_passes_the_tests_that_came_with_it(
     moved: Moved, variables: dict[str, str]
 ) -> None:
-    assert " passed" in in_environment(moved.project, variables, *SUITE)
+    """On PostgreSQL and Redis of the system; `test_isolation.py` runs them without any."""
+    output = in_environment(moved.project, variables, *SUITE, "--servers", "installed")
+    assert re.search(r"^\d+ passed in", output, re.MULTILINE), output[-2000:]
+
+
+def test_the_example_passes_its_tests_on_servers_of_the_system(variables: dict[str, str]) -> None:
+    """They are not among those above, where the team has deleted it."""
+    test = ["python", "-m", "pytest", "-q", "tests/test_triage.py", "--servers", "installed"]
+    output = in_environment(TEMPLATE, variables, *test)
+    assert re.search(r"^\d+ passed in", output, re.MULTILINE), output[-2000:]

@@ -18,7 +18,6 @@ from tests.conftest import REPOSITORY, Environment, Render, find_python
 DISTINCT = [{}, ALL_ON, ALL_OFF]
 DOCTOR = "python -m app.cli doctor --check-routes"
 CHECKS = ["ruff check", "ruff format --check", DOCTOR]
-CHECKS_OF_CODE = ["mypy .", "lint-imports"]
 SUITE = ["python", "-m", "pytest", "-q", "-n", "2", "--dist", "loadfile"]
 # Three files at once on two processors: the proof waits for servers more than it computes.
 PROOF = ["python", "-m", "pytest", "-q", "-n", "3", "--dist", "loadfile", "tests/proof"]
@@ -33,7 +32,7 @@ TEMPLATE = REPOSITORY / "template"
             for check, answers in itertools.product(CHECKS, DISTINCT)
             if check != DOCTOR or "doctor" in extras_of(answers)
         ),
-        *itertools.product(CHECKS_OF_CODE, [{}]),
+        ("lint-imports", {}),
     ],
     ids=lambda value: value if isinstance(value, str) else name_of(value),
 )
@@ -57,6 +56,12 @@ def test_every_combination_of_extras_passes_its_checks(
     in_environment(project, variables, "mypy", ".")
 
 
+def test_a_default_render_is_typed_also_for_the_lowest_python(
+    checkout: Render, environment: Environment
+) -> None:
+    in_environment(checkout({}), environment(find_python("3.11") or sys.executable), "mypy", ".")
+
+
 @pytest.mark.whole_suite
 @pytest.mark.timeout(2400)
 @pytest.mark.parametrize("interpreter", ["3.13"], indirect=True)
@@ -66,17 +71,6 @@ def test_the_proof_holds_for_the_template_as_it_lies(
     """On SQLite and PostgreSQL, on the highest Python with the highest libraries."""
     output = in_environment(TEMPLATE, environment(interpreter), *PROOF, "--servers", "all")
     assert re.search(r"^\d+ passed in", output, re.MULTILINE), output[-2000:]
-
-
-@pytest.mark.whole_suite
-@pytest.mark.timeout(1200)
-@pytest.mark.parametrize("interpreter", ["3.13"], indirect=True)
-def test_the_tests_of_a_project_pass_on_installed_servers(
-    environment: Environment, interpreter: str
-) -> None:
-    installed = ["--servers", "installed", "--ignore", "tests/proof"]
-    output = in_environment(TEMPLATE, environment(interpreter), *SUITE, *installed)
-    assert re.search(r"^\d+ passed", output, re.MULTILINE), output[-2000:]
 
 
 @pytest.mark.campaign

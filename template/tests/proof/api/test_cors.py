@@ -9,6 +9,8 @@ import pytest
 from app.main import create_app
 from app.settings import Settings
 from tests.api.serving import serving
+from tests.lines import chat_body
+from tests.service import Service
 
 pytestmark = pytest.mark.anyio
 ORIGIN = "https://app.example.com"
@@ -53,6 +55,24 @@ async def test_good_and_bad_answers_may_be_read(
     assert {"x-request-id", "retry-after", "x-ratelimit-remaining-tokens"} <= set(
         exposed.split(", ")
     )
+
+
+@pytest.fixture
+def key(prepared: Service) -> str:
+    return prepared.new_key()
+
+
+async def test_a_streamed_answer_may_be_read(prepared: Service, key: str) -> None:
+    settings = prepared.settings.model_copy(update={"cors_origins": (ORIGIN,)})
+    headers = {"origin": ORIGIN, "authorization": f"Bearer {key}"}
+    body = chat_body("Hello", stream=True)
+    async with (
+        serving(create_app(settings)) as client,
+        client.stream("POST", CHAT, json=body, headers=headers) as answer,
+    ):
+        assert answer.headers["access-control-allow-origin"] == ORIGIN
+        assert "x-request-id" in answer.headers["access-control-expose-headers"]
+        assert (await answer.aread()).endswith(b"data: [DONE]\n\n")
 
 
 @pytest.mark.parametrize("origin", ["https://app.example.com/", "app.example.com", ""])
