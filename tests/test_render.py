@@ -59,7 +59,7 @@ EXTRA_FILES = {
 """Files that come where all of these extras are chosen, with the other files of their folders."""
 
 FILES, LINES, TEST_FILES = 330, 29_000, 60
-"""What a default render may have at most: one person reads it in a week. The aim is 21,000 lines."""
+"""What a default render may have at most: one person reads it in a week. The aim is 21,000."""
 
 USERS_OWN = ("app/domain/triage.py", "app/api/triage.py", "tests/test_triage.py")
 each_render = pytest.mark.parametrize("answers", ANSWER_SETS, ids=name_of)
