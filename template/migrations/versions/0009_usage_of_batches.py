@@ -10,6 +10,7 @@ down_revision: str | Sequence[str] | None = "0008"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 
+
 def upgrade() -> None:
     """Leave them unknown for batches of before."""
     op.add_column("batches", sa.Column("model", sa.String(200)))
