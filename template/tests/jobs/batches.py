@@ -18,6 +18,8 @@ from tests.service import Service, eventually, service
 
 LANES, CHUNK = 2, 5
 ITEMS = 60
+LEASE = 6
+"""Seconds. At a load of 14 on two processors a worker stood still for 2 s, and lost its items."""
 
 
 def submit(client: OpenAI, items: int) -> Batch:
@@ -76,7 +78,7 @@ def slow_service(folder: Path, redis_url: str, server: str | None) -> Iterator[S
         folder,
         redis_url,
         server,
-        lease_seconds=2,
+        lease_seconds=LEASE,
         sweep_seconds=0.2,
         batch_lanes=LANES,
         batch_chunk=CHUNK,
