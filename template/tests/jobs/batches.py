@@ -18,7 +18,7 @@ from tests.service import Service, eventually, service
 
 LANES, CHUNK = 2, 5
 ITEMS = 60
-LEASE = 6
+LEASE = 4
 """Seconds. At a load of 14 on two processors a worker stood still for 2 s, and lost its items."""
 
 
