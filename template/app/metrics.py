@@ -68,5 +68,9 @@ queue = Gauge(
     "app_queue_depth", "Work of all workers by kind: `waiting` and `running`.", ["work", "state"]
 )
 oldest = Gauge("app_queue_oldest_seconds", "For how long the oldest of it has waited.", ["work"])
+snapshot = Gauge(
+    "app_database_snapshot_seconds",
+    "For how long PostgreSQL's oldest snapshot is held, which keeps dead rows from vacuum.",
+)
 
 model_calls = Counter("app_model_calls_total", "Calls to model providers.", ["provider", "outcome"])

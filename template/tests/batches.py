@@ -83,7 +83,7 @@ class HeldBatch:
         session.get_one(BatchRow, self.id).expires_at = 0.0
         for item in session.query(ItemRow).filter_by(batch_id=self.id, finished_at=None):
             item.status, item.owner, item.not_before = "pending", None, 2.0**33
-        lanes.open_lanes(session, self.id, range(1))
+        lanes.open_lanes(session, session.get_one(BatchRow, self.id), range(1))
 
     def _close(self, session: Session, status: str) -> None:
         batch = session.get_one(BatchRow, self.id)

@@ -77,7 +77,8 @@ def add_batch(
         )
     )
     session.flush()
-    session.add_all(DeliveryRow(batch_id=batch_id, lane=lane) for lane in range(2))
+    waits = {"caller_id": CALLER, "ready": not ends, "ready_at": None if ends else ago(days)}
+    session.add_all(DeliveryRow(batch_id=batch_id, lane=lane, **waits) for lane in range(2))
     session.add_all(
         ItemRow(batch_id=batch_id, seq=seq, custom_id=f"item-{seq}", body=b"{}")
         for seq in range(items)

@@ -62,6 +62,8 @@ def _show(found: "Backlog", calls: int | None) -> None:
     typer.echo(f"Lanes of batches: {found.lanes.held} held, {found.lanes.free} free.")
     show_pauses(found.pauses)
     typer.echo(f"Webhooks given up: {found.dead_webhooks}.")
+    if found.snapshot is not None:
+        typer.echo(f"Oldest snapshot of the database: {_seconds(found.snapshot)}.")
     unheard = "unknown, Redis is away" if calls is None else calls
     typer.echo(f"Wake-up calls not heard yet: {unheard}.")
     typer.echo()

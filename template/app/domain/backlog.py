@@ -1,14 +1,14 @@
 """What waits, what runs and who works on it, for operators."""
 
 from pydantic import BaseModel
-from sqlalchemy import case, exists, func, select
+from sqlalchemy import ColumnElement, CompoundSelect, case, func, literal, null, select, text
 from sqlalchemy.orm import Session
 
-from app.domain.clock import now
-from app.domain.files import OPEN_BATCH
-from app.domain.lanes import has_work
+from app.domain import readiness
+from app.domain.clock import instant, now
 from app.domain.pauses import Pause, pauses
-from app.domain.runs import RUNNING
+from app.domain.runs import IS_QUEUED, IS_RUNNING
+from app.domain.statements import constant
 from app.domain.tables import (
     BatchRow,
     DeliveryRow,
@@ -18,6 +18,13 @@ from app.domain.tables import (
     WebhookDeliveryRow,
     WorkerRow,
 )
+
+SNAPSHOT = text("""
+    SELECT coalesce(extract(epoch FROM clock_timestamp() - min(xact_start)), 0)
+    FROM pg_stat_activity
+    WHERE coalesce(backend_xmin, backend_xid) IS NOT NULL AND pid <> pg_backend_pid()
+        AND backend_type <> 'autovacuum worker'
+""")
 
 
 class Depth(BaseModel):
@@ -65,6 +72,7 @@ class Backlog(BaseModel):
     lanes: Lanes
     pauses: list[Pause]
     dead_webhooks: int
+    snapshot: float | None
     leases: list[Lease]
     workers: list[WorkerInfo]
 
@@ -76,11 +84,13 @@ class Backlog(BaseModel):
 
 def backlog(session: Session, lease_seconds: float) -> Backlog:
     """Return what waits, what runs and who works on it."""
+    dead = WebhookDeliveryRow.status == constant("dead")
     return Backlog(
         depths=depths(session, lease_seconds),
         lanes=_lanes(session, lease_seconds),
         pauses=pauses(session),
-        dead_webhooks=_webhooks_that_are(session, "dead"),
+        dead_webhooks=session.scalar(select(func.count()).where(dead)) or 0,
+        snapshot=oldest_snapshot(session),
         leases=_leases(session),
         workers=_workers(session),
     )
@@ -92,51 +102,72 @@ def depths(session: Session, lease_seconds: float) -> list[Depth]:
     return [batches, _items(session), *_jobs(session), _webhooks(session)]
 
 
+def oldest_snapshot(session: Session) -> float | None:
+    """Return for how many seconds the oldest snapshot of PostgreSQL is held; None on SQLite.
+
+    No vacuum takes away what died after it, so claims walk over ever more dead rows. Sessions of
+    other roles are seen by members of `pg_read_all_stats` only.
+    """
+    if session.connection().dialect.name != "postgresql":
+        return None
+    return float(session.scalar(SNAPSHOT) or 0.0)
+
+
 def _batches(session: Session, lease_seconds: float) -> Depth:
     """Count a batch as waiting while no worker holds a lane of it, though one could.
 
-    It waits since the latest of: it was taken in, its next item was due, a worker that died held
-    it. A worker that gives it back leaves no mark, so after that it seems to wait for longer.
+    It waits since the last of its lanes that may be claimed has been free.
     """
-    of_batch = DeliveryRow.batch_id == BatchRow.id
-    held = select(func.max(DeliveryRow.heartbeat_at)).where(of_batch).scalar_subquery()
-    to_do = ItemRow.batch_id == BatchRow.id, ItemRow.status == "pending"
-    due = select(func.min(ItemRow.not_before)).where(*to_do).scalar_subquery()
-    moments = func.coalesce(BatchRow.in_progress_at, BatchRow.created_at), func.coalesce(due, 0.0)
-    ages = [now() - moment for moment in (held, *moments)]
-    work = exists().where(of_batch, has_work())
-    rows = session.execute(select(work, *ages).where(BatchRow.status.in_(OPEN_BATCH))).all()
-    running = sum(last < lease_seconds for _, last, *_ in rows)
-    waits = [min(ages) for work, *ages in rows if work and ages[0] >= lease_seconds]
+    waiting = _free(lease_seconds).subquery()
+    held = select(DeliveryRow.batch_id).where(*_held(lease_seconds))
+    since = (
+        select(func.max(waiting.c.ready_at).label("moment"))
+        .where(waiting.c.batch_id.not_in(held))
+        .group_by(waiting.c.batch_id)
+        .subquery()
+    )
+    number, oldest = session.execute(
+        select(func.count(), now() - func.min(since.c.moment)).select_from(since)
+    ).one()
+    running = select(func.count(DeliveryRow.batch_id.distinct())).where(*_held(lease_seconds))
     return Depth(
-        work="batches", waiting=len(waits), running=running, oldest=max(waits, default=None)
+        work="batches", waiting=number, running=session.scalar(running) or 0, oldest=oldest
     )
 
 
 def _lanes(session: Session, lease_seconds: float) -> Lanes:
-    held = DeliveryRow.heartbeat_at >= now() - lease_seconds
-    of_open = select(held).join(BatchRow).where(BatchRow.status.in_(OPEN_BATCH))
-    lanes = [bool(is_held) for is_held in session.scalars(of_open)]
-    return Lanes(held=sum(lanes), free=len(lanes) - sum(lanes))
+    held = session.scalar(select(func.count()).where(*_held(lease_seconds)))
+    free = session.scalar(select(func.count()).select_from(_free(lease_seconds).subquery()))
+    return Lanes(held=held or 0, free=free or 0)
+
+
+def _held(lease_seconds: float) -> tuple[ColumnElement[bool], ...]:
+    return readiness.HELD, DeliveryRow.heartbeat_at >= now() - lease_seconds
+
+
+def _free(lease_seconds: float) -> CompoundSelect[str, float | None]:
+    """Select the lanes that may be claimed: those that are ready, and those whose time has come."""
+    lanes = select(DeliveryRow.batch_id, DeliveryRow.ready_at)
+    lanes = lanes.where(DeliveryRow.heartbeat_at < now() - lease_seconds)
+    due = ~DeliveryRow.ready, DeliveryRow.ready_at <= instant()
+    return lanes.where(DeliveryRow.ready).union_all(lanes.where(*due))
 
 
 def _items(session: Session) -> Depth:
-    counts = {
-        status: session.scalar(select(func.count()).where(ItemRow.status == status)) or 0
-        for status in ("pending", "running")
-    }
-    return Depth(work="items", waiting=counts["pending"], running=counts["running"])
+    """Count by the batches' own counters. Lines that are still being checked do not wait yet."""
+    left = func.sum(BatchRow.total - BatchRow.completed - BatchRow.failed)
+    is_open = session.scalar(select(left).where(BatchRow.status == "in_progress")) or 0
+    running = session.scalar(select(func.count()).where(ItemRow.status == constant("running"))) or 0
+    return Depth(work="items", waiting=max(0, is_open - running), running=running)
 
 
 def _jobs(session: Session) -> list[Depth]:
-    waits = case((JobRow.status == "queued", 1), else_=0)
-    due = case(((JobRow.status == "queued") & (JobRow.not_before <= now()), JobRow.not_before))
-    rows = session.execute(
-        select(JobRow.name, func.sum(waits), func.count(), now() - func.min(due))
-        .where(JobRow.status.in_(("queued", *RUNNING)))
-        .group_by(JobRow.name)
-        .order_by(JobRow.name)
-    )
+    since = case((JobRow.not_before <= now(), JobRow.not_before))
+    waiting = select(JobRow.name, since.label("since"), literal(1).label("waits"))
+    running = select(JobRow.name, null(), literal(0)).where(IS_RUNNING)
+    jobs = waiting.where(IS_QUEUED).union_all(running).subquery()
+    waits = func.sum(jobs.c.waits), func.count(), now() - func.min(jobs.c.since)
+    rows = session.execute(select(jobs.c.name, *waits).group_by(jobs.c.name).order_by(jobs.c.name))
     return [
         Depth(work=f"job {name}", waiting=waiting, running=all_open - waiting, oldest=oldest)
         for name, waiting, all_open, oldest in rows
@@ -144,22 +175,25 @@ def _jobs(session: Session) -> list[Depth]:
 
 
 def _webhooks(session: Session) -> Depth:
-    due = WebhookDeliveryRow.status == "pending", WebhookDeliveryRow.next_at <= now()
-    oldest = session.scalar(select(now() - func.min(WebhookDeliveryRow.next_at)).where(*due))
-    waiting = _webhooks_that_are(session, "pending")
+    due = case((WebhookDeliveryRow.next_at <= now(), WebhookDeliveryRow.next_at))
+    all_of_them = select(func.count(), now() - func.min(due))
+    pending = WebhookDeliveryRow.status == constant("pending")
+    waiting, oldest = session.execute(all_of_them.where(pending)).one()
     return Depth(work="webhooks", waiting=waiting, running=0, oldest=oldest)
 
 
-def _webhooks_that_are(session: Session, status: str) -> int:
-    return session.scalar(select(func.count()).where(WebhookDeliveryRow.status == status)) or 0
-
-
 def _leases(session: Session) -> list[Lease]:
-    of_items = ItemRow.owner == LeaseRow.id, ItemRow.status == "running"
-    batch_id = select(func.min(ItemRow.batch_id)).where(*of_items).scalar_subquery()
+    items = (
+        select(ItemRow.owner, func.min(ItemRow.batch_id).label("batch_id"))
+        .where(ItemRow.status == constant("running"))
+        .group_by(ItemRow.owner)
+        .subquery()
+    )
     rows = session.execute(
-        select(LeaseRow.id, LeaseRow.expires_at - now(), JobRow.name, JobRow.id, batch_id)
-        .outerjoin(JobRow, (JobRow.owner == LeaseRow.id) & JobRow.status.in_(RUNNING))
+        select(LeaseRow.id, LeaseRow.expires_at - now(), JobRow.name, JobRow.id, items.c.batch_id)
+        .select_from(LeaseRow)
+        .outerjoin(JobRow, (JobRow.owner == LeaseRow.id) & IS_RUNNING)
+        .outerjoin(items, items.c.owner == LeaseRow.id)
         .order_by(LeaseRow.id)
     )
     return [

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.domain import fairness, files, lanes, usage
+from app.domain import fairness, files, lanes, readiness, usage
 from app.domain.clock import now
 from app.domain.ids import new_id
 from app.domain.operations import operations
@@ -131,7 +131,7 @@ def create(
         request_id=request_id,
         status="validating",
     )
-    lanes.open_lanes(session, batch.id, range(1))
+    lanes.open_lanes(session, batch, range(1))
     return shown(batch)
 
 
@@ -181,6 +181,7 @@ def cancel(session: Session, caller_id: str, batch_id: str) -> BatchObject:
         batch.status = "cancelling"
         batch.cancelling_at = now()
         session.flush()
+        readiness.wake(session, [batch.id])
     return shown(batch)
 
 

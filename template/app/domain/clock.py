@@ -1,6 +1,6 @@
 """The database's clock, so that processes whose clocks differ agree on leases."""
 
-from sqlalchemy import Double
+from sqlalchemy import Double, ScalarSelect, select
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.expression import FunctionElement
 
@@ -10,6 +10,11 @@ class now(FunctionElement[float]):  # noqa: N801 -- reads like the SQL function 
 
     type = Double()
     inherit_cache = True
+
+
+def instant() -> ScalarSelect[float]:
+    """Return `now()` as a subquery, which is asked once: only so PostgreSQL searches an index."""
+    return select(now()).scalar_subquery()
 
 
 @compiles(now, "postgresql")

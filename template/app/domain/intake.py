@@ -15,6 +15,7 @@ from app.domain.batches import LineError
 from app.domain.clock import now
 from app.domain.lanes import Hold
 from app.domain.operations import operations
+from app.domain.readiness import ALONE
 from app.domain.tables import BatchRow, ItemRow
 from app.errors import InvalidRequest
 
@@ -165,7 +166,7 @@ def accept(session: Session, hold: Hold, total: int, most_lanes: int) -> None:
         return
     batch.status = "in_progress"
     batch.in_progress_at = now()
-    lanes.open_lanes(session, batch.id, [*range(1, most_lanes), lanes.ALONE])
+    lanes.open_lanes(session, batch, [*range(1, most_lanes), ALONE])
 
 
 def reject(session: Session, hold: Hold, errors: list[LineError]) -> None:

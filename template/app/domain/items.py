@@ -13,9 +13,10 @@ from sqlalchemy import Boolean, ColumnElement, Select, bindparam, case, func, se
 from sqlalchemy.orm import Session
 
 from app.domain import fairness, lanes, pauses, usage
-from app.domain.clock import now
-from app.domain.lanes import ALONE, Hold
-from app.domain.statements import some
+from app.domain.clock import instant, now
+from app.domain.lanes import Hold
+from app.domain.readiness import ALONE
+from app.domain.statements import constant, some
 from app.domain.tables import BatchRow, ItemRow
 from app.resources.models.interface import Usage
 
@@ -82,8 +83,8 @@ def claim(session: Session, hold: Hold, limit: int) -> list[Claimed]:
         select(ItemRow.id)
         .where(
             ItemRow.batch_id.in_(open_batch),
-            ItemRow.status == "pending",
-            ItemRow.not_before <= now(),
+            ItemRow.status == constant("pending"),
+            ItemRow.not_before <= instant(),
             ItemRow.alone.is_(alone),
         )
         .order_by(ItemRow.not_before, ItemRow.seq)
@@ -120,7 +121,7 @@ def record(session: Session, hold: Hold, caller_id: str, outcomes: Sequence[Outc
 
 def give_back(session: Session, hold: Hold) -> None:
     """Return the unfinished items of a drain that stops, at no cost to them."""
-    held = _running().where(ItemRow.owner == hold.owner)
+    held = _running().where(ItemRow.batch_id == hold.batch_id, ItemRow.owner == hold.owner)
     session.execute(
         update(ItemRow)
         .where(ItemRow.id.in_(held.with_for_update()))
@@ -129,14 +130,14 @@ def give_back(session: Session, hold: Hold) -> None:
     )
 
 
-def leave(session: Session, hold: Hold, *, at_once: bool) -> None:
-    """Give the lane back with its unfinished items, to be claimed at once or after one lease."""
-    lanes.release(session, hold, at_once=at_once)
+def leave(session: Session, hold: Hold, seconds: float, *, at_once: bool) -> None:
+    """Give the lane back with its unfinished items, to be claimed at once or after a lease."""
     give_back(session, hold)
+    lanes.release(session, hold, seconds, at_once=at_once)
 
 
 def _running() -> Select[int]:
-    return select(ItemRow.id).where(ItemRow.status == "running").order_by(ItemRow.id)
+    return select(ItemRow.id).where(ItemRow.status == constant("running")).order_by(ItemRow.id)
 
 
 def _held(session: Session, hold: Hold, item_ids: Collection[int]) -> dict[int, int]:

@@ -4,19 +4,17 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Select, and_, case, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from app.domain import leases, pauses, workers
+from app.domain import leases, pauses, readiness, workers
 from app.domain.clock import now
-from app.domain.files import OPEN_BATCH
-from app.domain.settlement import OPEN_ITEM
-from app.domain.tables import BatchRow, CallerRow, DeliveryRow, ItemRow
+from app.domain.readiness import ALONE
+from app.domain.statements import distinct
+from app.domain.tables import BatchRow, CallerRow, DeliveryRow, PauseRow
 from app.errors import Conflict
 
-ALONE = -1
-"""The lane for items that are given up when their worker dies once more. They run there one by one,
-after all others: a deadly item would take the innocent ones beside it along."""
+ENDING = ("cancelling", "finalizing")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,30 +41,33 @@ class LostHoldError(Conflict):
     """Another drain has taken the lane over; this one must write nothing any more."""
 
 
-def open_lanes(session: Session, batch_id: str, lanes: Iterable[int]) -> None:
+def open_lanes(session: Session, batch: BatchRow, lanes: Iterable[int]) -> None:
     """Let workers claim these lanes of a batch."""
     for lane in lanes:
-        session.add(DeliveryRow(batch_id=batch_id, lane=lane, generation=0, heartbeat_at=0.0))
+        session.add(
+            DeliveryRow(
+                batch_id=batch.id,
+                lane=lane,
+                caller_id=batch.caller_id,
+                ready=lane != ALONE,
+                ready_at=None if lane == ALONE else now(),
+            )
+        )
 
 
 def claim(session: Session, owner: str, terms: Terms) -> Hold | None:
-    """Take the next lane that has work and nobody's sign of life, or return None.
+    """Take the next lane that is ready, or return None.
 
     Callers come by priority, then by virtual time. Of a caller's lanes, first ones come first, then
     older batches: each batch gets one worker before any gets two.
     """
-    callers = CallerRow.priority.desc(), CallerRow.virtual_time
-    free = (
-        _free(session, terms)
-        .order_by(*callers, DeliveryRow.lane, DeliveryRow.batch_id)
-        .limit(1)
-        .with_for_update(skip_locked=True, of=DeliveryRow)
-    )
-    lane = session.scalar(free)
+    readiness.promote(session)
+    lane = _next(session, terms)
     if lane is None:
         return None
     lane.generation += 1
     lane.heartbeat_at = now()
+    lane.ready, lane.ready_at = False, now() + terms.lease_seconds
     leases.grant(session, owner, terms.lease_seconds)
     session.flush()
     return Hold(lane.batch_id, lane.lane, lane.generation, owner)
@@ -82,30 +83,45 @@ def contended(session: Session, hold: Hold, terms: Terms, leaving: int) -> bool:
         CallerRow.priority > mine.priority,
         and_(CallerRow.priority == mine.priority, CallerRow.virtual_time < mine.virtual_time),
     )
-    waiting = session.scalars(_free(session, terms).where(sooner).limit(leaving + 1)).all()
-    return len(waiting) > leaving
+    ready, waiting = _ready(session, terms), 0
+    for caller_id in session.scalars(_callers(terms).where(sooner)).all():
+        lanes = ready.where(DeliveryRow.caller_id == caller_id).limit(leaving + 1 - waiting)
+        waiting += len(session.scalars(lanes).all())
+        if waiting > leaving:
+            return True
+    return False
 
 
 def is_waiting(session: Session, caller_id: str) -> bool:
-    """Return whether a lane of the caller has work and nobody on it."""
-    lane = select(DeliveryRow.lane).join(BatchRow, BatchRow.id == DeliveryRow.batch_id)
-    nobodys = BatchRow.caller_id == caller_id, DeliveryRow.heartbeat_at == 0.0
-    return session.scalar(lane.where(*nobodys, _may_run(), has_work()).limit(1)) is not None
+    """Return whether a lane of the caller is ready, and the caller not paused."""
+    ready = select(DeliveryRow.lane).where(DeliveryRow.caller_id == caller_id, DeliveryRow.ready)
+    first = ready.order_by(DeliveryRow.lane, DeliveryRow.batch_id).limit(1).scalar_subquery()
+    goes_on = select(first).where(CallerRow.id == caller_id, ~pauses.paused(CallerRow.id))
+    return session.scalar(goes_on) is not None
 
 
 def renew(session: Session, hold: Hold, seconds: float) -> str | None:
     """Prolong the lease; return the batch's status, or None where the lease is lost."""
     if not leases.prolong(session, hold.owner, seconds):
         return None
-    session.execute(update(DeliveryRow).where(*_held(hold)).values(heartbeat_at=now()))
+    session.execute(
+        update(DeliveryRow)
+        .where(*_held(hold))
+        .values(heartbeat_at=now(), ready=False, ready_at=now() + seconds)
+    )
     return session.scalar(select(BatchRow.status).where(BatchRow.id == hold.batch_id))
 
 
-def release(session: Session, hold: Hold, *, at_once: bool) -> None:
-    """Give lease and lane back. What is left may be claimed at once, or after one lease."""
+def release(session: Session, hold: Hold, seconds: float, *, at_once: bool) -> None:
+    """Give lease and lane back. What is left may be claimed when it is due, or after one lease.
+
+    The items are given back before: they are locked before lanes, and are part of what is left.
+    """
     leases.end(session, hold.owner)
-    if at_once:
-        session.execute(update(DeliveryRow).where(*_held(hold)).values(heartbeat_at=0.0))
+    lane = session.scalar(select(DeliveryRow).where(*_held(hold)).with_for_update())
+    if lane is not None and at_once:
+        readiness.plan(session, lane, seconds)
+        lane.heartbeat_at = 0.0
 
 
 def require(session: Session, hold: Hold) -> None:
@@ -115,25 +131,39 @@ def require(session: Session, hold: Hold) -> None:
         raise LostHoldError(f"Lane {hold.lane} of {hold.batch_id} has been taken over.")
 
 
-def has_work() -> ColumnElement[bool]:
-    """Return the condition that a worker could do something for a batch now."""
-    of_batch = ItemRow.batch_id == BatchRow.id
-    waits = and_(of_batch, ItemRow.status == "pending", ItemRow.not_before <= now())
-    unfinished = exists().where(of_batch, ItemRow.status.in_(OPEN_ITEM))
-    others = exists().where(of_batch, ItemRow.status.in_(OPEN_ITEM), ~ItemRow.alone)
-    due = case(
-        (DeliveryRow.lane == ALONE, and_(exists().where(waits, ItemRow.alone), ~others)),
-        else_=or_(exists().where(waits, ~ItemRow.alone), ~unfinished),
+def _next(session: Session, terms: Terms) -> DeliveryRow | None:
+    """Return the lane that is to be claimed, and lock it."""
+    first = _ready(session, terms).limit(1).with_for_update(skip_locked=True, of=DeliveryRow)
+    if session.scalar(select(PauseRow.subject).limit(1)):  # which holds up nothing that must end
+        ending = BatchRow.id == DeliveryRow.batch_id, BatchRow.status.in_(ENDING)
+        lane = session.scalar(first.join(BatchRow, and_(*ending)))
+        if lane is not None:
+            return lane
+    for caller_id in session.scalars(_callers(terms)).all():
+        lane = session.scalar(first.where(DeliveryRow.caller_id == caller_id))
+        if lane is not None:
+            return lane
+    return None
+
+
+def _callers(terms: Terms) -> Select[str]:
+    """Select the callers with a lane that is ready, by who comes first."""
+    ready = distinct(DeliveryRow.caller_id, DeliveryRow.ready)
+    sated = (
+        select(DeliveryRow.caller_id)
+        .where(readiness.HELD, _alive(terms), DeliveryRow.caller_id.is_not(None))
+        .group_by(DeliveryRow.caller_id)
+        .having(func.count() >= terms.lanes_per_caller)
     )
-    running = exists().where(of_batch, ItemRow.status == "running")
-    return or_(
-        BatchRow.status == "validating",
-        and_(BatchRow.status == "in_progress", due),
-        and_(BatchRow.status.in_(("cancelling", "finalizing")), ~running),
+    return (
+        select(CallerRow.id)
+        .join(ready, ready.c.value == CallerRow.id)
+        .where(CallerRow.id.not_in(sated), ~pauses.paused(CallerRow.id))
+        .order_by(CallerRow.priority.desc(), CallerRow.virtual_time)
     )
 
 
-def _free(session: Session, terms: Terms) -> Select[DeliveryRow]:
+def _ready(session: Session, terms: Terms) -> Select[DeliveryRow]:
     """Select the lanes that a worker may take.
 
     Of a batch it gets no more than its share among the living workers: with both of two lanes on
@@ -141,37 +171,15 @@ def _free(session: Session, terms: Terms) -> Select[DeliveryRow]:
     """
     share = math.ceil(terms.lanes_per_batch / max(1, workers.living(session, terms.lease_seconds)))
     full = [batch_id for batch_id, number in terms.held.items() if number >= share]
-    alive = DeliveryRow.heartbeat_at >= now() - terms.lease_seconds
-    sated = (
-        select(BatchRow.caller_id)
-        .join(DeliveryRow, DeliveryRow.batch_id == BatchRow.id)
-        .where(alive, BatchRow.status.in_(OPEN_BATCH))
-        .group_by(BatchRow.caller_id)
-        .having(func.count() >= terms.lanes_per_caller)
-        .correlate(None)
-    )
     return (
         select(DeliveryRow)
-        .join(BatchRow, BatchRow.id == DeliveryRow.batch_id)
-        .join(CallerRow, CallerRow.id == BatchRow.caller_id)
-        .where(
-            has_work(),
-            _may_run(),
-            ~alive,
-            DeliveryRow.batch_id.not_in(full),
-            BatchRow.caller_id.not_in(sated),
-        )
+        .where(DeliveryRow.ready, ~_alive(terms), DeliveryRow.batch_id.not_in(full))
+        .order_by(DeliveryRow.lane, DeliveryRow.batch_id)
     )
 
 
-def _may_run() -> ColumnElement[bool]:
-    """Return the condition that a batch is open and not paused. What only has to end may always.
-
-    `has_work` says more of open batches; this lets the database pass over all that have ended.
-    """
-    ends = BatchRow.status.in_(("cancelling", "finalizing"))
-    is_open = BatchRow.status.in_(OPEN_BATCH)
-    return and_(is_open, or_(ends, ~pauses.paused(BatchRow.caller_id)))
+def _alive(terms: Terms) -> ColumnElement[bool]:
+    return DeliveryRow.heartbeat_at >= now() - terms.lease_seconds
 
 
 def _held(hold: Hold) -> tuple[ColumnElement[bool], ...]:

@@ -4,17 +4,19 @@ import time
 from dataclasses import dataclass, field
 from typing import Literal
 
-from sqlalchemy import ColumnElement, Select, func, select, update
+from sqlalchemy import ColumnElement, Select, func, select, text, update
 from sqlalchemy.orm import Session
 
 from app.domain import webhooks
-from app.domain.clock import now
+from app.domain.clock import instant, now
 from app.domain.events import EventType, event_payload
 from app.domain.ids import new_id
-from app.domain.statements import changed
+from app.domain.statements import changed, constant, distinct
 from app.domain.tables import WebhookDeliveryRow, WebhookRow
+from app.domain.tables.webhooks import IN_FLIGHT
 from app.errors import Conflict, NotFound
 
+PENDING = constant("pending")
 GONE = "The receiver answered 410, so its webhook is disabled."
 
 
@@ -60,38 +62,18 @@ def claim(session: Session, *, seconds: float, most_in_flight: int) -> Notificat
     After these it is due again: whoever had it is dead. Callers with `most_in_flight` tries under
     way must wait; two claims at once may exceed this by one.
     """
-    busy = (
-        select(WebhookRow.caller_id)
-        .join(WebhookDeliveryRow, WebhookDeliveryRow.webhook_id == WebhookRow.id)
-        .where(*_in_flight())
-        .group_by(WebhookRow.caller_id)
-        .having(func.count() >= most_in_flight)
-    )
-    due = (
-        select(WebhookDeliveryRow.id)
-        .join(WebhookRow, WebhookRow.id == WebhookDeliveryRow.webhook_id)
-        .where(
-            WebhookDeliveryRow.status == "pending",
-            WebhookDeliveryRow.next_at <= now(),
-            WebhookRow.caller_id.not_in(busy),
-        )
-        .order_by(WebhookDeliveryRow.next_at)
-        .limit(1)
-        .with_for_update(skip_locked=True, of=WebhookDeliveryRow)
-    )
-    claimed = session.scalar(
-        update(WebhookDeliveryRow)
-        .where(WebhookDeliveryRow.id == due.scalar_subquery())
-        .values(
-            attempt=WebhookDeliveryRow.attempt + 1,
-            next_at=now() + seconds,
-            last_status=None,
-            last_error=None,
-        )
-        .returning(WebhookDeliveryRow)
-        .execution_options(synchronize_session=False)
-    )
-    return _notification(session, claimed) if claimed else None
+    due = WebhookDeliveryRow.status == PENDING, WebhookDeliveryRow.next_at <= instant()
+    first = select(WebhookDeliveryRow).where(*due).order_by(WebhookDeliveryRow.next_at).limit(1)
+    for webhook_id in _receivers(session, first, most_in_flight):
+        mine = first.where(WebhookDeliveryRow.webhook_id == webhook_id)
+        message = session.scalar(mine.with_for_update(skip_locked=True))
+        if message is not None:
+            message.attempt += 1
+            message.next_at = now() + seconds
+            message.last_status = message.last_error = None
+            session.flush()
+            return _notification(session, message)
+    return None
 
 
 def record(session: Session, notification: Notification, outcome: Outcome) -> bool:
@@ -152,7 +134,7 @@ def list_dead(session: Session, limit: int) -> list[DeadLetter]:
     rows = session.execute(
         select(WebhookDeliveryRow, WebhookRow.url)
         .join(WebhookRow, WebhookRow.id == WebhookDeliveryRow.webhook_id)
-        .where(WebhookDeliveryRow.status == "dead")
+        .where(WebhookDeliveryRow.status == constant("dead"))
         .order_by(WebhookDeliveryRow.finished_at.desc())
         .limit(limit)
     )
@@ -190,13 +172,24 @@ def resend_all(session: Session) -> int:
     )
 
 
-def _in_flight() -> tuple[ColumnElement[bool], ...]:
-    return (
-        WebhookDeliveryRow.status == "pending",
-        WebhookDeliveryRow.attempt > 0,
-        WebhookDeliveryRow.last_error.is_(None),
-        WebhookDeliveryRow.next_at > now(),
+def _receivers(session: Session, first: Select[WebhookDeliveryRow], most: int) -> list[str]:
+    """Return the webhooks with messages that are due, by which has waited for longest.
+
+    `first` selects the first message that is due. Callers with `most` in flight are left out.
+    """
+    waiting = distinct(WebhookDeliveryRow.webhook_id, WebhookDeliveryRow.status == PENDING)
+    its_first = first.where(WebhookDeliveryRow.webhook_id == waiting.c.value)
+    since = its_first.with_only_columns(WebhookDeliveryRow.next_at).scalar_subquery().label("since")
+    busy = (
+        select(WebhookRow.caller_id)
+        .join(WebhookDeliveryRow, WebhookDeliveryRow.webhook_id == WebhookRow.id)
+        .where(text(IN_FLIGHT), WebhookDeliveryRow.next_at > instant())
+        .group_by(WebhookRow.caller_id)
+        .having(func.count() >= most)
     )
+    webhooks = select(WebhookRow.id, since).join(waiting, waiting.c.value == WebhookRow.id)
+    rows = session.execute(webhooks.where(WebhookRow.caller_id.not_in(busy)).order_by(since))
+    return [webhook_id for webhook_id, since in rows if since is not None]
 
 
 def _notification(session: Session, row: WebhookDeliveryRow) -> Notification:

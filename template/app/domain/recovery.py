@@ -5,15 +5,18 @@ from collections import Counter
 from sqlalchemy import case, select, update
 from sqlalchemy.orm import Session
 
-from app.domain import leases, runs
-from app.domain.clock import now
+from app.domain import leases, readiness, runs
+from app.domain.clock import instant, now
+from app.domain.statements import constant
 from app.domain.tables import BatchRow, ItemRow
 
 CRASHED = "The workers that ran this died {crashes} times; it is not tried again."
 
 
 def recover(session: Session, *, lease_seconds: float, most_crashes: int) -> None:
-    """Put lost items and jobs back, and expire what is late."""
+    """Put lost items and jobs back, expire what is late, make lanes ready that are due."""
+    readiness.adopt(session)
+    readiness.promote(session)
     _put_back(session, most_crashes)
     _expire(session)
     runs.recover(session, most_crashes, CRASHED.format(crashes=most_crashes))
@@ -21,8 +24,8 @@ def recover(session: Session, *, lease_seconds: float, most_crashes: int) -> Non
 
 
 def _put_back(session: Session, most_crashes: int) -> None:
-    lost = ItemRow.status == "running", ~leases.alive(ItemRow.owner)
-    locking = select(ItemRow.id).where(*lost).order_by(ItemRow.id)
+    lost = ItemRow.status == constant("running"), ~leases.alive(ItemRow.owner)
+    locking = select(ItemRow.id).where(*lost).order_by(ItemRow.batch_id, ItemRow.owner)
     locked = session.scalars(locking.with_for_update(skip_locked=True)).all()
     if not locked:
         return
@@ -43,7 +46,7 @@ def _put_back(session: Session, most_crashes: int) -> None:
         )
         .returning(ItemRow.batch_id, ItemRow.status)
         .execution_options(synchronize_session=False)
-    )
+    ).all()
     failed = Counter(batch_id for batch_id, status in rows if status == "failed")
     for batch_id in sorted(failed):
         session.execute(
@@ -51,17 +54,18 @@ def _put_back(session: Session, most_crashes: int) -> None:
             .where(BatchRow.id == batch_id)
             .values(failed=BatchRow.failed + failed[batch_id])
         )
+    readiness.wake(session, {batch_id for batch_id, _ in rows})
 
 
 def _expire(session: Session) -> None:
-    late = (
-        select(BatchRow.id)
-        .where(BatchRow.status.in_(("validating", "in_progress")), BatchRow.expires_at < now())
-        .with_for_update(skip_locked=True)  # a sweep that waited here deadlocked with another one
-    )
+    is_open = BatchRow.status.in_(("validating", "in_progress"))
+    late = select(BatchRow.id).where(is_open, BatchRow.expires_at < instant())
+    # A sweep that waited here deadlocked with another one.
+    batch_ids = session.scalars(late.with_for_update(skip_locked=True)).all()
     session.execute(
         update(BatchRow)
-        .where(BatchRow.id.in_(late))
+        .where(BatchRow.id.in_(batch_ids))
         .values(status="finalizing", expired_at=now(), finalizing_at=now())
         .execution_options(synchronize_session=False)
     )
+    readiness.wake(session, batch_ids)

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from app.domain import batches, lanes
 from app.domain.batches import FINAL, BatchObject
 from app.domain.clock import now
+from app.domain.readiness import ALONE
 from app.domain.results import ERRORS, WANTED
 from app.domain.statements import changed
 from app.domain.tables import ItemRow
@@ -47,7 +48,7 @@ def retry(
     new.total = _copy_items(session, old.id, new.id)
     if new.total == 0:
         raise Conflict("No item of the batch failed, expired or was cancelled.")
-    lanes.open_lanes(session, new.id, [*range(most_lanes), lanes.ALONE])
+    lanes.open_lanes(session, new, [*range(most_lanes), ALONE])
     return batches.shown(new)
 
 

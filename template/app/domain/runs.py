@@ -4,17 +4,19 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Select, case, func, select, update
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import ColumnElement, case, func, select, update
+from sqlalchemy.orm import Session
 
 from app.domain import events, leases
-from app.domain.clock import now
-from app.domain.statements import changed
+from app.domain.clock import instant, now
+from app.domain.statements import changed, constant, distinct
 from app.domain.tables import JobRow
 from app.errors import Conflict
 from app.resources.lifespan import Resources
 
 RUNNING = ("running", "cancelling")
+IS_RUNNING = JobRow.status.in_([constant(status) for status in RUNNING])
+IS_QUEUED = JobRow.status == constant("queued")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,7 @@ def claim(
 
     The caller with the fewest running jobs comes first, then what is due for longest.
     """
-    job = session.scalar(_next(names, scheduled=scheduled))
+    job = _next(session, names, scheduled=scheduled)
     if job is None:
         return None
     job.status, job.owner, job.attempt = "running", owner, job.attempt + 1
@@ -101,28 +103,41 @@ def claim(
     )
 
 
-def _next(names: Collection[str], *, scheduled: bool) -> Select[JobRow]:
-    others = aliased(JobRow)
+def _next(session: Session, names: Collection[str], *, scheduled: bool) -> JobRow | None:
+    """Return the job that is to be claimed, and lock it. A schedule's belongs to no caller."""
+    due = (
+        IS_QUEUED,
+        JobRow.not_before <= instant(),
+        JobRow.deadline_at > now(),
+        JobRow.scheduled.is_(scheduled),
+        JobRow.name.in_(names),
+    )
+    in_order = JobRow.caller_id, JobRow.not_before, JobRow.id
+    first = (
+        select(JobRow).where(*due).order_by(*in_order).limit(1).with_for_update(skip_locked=True)
+    )
+    for caller_id in [None] if scheduled else _callers(session, *due):
+        job = session.scalar(first.where(JobRow.caller_id == caller_id))
+        if job is not None:
+            return job
+    return None
+
+
+def _callers(session: Session, *due: ColumnElement[bool]) -> list[str]:
+    """Return the callers with jobs that are due, by who comes first."""
+    waiting = distinct(JobRow.caller_id, IS_QUEUED)
+    first = select(JobRow.not_before).where(*due, JobRow.caller_id == waiting.c.value)
+    in_order = first.order_by(JobRow.caller_id, JobRow.not_before, JobRow.id)
+    since = in_order.limit(1).scalar_subquery().label("since")
     busy = (
-        select(others.caller_id, func.count().label("running"))
-        .where(others.status.in_(RUNNING))
-        .group_by(others.caller_id)
+        select(JobRow.caller_id, func.count().label("running"))
+        .where(IS_RUNNING)
+        .group_by(JobRow.caller_id)
         .subquery()
     )
-    return (
-        select(JobRow)
-        .outerjoin(busy, busy.c.caller_id == JobRow.caller_id)
-        .where(
-            JobRow.status == "queued",
-            JobRow.not_before <= now(),
-            JobRow.deadline_at > now(),
-            JobRow.scheduled.is_(scheduled),
-            JobRow.name.in_(names),
-        )
-        .order_by(func.coalesce(busy.c.running, 0), JobRow.not_before, JobRow.id)
-        .limit(1)
-        .with_for_update(skip_locked=True, of=JobRow)
-    )
+    callers = select(waiting.c.value, since).outerjoin(busy, busy.c.caller_id == waiting.c.value)
+    rows = session.execute(callers.order_by(func.coalesce(busy.c.running, 0), since))
+    return [caller_id for caller_id, since in rows if since is not None]
 
 
 def renew(session: Session, job_id: str, owner: str, seconds: float) -> str | None:
@@ -172,8 +187,8 @@ def record(session: Session, job: Claimed, outcome: Outcome) -> bool:
 
 def recover(session: Session, most_crashes: int, crashed: str) -> None:
     """Queue the jobs of dead workers again; end those that were cancelled, late or deadly."""
-    lost = JobRow.status.in_(RUNNING), ~leases.alive(JobRow.owner)
-    locking = select(JobRow.id).where(*lost).order_by(JobRow.id)
+    lost = IS_RUNNING, ~leases.alive(JobRow.owner)
+    locking = select(JobRow.id).where(*lost).order_by(JobRow.owner)
     locked = session.scalars(locking.with_for_update(skip_locked=True)).all()
     # Asked again for the reason in `recovery.py`.
     for job in session.scalars(select(JobRow).where(JobRow.id.in_(locked), *lost)):
@@ -185,8 +200,8 @@ def recover(session: Session, most_crashes: int, crashed: str) -> None:
             _end(session, job, "failed")
         else:
             job.status = "queued"
-    late = select(JobRow).where(JobRow.status == "queued", JobRow.deadline_at < now())
-    for job in session.scalars(late.order_by(JobRow.id).with_for_update(skip_locked=True)):
+    late = select(JobRow).where(IS_QUEUED, JobRow.deadline_at < instant())
+    for job in session.scalars(late.order_by(JobRow.deadline_at).with_for_update(skip_locked=True)):
         _end(session, job, "expired")
 
 
@@ -196,4 +211,4 @@ def _end(session: Session, job: JobRow, status: str) -> None:
 
 
 def _held(job_id: str, owner: str) -> tuple[ColumnElement[bool], ...]:
-    return (JobRow.id == job_id, JobRow.owner == owner, JobRow.status.in_(RUNNING))
+    return (JobRow.id == job_id, JobRow.owner == owner, IS_RUNNING)

@@ -1,14 +1,12 @@
 """How a batch ends: open items are cut off, files are made, a final status is set."""
 
-from sqlalchemy import delete, exists, select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
-from app.domain import events, results
+from app.domain import events, readiness, results
 from app.domain.clock import now
 from app.domain.ids import new_id
 from app.domain.tables import BatchRow, FileRow, ItemRow
-
-OPEN_ITEM = ("pending", "running")
 
 
 def cut_off(session: Session, batch_id: str) -> None:
@@ -33,8 +31,7 @@ def begin(session: Session, batch_id: str) -> bool:
     batch = session.get_one(BatchRow, batch_id, with_for_update=True)
     if batch.status not in ("in_progress", "cancelling", "finalizing"):
         return False
-    unfinished = exists().where(ItemRow.batch_id == batch_id, ItemRow.status.in_(OPEN_ITEM))
-    if session.scalar(select(unfinished)):
+    if readiness.has_open_items(session, batch_id):
         return False
     batch.status = "finalizing"
     batch.finalizing_at = batch.finalizing_at or now()
@@ -54,6 +51,7 @@ def finish(session: Session, batch_id: str, output_bytes: int, error_bytes: int)
         batch.status, batch.cancelled_at = "cancelled", now()
     else:
         batch.status, batch.completed_at = "completed", now()
+    readiness.close(session, batch.id)
     events.announce(session, batch.caller_id, f"batch.{batch.status}", batch.id)
 
 

@@ -2,8 +2,20 @@
 
 from typing import Any
 
-from sqlalchemy import CursorResult, Delete, Insert, Select, Update, select
-from sqlalchemy.orm import Session
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    ColumnExpressionArgument,
+    CursorResult,
+    Delete,
+    Insert,
+    Select,
+    Update,
+    func,
+    literal_column,
+    select,
+)
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 
 def some(locking: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
@@ -14,6 +26,26 @@ def some(locking: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
     subquery since SQLite's driver counts no rows of a statement that begins with `WITH`.
     """
     return select(locking.cte(nesting=True))
+
+
+def constant(value: str) -> ColumnElement[str]:
+    """Return a value that is written into a statement, not bound to it.
+
+    A partial index is used only where its condition is seen in the statement: not by PostgreSQL's
+    plan for any value, and not by SQLite for values in a list.
+    """
+    return literal_column(f"'{value}'")
+
+
+def distinct(column: InstrumentedAttribute[Any], *where: ColumnExpressionArgument[bool]) -> CTE:
+    """Return the values of a column in the rows that meet these conditions, as `value`.
+
+    A loose index scan: one look into an index that begins with the column for each value. A plain
+    `DISTINCT` would read all rows.
+    """
+    values = select(func.min(column).label("value")).where(*where).cte("values", recursive=True)
+    following = select(func.min(column)).where(*where, column > values.c.value).scalar_subquery()
+    return values.union_all(select(following).where(values.c.value.is_not(None)))
 
 
 def changed(session: Session, statement: Update | Delete | Insert) -> int:

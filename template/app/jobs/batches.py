@@ -62,7 +62,7 @@ async def run_batch(
     resources: Resources, stopping: asyncio.Event, hold: Hold, turn: Turn, asked_at: float
 ) -> None:
     """Work on a lane until nothing is left for it, its turn is over, or `stopping` is set."""
-    database = resources.database
+    database, seconds = resources.database, resources.settings.lease_seconds
     at_once = True
     try:
         work = await database.read(batches.work, hold.batch_id)
@@ -79,7 +79,7 @@ async def run_batch(
         at_once = False  # what fails at once is tried again after a lease, not all the time
         raise
     finally:
-        await uncut(database.write(items.leave, hold, at_once=at_once))
+        await uncut(database.write(items.leave, hold, seconds, at_once=at_once))
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,13 @@
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from aiohttp import web
+from sqlalchemy.orm import Session
 
 from app import metrics
-from app.domain.backlog import depths
+from app.domain.backlog import Depth, depths, oldest_snapshot
 from app.errors import OpenError
 from app.jobs.pulse import Pulse
 from app.resources.gauges import CONTENT_TYPE, exposition
@@ -70,7 +72,8 @@ async def _tell_depths(resources: Resources) -> None:
     metrics.queue.clear()
     metrics.oldest.clear()
     try:
-        found = await resources.database.read(depths, resources.settings.lease_seconds)
+        read = partial(resources.database.read, _look, resources.settings.lease_seconds)
+        found, snapshot = await resources.depths.get("depths", read)
     except Exception:
         log.exception("the depth of the queue cannot be read")
         return
@@ -78,6 +81,11 @@ async def _tell_depths(resources: Resources) -> None:
         metrics.queue.labels(depth.work, "waiting").set(depth.waiting)
         metrics.queue.labels(depth.work, "running").set(depth.running)
         metrics.oldest.labels(depth.work).set(depth.oldest or 0.0)
+    metrics.snapshot.set(snapshot or 0.0)
+
+
+def _look(session: Session, lease_seconds: float) -> tuple[list[Depth], float | None]:
+    return depths(session, lease_seconds), oldest_snapshot(session)
 
 
 async def _listen(site: web.TCPSite) -> None:

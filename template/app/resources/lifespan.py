@@ -61,6 +61,8 @@ class Resources:
     tallies: Tallies = field(default_factory=Tallies)
     probes: Cache[str, Any] = field(default_factory=lambda: Cache(entries=100, seconds=1.0))
     """What probes and scrapes are told: a flood of them, without a key, asks once a second."""
+    depths: Cache[str, Any] = field(default_factory=lambda: Cache(entries=1, seconds=5.0))
+    """How much work there is, for which the database has to count."""
 
     async def default_model(self) -> str:
         """Return the model of the app's own features: the setting, or the provider's first."""

@@ -39,7 +39,9 @@ def about(days: float) -> object:
 def hold(session: Session, batch_id: str, seconds_ago: float = 0.0) -> None:
     """Let a worker hold the first lane and run the first item."""
     lane = DeliveryRow.batch_id == batch_id, DeliveryRow.lane == 0
-    session.execute(update(DeliveryRow).where(*lane).values(heartbeat_at=now() - seconds_ago))
+    beat = now() - seconds_ago
+    held = {"heartbeat_at": beat, "ready": False, "ready_at": beat + 60}
+    session.execute(update(DeliveryRow).where(*lane).values(**held))
     item = ItemRow.batch_id == batch_id, ItemRow.seq == 0
     session.execute(update(ItemRow).where(*item).values(status="running", owner="lease_1"))
     leases.grant(session, "lease_1", 60.0 - seconds_ago)
@@ -48,6 +50,8 @@ def hold(session: Session, batch_id: str, seconds_ago: float = 0.0) -> None:
 def delay_items(session: Session, batch_id: str) -> None:
     later = update(ItemRow).where(ItemRow.batch_id == batch_id)
     session.execute(later.values(not_before=now() + 60))
+    lanes = update(DeliveryRow).where(DeliveryRow.batch_id == batch_id)
+    session.execute(lanes.values(ready=False, ready_at=now() + 60))
 
 
 def test_nothing_is_seen_where_nothing_is(capfd: pytest.CaptureFixture[str]) -> None:

@@ -2,10 +2,19 @@
 
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, ForeignKey, Index, String, Text, UniqueConstraint, text
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    ForeignKey,
+    Index,
+    String,
+    Text,
+    UniqueConstraint,
+    false,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.domain.tables.registry import SERIAL, Base
+from app.domain.tables.registry import SERIAL, Base, index_of
 
 UNPLACED = "place IS NULL AND finished_at IS NOT NULL"
 
@@ -63,35 +72,10 @@ class ItemRow(Base):
     __tablename__ = "batch_items"
     __table_args__ = (
         UniqueConstraint("batch_id", "seq"),
-        Index(
-            "ix_batch_items_claim",
-            "batch_id",
-            "not_before",
-            "seq",
-            postgresql_where=text("status = 'pending'"),
-            sqlite_where=text("status = 'pending'"),
-        ),
-        Index(
-            "ix_batch_items_owner",
-            "owner",
-            postgresql_where=text("status = 'running'"),
-            sqlite_where=text("status = 'running'"),
-        ),
-        Index(
-            "ix_batch_items_place",
-            "batch_id",
-            "place",
-            unique=True,
-            postgresql_where=text("place IS NOT NULL"),
-            sqlite_where=text("place IS NOT NULL"),
-        ),
-        Index(
-            "ix_batch_items_unplaced",
-            "batch_id",
-            "seq",
-            postgresql_where=text(UNPLACED),
-            sqlite_where=text(UNPLACED),
-        ),
+        index_of("status = 'pending'", "ix_batch_items_claim", "batch_id", "not_before", "seq"),
+        index_of("status = 'running'", "ix_batch_items_running", "batch_id", "owner"),
+        index_of("place IS NOT NULL", "ix_batch_items_place", "batch_id", "place", unique=True),
+        index_of(UNPLACED, "ix_batch_items_unplaced", "batch_id", "seq"),
     )
 
     id: Mapped[int] = mapped_column(SERIAL, primary_key=True)
@@ -130,17 +114,27 @@ class DeliveryRow(Base):
     """A lane of a batch, on which one worker at a time may work.
 
     `heartbeat_at` is that worker's last sign of life, 0 while the lane is free; `generation`
-    counts claims and fences off an older drain.
+    counts claims and fences off an older drain. Since `ready_at` it may be claimed where it is
+    `ready`; else it is looked at then, or never where that is None: see `readiness.py`.
     """
 
     __tablename__ = "deliveries"
+    __table_args__ = (
+        index_of("ready", "ix_deliveries_ready", "caller_id", "lane", "batch_id"),
+        index_of("NOT ready", "ix_deliveries_due", "ready_at"),
+        index_of("heartbeat_at > 0", "ix_deliveries_held", "heartbeat_at"),
+        index_of("caller_id IS NULL", "ix_deliveries_unadopted", "batch_id"),
+    )
 
     batch_id: Mapped[str] = mapped_column(
         ForeignKey("batches.id", ondelete="CASCADE"), primary_key=True
     )
     lane: Mapped[int] = mapped_column(primary_key=True)
+    caller_id: Mapped[str | None] = mapped_column(String(40))
     generation: Mapped[int] = mapped_column(default=0)
     heartbeat_at: Mapped[float] = mapped_column(default=0.0)
+    ready: Mapped[bool] = mapped_column(default=False, server_default=false())
+    ready_at: Mapped[float | None]
 
 
 class PauseRow(Base):

@@ -2,10 +2,12 @@
 
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, Index, String, Text, text
+from sqlalchemy import JSON, ForeignKey, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.domain.tables.registry import Base
+from app.domain.tables.registry import Base, index_of
+
+QUEUED = "status = 'queued'"
 
 
 class JobRow(Base):
@@ -18,18 +20,9 @@ class JobRow(Base):
     __tablename__ = "jobs"
     __table_args__ = (
         Index("ix_jobs_caller", "caller_id", "id"),
-        Index(
-            "ix_jobs_queued",
-            "not_before",
-            postgresql_where=text("status = 'queued'"),
-            sqlite_where=text("status = 'queued'"),
-        ),
-        Index(
-            "ix_jobs_owner",
-            "owner",
-            postgresql_where=text("status IN ('running', 'cancelling')"),
-            sqlite_where=text("status IN ('running', 'cancelling')"),
-        ),
+        index_of(QUEUED, "ix_jobs_waiting", "caller_id", "not_before", "id"),
+        index_of(QUEUED, "ix_jobs_late", "deadline_at"),
+        index_of("status IN ('running', 'cancelling')", "ix_jobs_owner", "owner"),
     )
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True)

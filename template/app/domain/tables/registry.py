@@ -5,7 +5,7 @@ Times are seconds since 1970, as in OpenAI's objects; ids carry their kind.
 
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Double, Integer, LargeBinary, MetaData
+from sqlalchemy import JSON, BigInteger, Double, Index, Integer, LargeBinary, MetaData, text
 from sqlalchemy.orm import DeclarativeBase
 
 NAMES = {
@@ -15,6 +15,21 @@ NAMES = {
     "pk": "pk_%(table_name)s",
 }
 SERIAL = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts only INTEGER keys by itself
+
+SQLITE_CONDITIONS = {"ready": "ready = 1", "NOT ready": "ready = 0"}
+"""As SQLAlchemy writes them there: SQLite uses an index for its condition's own words alone."""
+
+
+def index_of(where: str, name: str, *columns: str, unique: bool = False) -> Index:
+    """Return an index of those rows that meet a condition."""
+    on_sqlite = SQLITE_CONDITIONS.get(where, where)
+    return Index(
+        name,
+        *columns,
+        unique=unique,
+        postgresql_where=text(where),
+        sqlite_where=text(on_sqlite),
+    )
 
 
 class Base(DeclarativeBase):

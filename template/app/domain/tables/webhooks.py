@@ -1,9 +1,11 @@
 """Where callers want to be told of things, and what they have been told."""
 
-from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint, text
+from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.domain.tables.registry import Base
+from app.domain.tables.registry import Base, index_of
+
+IN_FLIGHT = "status = 'pending' AND attempt > 0 AND last_error IS NULL"
 
 
 class WebhookRow(Base):
@@ -35,12 +37,9 @@ class WebhookDeliveryRow(Base):
     __tablename__ = "webhook_deliveries"
     __table_args__ = (
         UniqueConstraint("webhook_id", "event", "subject_id"),
-        Index(
-            "ix_webhook_deliveries_due",
-            "next_at",
-            postgresql_where=text("status = 'pending'"),
-            sqlite_where=text("status = 'pending'"),
-        ),
+        index_of("status = 'pending'", "ix_webhook_deliveries_waiting", "webhook_id", "next_at"),
+        index_of(IN_FLIGHT, "ix_webhook_deliveries_in_flight", "next_at"),
+        index_of("status = 'dead'", "ix_webhook_deliveries_dead", "finished_at"),
     )
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True)

@@ -12,7 +12,7 @@ from random import Random
 
 from tests.proof.chaos import faults
 from tests.proof.chaos.caller import RETRIES, Errand
-from tests.proof.chaos.evidence import Evidence, read_rows
+from tests.proof.chaos.evidence import Evidence, awake, neglected, read_rows
 from tests.proof.chaos.faults import Event, Stage
 from tests.proof.chaos.model import Model, read_calls, serving_model
 from tests.proof.chaos.oracle import CHECKS
@@ -40,6 +40,7 @@ class Campaign:
     report: Report
     events: list[Event] = field(default_factory=list)
     errands: list[Errand] = field(default_factory=list)
+    lanes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._key = self.stage.service.new_key()
@@ -79,6 +80,7 @@ class Campaign:
         eventually(lambda: self.stage.model.calls >= point or first.done(), 10 * PATIENCE)
 
     def _let_happen(self, fault: faults.Fault) -> None:
+        self.lanes += self.stage.service.in_database(neglected, LEASE)
         calls, began = self.stage.model.calls, time.time()
         hit = fault(self.stage)
         rounds = EXPIRY_ROUNDS if fault is faults.expire_lease else 1
@@ -121,6 +123,7 @@ def _evidence(seed: int, items: int, database: str, folder: Path, report: Report
             campaign.errands,
             complaints,
             deaths,
+            [*campaign.lanes, *stage.service.in_database(awake)],
             stage.postgres.log.read_text(errors="replace") if stage.postgres else "",
             in_flight=LANES * chunk,
             attempts=stage.service.settings.batch_attempts,

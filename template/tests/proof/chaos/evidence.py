@@ -11,10 +11,13 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.domain.clock import now
-from app.domain.tables import BatchRow, ItemRow, LeaseRow, UsageRow
+from app.domain.files import OPEN_BATCH
+from app.domain.readiness import ALONE
+from app.domain.tables import BatchRow, DeliveryRow, ItemRow, LeaseRow, UsageRow
 from tests.proof.chaos.caller import Errand
 from tests.proof.chaos.faults import Event
 from tests.proof.chaos.model import Call
+from tests.proof.looks import Look
 
 T = TypeVar("T")
 TOLD = re.compile(r"[\w-]+ call-\d+")
@@ -43,6 +46,42 @@ def read_rows(session: Session) -> Rows:
     )
 
 
+def neglected(session: Session, lease: float) -> list[str]:
+    """Return the lanes that are looked at too late, or may be claimed from a living worker.
+
+    Asked by one statement, which sees one state of all tables.
+    """
+    is_open = ItemRow.batch_id == DeliveryRow.batch_id, ItemRow.finished_at.is_(None)
+    waiting = *is_open, ItemRow.status == "pending", ~ItemRow.alone
+    rows = session.execute(
+        select(
+            DeliveryRow,
+            BatchRow,
+            select(func.count()).where(*is_open).scalar_subquery(),
+            select(func.min(ItemRow.not_before)).where(*waiting).scalar_subquery(),
+            now(),
+        )
+        .join(BatchRow, BatchRow.id == DeliveryRow.batch_id)
+        .where(BatchRow.status.in_(OPEN_BATCH), DeliveryRow.lane != ALONE)
+    )
+    return [
+        f"lane {lane.lane} of {batch.id}, {batch.status}: {items} items, due {due}, at {moment}:"
+        f" ready {lane.ready} at {lane.ready_at}, alive at {lane.heartbeat_at}, {lane.caller_id}"
+        for lane, batch, items, due, moment in rows
+        if Look(batch.status, lane.ready, lane.ready_at, items, due).is_too_late(moment, lease)
+        or (lane.ready and lane.heartbeat_at > moment - lease)
+        or lane.caller_id != batch.caller_id
+    ]
+
+
+def awake(session: Session) -> list[str]:
+    """Return the free lanes of ended batches that would be looked at."""
+    ended = BatchRow.status.not_in(OPEN_BATCH), DeliveryRow.heartbeat_at == 0.0
+    lanes = select(DeliveryRow).join(BatchRow, BatchRow.id == DeliveryRow.batch_id).where(*ended)
+    rows = session.scalars(lanes.where(DeliveryRow.ready_at.is_not(None)))
+    return [f"lane {lane.lane} of {lane.batch_id} has ended and is awake" for lane in rows]
+
+
 @dataclass(frozen=True)
 class Evidence:
     """Rows, calls, faults, and what callers and processes had to say."""
@@ -56,6 +95,8 @@ class Evidence:
     """Of callers who gave up."""
     deaths: list[str] = field(default_factory=list)
     """Of programs that ended by themselves, or badly when they were asked to."""
+    lanes: list[str] = field(default_factory=list)
+    """Those that told something else of their work than a count, at some moment."""
     postgres_log: str = ""
     in_flight: int = 10
     """Items of one batch that may be in flight: lanes times chunk."""

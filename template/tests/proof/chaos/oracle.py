@@ -176,6 +176,11 @@ def nothing_is_left_over(evidence: Evidence) -> Iterator[str]:
         yield f"PostgreSQL found {deadlocks} deadlocks"
 
 
+def lanes_tell_of_their_work(evidence: Evidence) -> Iterator[str]:
+    """At each moment at which it was asked, each lane was looked at in time."""
+    yield from evidence.lanes
+
+
 CHECKS: list[Check] = [
     no_batch_was_made_twice,
     every_batch_has_ended,
@@ -186,6 +191,7 @@ CHECKS: list[Check] = [
     only_faults_repeat_calls,
     lost_items_run_again_soon,
     nothing_is_left_over,
+    lanes_tell_of_their_work,
 ]
 
 

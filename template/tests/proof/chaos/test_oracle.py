@@ -7,15 +7,18 @@ from itertools import count
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
-from app.domain.tables import BatchRow, ItemRow
+from app.domain.tables import BatchRow, DeliveryRow, ItemRow
 from app.jobs.lease import LOST
 from tests.proof.chaos import oracle
 from tests.proof.chaos.caller import Errand
-from tests.proof.chaos.evidence import Evidence, Rows
+from tests.proof.chaos.evidence import Evidence, Rows, awake, neglected
 from tests.proof.chaos.faults import Event, starved
 from tests.proof.chaos.model import Answer, Call, Fate, fate
 from tests.proof.chaos.oracle import CHECKS, Check
+from tests.proof.domain.crowd import fill
+from tests.proof.domain.store import START, Store
 
 ITEM = "first-0"
 SEED = next(seed for seed in count() if fate(seed, ITEM) is Fate.GOOD)
@@ -97,6 +100,7 @@ def test_a_sound_campaign_passes(check: Check) -> None:
         (oracle.nothing_is_left_over, {"deaths": ["worker-2 ended by itself"]}),
         (oracle.nothing_is_left_over, {"rows.leases": 1}),
         (oracle.nothing_is_left_over, {"postgres_log": "ERROR:  deadlock detected"}),
+        (oracle.lanes_tell_of_their_work, {"lanes": ["lane 0 is looked at too late"]}),
     ],
 )
 def test_a_violation_is_seen(check: Check, changes: dict[str, Any]) -> None:
@@ -123,3 +127,27 @@ def test_a_batch_that_was_made_twice_is_seen() -> None:
     sound = evidence()
     twice = replace(sound, rows=replace(sound.rows, items=sound.rows.items * 2))
     assert list(oracle.no_batch_was_made_twice(twice))
+
+
+@pytest.mark.parametrize(
+    "lane",
+    [
+        {"ready": False, "ready_at": None},
+        {"ready": False, "ready_at": START + 3},
+        {"heartbeat_at": START},
+        {"caller_id": "another"},
+    ],
+)
+def test_a_lane_that_says_something_else_than_a_count_is_seen(lane: dict[str, Any]) -> None:
+    store = Store()
+    store.write(fill, callers=1, batches=1, each=1)
+    assert store.write(neglected, 2.0) == []
+    store.write(lambda session: session.execute(update(DeliveryRow).values(lane)))
+    assert len(store.write(neglected, 2.0)) == 2
+
+
+def test_a_lane_of_an_ended_batch_that_would_be_claimed_is_seen() -> None:
+    store = Store()
+    store.write(fill, callers=1, batches=1, each=0)
+    store.write(lambda session: session.execute(update(BatchRow).values(status="completed")))
+    assert len(store.write(awake)) == 2

@@ -5,11 +5,15 @@ from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Literal
 
+import pytest
+
 from app.domain import batches, results
 from app.domain.items import Claimed, Outcome
 from app.domain.lanes import Hold
+from app.domain.readiness import ALONE
 from tests.proof.domain.machine import LEASE
 from tests.proof.domain.store import WEBHOOKS, Store
+from tests.proof.looks import A_LITTLE, Look
 
 OPEN = ("pending", "running")
 EDGES = {
@@ -57,6 +61,8 @@ class Books:
 
     def claim(self, hold: Hold, claimed: Sequence[Claimed]) -> None:
         """Note who has these items now, which nobody may have had."""
+        if hold.lane == ALONE and claimed:
+            assert all(each.alone for each in self._open(hold.batch_id))
         for item in claimed:
             assert item.id not in self._held
             self._held[item.id] = (item.attempt, hold.owner)
@@ -76,16 +82,23 @@ class Books:
         for item_id in lost:
             del self._held[item_id]
             self._crashes[item_id] += 1
+            query = f"""
+                SELECT ready FROM deliveries JOIN batch_items USING (batch_id)
+                WHERE batch_items.id = {item_id} AND lane != {ALONE} AND heartbeat_at = 0
+            """
+            assert all(lane.ready for lane in self._store.rows(query))
 
     def leave(self, hold: Hold) -> None:
         """Note that this holder has given everything back."""
         self._leases.pop(hold.owner, None)
         self._held = {item: by for item, by in self._held.items() if by[1] != hold.owner}
+        self._check_alone(hold)
 
     def check(self) -> None:
         """Compare all that is in the tables."""
         self._check_items()
         self._check_batches()
+        self._check_lanes()
         [caller] = self._store.rows("SELECT virtual_time FROM callers")
         assert caller.virtual_time == self._charged
         living = [hold for hold, _ in self._leases.values() if self.alive(hold)]
@@ -120,6 +133,45 @@ class Books:
                 assert batch.completed + batch.failed == batch.total
             if batch.status in batches.FINAL:
                 assert not any(numbers.get((batch.id, status)) for status in OPEN)
+
+    def _open(self, batch_id: str) -> list[SimpleNamespace]:
+        query = f"SELECT * FROM batch_items WHERE batch_id = '{batch_id}' AND finished_at IS NULL"
+        return self._store.rows(query)
+
+    def _check_lanes(self) -> None:
+        """Count anew, from batches and items, what each lane says of its work."""
+        leases = self._leases.values()
+        living = {(hold.batch_id, hold.lane): until for hold, until in leases if self.alive(hold)}
+        query = """
+            SELECT deliveries.*, batches.status, batches.caller_id AS callers
+            FROM deliveries JOIN batches ON batches.id = batch_id
+        """
+        for lane in self._store.rows(query):
+            assert lane.caller_id == lane.callers
+            assert not lane.ready or lane.ready_at <= self._store.time + A_LITTLE
+            until = living.get((lane.batch_id, lane.lane))
+            if lane.status in batches.FINAL:
+                assert lane.heartbeat_at or (lane.ready, lane.ready_at) == (False, None)
+            elif until is not None:
+                assert (lane.ready, lane.ready_at) == (False, pytest.approx(until, abs=A_LITTLE))
+            elif lane.lane != ALONE:
+                self._check_lane(lane, self._open(lane.batch_id))
+
+    def _check_lane(self, lane: SimpleNamespace, items: list[SimpleNamespace]) -> None:
+        """A lane that nobody holds is looked at when its next item is due, or within one lease."""
+        due = [each.not_before for each in items if each.status == "pending" and not each.alone]
+        first = min(due, default=None)
+        look = Look(lane.status, lane.ready, lane.ready_at, len(items), first)
+        assert not look.is_too_late(self._store.time, LEASE)
+
+    def _check_alone(self, hold: Hold) -> None:
+        """Who gives a lane back and leaves only items that run alone has woken their lane."""
+        left = {(each.status, bool(each.alone)) for each in self._open(hold.batch_id)}
+        query = f"SELECT * FROM deliveries WHERE batch_id = '{hold.batch_id}'"
+        lanes = {lane.lane: lane for lane in self._store.rows(query)}
+        mine = lanes[hold.lane].generation == hold.generation and hold.lane != ALONE
+        if mine and self.status[hold.batch_id] == "in_progress" and left == {("pending", True)}:
+            assert lanes[ALONE].ready or lanes[ALONE].heartbeat_at
 
     def check_announcements(self) -> None:
         """Compare what is owed to the caller's webhooks with the ends that there were."""
@@ -156,5 +208,5 @@ def outcome(hold: Hold, item_id: int, attempt: int, ending: Ending) -> Outcome:
     says = sign(item_id, attempt, hold.owner)
     if ending == "succeeded":
         return Outcome(item_id, attempt, ending, response=says.encode())
-    delay = 0.0 if attempt % 2 else 3.0
+    delay = 0.0 if attempt % 2 else 3 * LEASE
     return Outcome(item_id, attempt, ending, error_code="broken", error_message=says, delay=delay)

@@ -97,6 +97,11 @@ class BatchMachine(RuleBasedStateMachine):
         else:
             assert not ended
 
+    def expire(self) -> None:
+        """Let the time of all batches be over."""
+        for batch_id in self.lines:
+            self.store.write(expire_at, batch_id, self.store.time)
+
     @rule(beats=st.sampled_from((1, 3)), sweeping=st.booleans())
     def wait(self, beats: int, sweeping: bool) -> None:
         """Let time pass, in which the living renew their leases three times in each lease."""
@@ -185,7 +190,7 @@ class BatchMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         """Let all workers die: those that come after them bring everything to an end."""
         self.drains.clear()
-        for _ in range(3):
+        for _ in range(5):
             self.wait(4, sweeping=True)
             self.claim_lanes()
             while self.drains:
@@ -247,8 +252,7 @@ class BatchMachine(RuleBasedStateMachine):
             yield self.store.write(intake.reject, hold, [])
 
     def _leave(self, drain: Drain) -> None:
-        self.store.write(items.give_back, drain.hold)
-        self.store.write(lanes.release, drain.hold, at_once=True)
+        self.store.write(items.leave, drain.hold, LEASE, at_once=True)
         self.books.leave(drain.hold)
         self.drains.remove(drain)
 

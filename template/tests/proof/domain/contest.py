@@ -18,6 +18,8 @@ CHUNK = 10
 
 MOST_TURNS = 150
 
+LEASE = 1000.0
+
 
 class Contest:
     """A worker with so many slots for lanes. `run` counts each caller's items that have run."""
@@ -117,8 +119,8 @@ class Contest:
 
     def _leave(self, hold: Hold) -> None:
         items.give_back(self._session, hold)
-        lanes.release(self._session, hold, at_once=True)
+        lanes.release(self._session, hold, LEASE, at_once=True)
 
     def _terms(self) -> Terms:
         held = Counter(hold.batch_id for hold in self.holds if hold)
-        return Terms(1000, lanes_per_batch=2, lanes_per_caller=self._lanes_per_caller, held=held)
+        return Terms(LEASE, lanes_per_batch=2, lanes_per_caller=self._lanes_per_caller, held=held)

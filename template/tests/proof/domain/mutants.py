@@ -28,6 +28,7 @@ ANY_ATTEMPT = "outcome.item_id in held"
 LIFE_OF_AN_ITEMS_OWNER = ", ~leases.alive(ItemRow.owner)"
 LIFE_OF_A_LEASE = ", LeaseRow.expires_at > now())\n        .values"
 OWNER_OF_A_JOB = ", JobRow.owner == owner"
+LIFE_OF_A_LANES_HOLDER = "DeliveryRow.ready, ~_alive(terms), "
 LIFE_OF_A_JOBS_OWNER = ", ~leases.alive(JobRow.owner)"
 
 CONTROLS = (
@@ -36,11 +37,26 @@ CONTROLS = (
 )
 """Nothing is removed here, so nothing may turn red."""
 
+SLEEPLESS = (
+    ("readiness", "_set(session, *alone, *SLEEPING, ready=True, ready_at=now())", "pass"),
+    ("readiness", "return later if runs else moment", "return None if runs else moment"),
+    ("readiness", "return min(due, later) if runs else due", "return later if runs else None"),
+    ("readiness", "_set(session, *due, most=MOST, ready=True)", "pass"),
+    ("readiness", "SLEEPING = ~HELD, ", "SLEEPING = "),
+    ("lanes", "ready_at = False, now() + terms.lease_seconds", "ready_at = False, None"),
+    ("lanes", "ready=False, ready_at=now() + seconds", "ready=True, ready_at=now()"),
+    ("recovery", "    readiness.wake(session, {batch_id for batch_id, _ in rows})\n", ""),
+    ("settlement", "    readiness.close(session, batch.id)\n", ""),
+    ("items", "    give_back(session, hold)\n    lanes", "    lanes"),
+)
+"""Each place that says when a lane is looked at, without that."""
+
 MUTANTS = (
     Mutant(BATCHES, "items", OWNER_OF_AN_ITEM, ANY_ITEM),
     Mutant(BATCHES, "items", ATTEMPT_AT_AN_ITEM, ANY_ATTEMPT),
     Mutant(BATCHES, "recovery", LIFE_OF_AN_ITEMS_OWNER),
     Mutant(BATCHES, "leases", LIFE_OF_A_LEASE, ")\n        .values"),
+    *(Mutant(BATCHES, *where) for where in SLEEPLESS),
     Mutant(JOBS, "runs", OWNER_OF_A_JOB),
     Mutant(JOBS, "runs", LIFE_OF_A_JOBS_OWNER),
     *(
@@ -102,14 +118,44 @@ MUTANTS = (
             (
                 "test_what_another_worker_has_is_refused",
                 "items",
-                '            ItemRow.status == "pending",\n',
+                '            ItemRow.status == constant("pending"),\n',
                 "",
+            ),
+            (
+                "test_a_lane_that_a_worker_of_the_release_before_holds_is_left_alone",
+                "lanes",
+                LIFE_OF_A_LANES_HOLDER,
+                "DeliveryRow.ready, ",
             ),
             (
                 "test_a_living_worker_keeps_its_lane",
                 "lanes",
-                "            ~alive,\n",
+                "ready=False, ready_at=now() + seconds",
+                "ready=False, ready_at=now()",
+            ),
+            (
+                "test_a_batch_that_is_cancelled_between_two_tries_is_looked_at",
+                "batches",
+                "        readiness.wake(session, [batch.id])\n",
                 "",
+            ),
+            (
+                "test_a_batch_that_expires_between_two_tries_is_looked_at",
+                "recovery",
+                "    readiness.wake(session, batch_ids)\n",
+                "",
+            ),
+            (
+                "test_what_runs_alone_waits_for_what_others_have_in_flight",
+                "readiness",
+                "        if not runs and _first_due(",
+                "        if _first_due(",
+            ),
+            (
+                "test_what_others_have_in_flight_is_looked_for_before_the_next_try",
+                "readiness",
+                "return min(due, later) if runs else due",
+                "return due",
             ),
             (
                 "test_who_has_lost_a_lane_does_not_free_it",
@@ -132,7 +178,7 @@ MUTANTS = (
             (
                 "test_a_batch_waits_for_its_items",
                 "settlement",
-                "    if session.scalar(select(unfinished)):\n        return False\n",
+                "    if readiness.has_open_items(session, batch_id):\n        return False\n",
                 "",
             ),
             (

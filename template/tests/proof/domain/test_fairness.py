@@ -6,11 +6,11 @@ Each story is told on SQLite and on PostgreSQL.
 from collections.abc import AsyncIterator, Callable
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from app.domain import batches, jobs, keys, pauses, runs
-from app.domain.tables import CallerRow
+from app.domain import batches, jobs, keys, pauses, recovery, runs
+from app.domain.tables import CallerRow, DeliveryRow
 from app.errors import InvalidRequest, NotFound
 from app.resources.database import Database, open_database
 from app.settings import Settings
@@ -51,6 +51,20 @@ def test_many_batches_of_one_caller_hardly_hold_another_up(session: Session) -> 
     contest.until(big, 100)
     before = contest.run[big]
     contest.submit(small, 10)
+    contest.until(small, 10)
+    assert contest.run[big] - before <= 6 * CHUNK
+
+
+@story
+def test_a_lane_whose_time_comes_while_all_are_at_work_is_waited_for(session: Session) -> None:
+    contest = Contest(session, slots=1)
+    big, small = contest.join("big"), contest.join("small")
+    contest.submit(big, 200)
+    contest.until(big, 10)
+    of_small = DeliveryRow.batch_id == contest.submit(small, 10)
+    session.execute(update(DeliveryRow).where(of_small).values(ready=False, ready_at=1.0))
+    before = contest.run[big]
+    recovery.recover(session, lease_seconds=1000, most_crashes=3)
     contest.until(small, 10)
     assert contest.run[big] - before <= 6 * CHUNK
 

@@ -6,8 +6,13 @@ after all these workers bring everything to its end.
 
 from collections.abc import Callable
 
-from app.domain import items
-from tests.proof.domain.batch_machine import BatchMachine
+from sqlalchemy import update
+from sqlalchemy.orm import Session
+
+from app.domain import items, lanes
+from app.domain.clock import now
+from app.domain.tables import DeliveryRow
+from tests.proof.domain.batch_machine import TERMS, BatchMachine
 from tests.proof.domain.job_machine import JobMachine
 from tests.proof.features import features
 
@@ -61,6 +66,17 @@ def claim(batch: Story) -> None:
     batch.work(0, 1, [])
 
 
+def try_twice(batch: Story) -> None:
+    """Let what is in flight wait for longer than a lease."""
+    for _ in range(2):
+        batch.work(0, 3, [])
+        batch.work(0, 3, ["pending", "pending", "pending"])
+
+
+def hold_as_before(session: Session) -> None:
+    session.execute(update(DeliveryRow).values(generation=1, heartbeat_at=now()))
+
+
 def cancel_unopened(batch: Story, lines: int) -> None:
     batch.submit(lines, 1000)
     batch.claim_lanes()
@@ -112,10 +128,12 @@ def test_a_living_worker_keeps_its_items(batch: Story) -> None:
 def test_a_poisonous_item_is_counted_as_failed(batch: Story) -> None:
     batch.work(0, 3, [])
     for _ in range(2):
-        batch.end(0, gracefully=False)
+        batch.end(-1, gracefully=False)
         batch.wait(3, sweeping=True)
         batch.claim_lanes()
-        batch.work(0, 1, [])
+        batch.end(-1, gracefully=True)  # finds that only what runs alone is left
+        batch.claim_lanes()
+        batch.work(-1, 1, [])
 
 
 @on_a_batch
@@ -129,6 +147,56 @@ def test_an_expired_lease_is_not_revived(batch: Story) -> None:
     claim(batch)
     batch.freeze(0, sweeping=False)
     batch.wait(1, sweeping=True)
+
+
+@on_a_batch
+def test_a_batch_that_is_cancelled_between_two_tries_is_looked_at(batch: Story) -> None:
+    try_twice(batch)
+    batch.end(0, gracefully=True)
+    batch.cancel(0)
+
+
+@on_a_batch
+def test_a_batch_that_expires_between_two_tries_is_looked_at(batch: Story) -> None:
+    try_twice(batch)
+    batch.end(0, gracefully=True)
+    batch.expire()
+    batch.wait(1, sweeping=True)
+
+
+@on_a_batch
+def test_what_others_have_in_flight_is_looked_for_before_the_next_try(batch: Story) -> None:
+    batch.claim_lanes()
+    batch.work(1, 1, [])
+    try_twice(batch)
+    batch.end(0, gracefully=True)
+    batch.freeze(0, sweeping=False)
+    batch.claim_lanes()
+    batch.end(-1, gracefully=True)
+    batch.end(0, gracefully=True)  # which gives an item back for which another one had to wait
+
+
+@on_a_batch
+def test_what_runs_alone_waits_for_what_others_have_in_flight(batch: Story) -> None:
+    batch.claim_lanes()
+    batch.work(0, 1, [])
+    batch.work(1, 1, [])
+    batch.end(0, gracefully=False)
+    batch.wait(3, sweeping=True)
+    batch.claim_lanes()
+    batch.work(1, 3, [])
+    batch.work(1, 1, ["succeeded"])
+    batch.end(1, gracefully=True)
+    batch.claim_lanes()
+    batch.work(-1, 1, ["succeeded"])
+
+
+def test_a_lane_that_a_worker_of_the_release_before_holds_is_left_alone() -> None:
+    """It tells of its life, but not that the lane is not ready any more."""
+    machine = BatchMachine()
+    machine.submit(1, 1000)
+    machine.store.write(hold_as_before)
+    assert machine.store.write(lanes.claim, "lease_a", TERMS) is None
 
 
 @on_a_batch

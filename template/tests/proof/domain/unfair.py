@@ -15,20 +15,26 @@ UNFAIR = (
             (
                 "test_many_batches_of_one_caller_hardly_hold_another_up",
                 "lanes",
-                ".desc(), CallerRow.virtual_time\n",
-                ".desc(), CallerRow.created_at\n",
+                ".desc(), CallerRow.virtual_time)",
+                ".desc(), CallerRow.created_at)",
             ),
             (
                 "test_many_batches_of_one_caller_hardly_hold_another_up",
                 "lanes",
-                "return len(waiting) > leaving",
-                "return False",
+                "            return True\n",
+                "            return False\n",
             ),
             (
                 "test_many_batches_of_one_caller_hardly_hold_another_up",
                 "fairness",
                 "virtual_time + cost / CallerRow.weight",
                 "virtual_time",
+            ),
+            (
+                "test_a_lane_whose_time_comes_while_all_are_at_work_is_waited_for",
+                "recovery",
+                "    readiness.promote(session)\n",
+                "",
             ),
             ("test_shares_are_as_the_weights", "fairness", "cost / CallerRow.weight", "cost"),
             (
@@ -40,8 +46,8 @@ UNFAIR = (
             (
                 "test_a_higher_priority_goes_first",
                 "lanes",
-                "callers = CallerRow.priority.desc(), ",
-                "callers = CallerRow.created_at, ",
+                "order_by(CallerRow.priority.desc(), ",
+                "order_by(CallerRow.created_at, ",
             ),
             (
                 "test_a_higher_priority_goes_first",
@@ -70,14 +76,14 @@ UNFAIR = (
             (
                 "test_one_caller_has_no_more_lanes_than_it_may",
                 "lanes",
-                "            BatchRow.caller_id.not_in(sated),\n",
+                "CallerRow.id.not_in(sated), ",
                 "",
             ),
             (
                 "test_a_paused_caller_waits_and_has_saved_up_nothing",
                 "lanes",
-                "            _may_run(),\n",
-                "",
+                "not_in(sated), ~pauses.paused(CallerRow.id))",
+                "not_in(sated))",
             ),
             (
                 "test_a_paused_caller_waits_and_has_saved_up_nothing",
@@ -94,8 +100,8 @@ UNFAIR = (
             (
                 "test_a_pause_of_all_lets_cancelled_batches_end",
                 "lanes",
-                "or_(ends, ~pauses",
-                "or_(~pauses",
+                "BatchRow.status.in_(ENDING)",
+                "false()",
             ),
             (
                 "test_who_gets_another_priority_begins_where_its_like_are",

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Literal, ParamSpec, TypeVar
 
-from sqlalchemy import exists, select
+from sqlalchemy import event, exists, select
 from sqlalchemy.orm import Session, configure_mappers
 
 from app.domain import batches, jobs
@@ -55,14 +55,18 @@ SEEKING = ("claim", "start_due", "begin")
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """Where a worker dies: at the commit of the `nth` step of this name, such as `items.claim`."""
+    """Where a worker dies: at the commit of the `nth` step of this name, such as `items.claim`.
+
+    Or within that step, after so many of its statements.
+    """
 
     step: str
-    when: Literal["before", "after"]
+    when: Literal["before", "after", "within"]
     nth: int = 1
+    statements: int = 0
 
     def __str__(self) -> str:
-        return f"{self.when}-{self.step}"
+        return f"{self.when}-{self.step}" + (f"-{self.statements}" if self.statements else "")
 
 
 class Crashing:
@@ -80,6 +84,8 @@ class Crashing:
 
         def watched(session: Session, /, *args: P.args, **kwargs: P.kwargs) -> T:
             nonlocal reached
+            if self._point.when == "within" and _name(fn) == self._point.step:
+                event.listen(session.connection(), "after_cursor_execute", self._count)
             result = fn(session, *args, **kwargs)
             reached = self._reached(fn, result)
             if reached and self._point.when == "before":
@@ -96,12 +102,22 @@ class Crashing:
         """Read."""
         return await self._database.read(fn, *args, **kwargs)
 
+    def _count(self, *_: object) -> None:
+        self._seen += 1
+        if self._seen == self._point.statements:
+            os._exit(KILLED)
+
     def _reached(self, fn: Callable[..., object], result: object) -> bool:
-        name = f"{fn.__module__.rpartition('.')[2]}.{fn.__name__}"
-        if name != self._point.step or (fn.__name__ in SEEKING and not result):
+        if _name(fn) != self._point.step or self._point.when == "within":
+            return False
+        if fn.__name__ in SEEKING and not result:
             return False
         self._seen += 1
         return self._seen == self._point.nth
+
+
+def _name(fn: Callable[..., object]) -> str:
+    return f"{fn.__module__.rpartition('.')[2]}.{fn.__name__}"
 
 
 async def run(point: Point | None) -> None:

@@ -67,6 +67,12 @@ STEPS = (
     Point("schedules.start_due", "before"),
     Point("schedules.start_due", "after"),
 )
+CLAIMING, LEAVING = 7, 8
+"""Statements of a claim that takes a lane, and of giving it back."""
+WITHIN = [
+    *(Point("lanes.claim", "within", statements=number) for number in range(1, CLAIMING + 1)),
+    *(Point("items.leave", "within", statements=number) for number in range(1, LEAVING + 1)),
+]
 SOME = [point for point in STEPS if point.step in {"items.record", "runs.record"}]
 
 
@@ -124,6 +130,8 @@ def submit(session: Session) -> None:
 def let_leases_run_out(session: Session) -> None:
     session.execute(update(LeaseRow).values(expires_at=1.0))
     session.execute(update(DeliveryRow).values(heartbeat_at=1.0))
+    waiting = DeliveryRow.ready_at.is_not(None), ~DeliveryRow.ready
+    session.execute(update(DeliveryRow).where(*waiting).values(ready_at=1.0))
 
 
 def check_batch(session: Session, crashes: int) -> None:
@@ -197,7 +205,7 @@ def test_a_worker_may_die_at_any_step(sqlite: Site, point: Point) -> None:
     check_crash(sqlite, point)
 
 
-@pytest.mark.parametrize("point", SOME, ids=str)
+@pytest.mark.parametrize("point", SOME + WITHIN, ids=str)
 def test_a_worker_may_die_on_postgresql(postgresql: Site, point: Point) -> None:
     check_crash(postgresql, point)
 

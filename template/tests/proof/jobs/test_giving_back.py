@@ -19,6 +19,7 @@ from app.jobs.batches import run_batch
 from app.jobs.runs import run_job
 from app.resources.database import Database
 from app.resources.lifespan import Resources
+from app.settings import Settings
 from tests.jobs.batches import open_leases
 
 pytestmark = pytest.mark.anyio
@@ -58,7 +59,8 @@ async def test_the_end_is_not_cut_off(database: Database, end: Any) -> None:  # 
 
     await database.write(grant)
     busy = Busy(database)
-    ending = asyncio.create_task(end(cast("Any", SimpleNamespace(database=busy))))
+    resources = SimpleNamespace(database=busy, settings=Settings(_env_file=None))
+    ending = asyncio.create_task(end(cast("Any", resources)))
     await busy.asked.wait()
     ending.cancel()
     await asyncio.sleep(0)

@@ -1,0 +1,81 @@
+"""How long a new caller's batch of one line waits behind many large ones of one other caller.
+
+`uv run python -m benchmarks.crowd --help` tells the sizes. A wait is from the batch's commit to its
+answer, by the database's clock, in calls of the model.
+"""
+
+import argparse
+import tempfile
+from contextlib import ExitStack
+from itertools import count
+from pathlib import Path
+
+from openai import OpenAI
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.domain.tables import BatchRow, ItemRow
+from benchmarks.batches import CHAT_URL, at, finished, serving
+from benchmarks.upload import say
+from tests.lines import chats
+from tests.servers import EmbeddedRedis, Postgres, running
+from tests.service import Service, eventually
+
+CALL_SECONDS = 0.5
+SLOTS = 50
+NUMBERS = count()
+
+
+def main() -> None:
+    """Run the benchmark and print its table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--batches", type=int, default=50, help="batches of the other caller")
+    parser.add_argument("--items", type=int, default=50_000, help="items of each")
+    parser.add_argument("--callers", type=int, default=20, help="new callers, one after the other")
+    parser.add_argument("--postgres", action="store_true", help="PostgreSQL instead of SQLite")
+    options = parser.parse_args()
+    with ExitStack() as stack:
+        folders = [Path(stack.enter_context(tempfile.TemporaryDirectory())) for _ in range(2)]
+        redis = stack.enter_context(running(EmbeddedRedis(folders[0]))).url
+        database = None
+        if options.postgres:
+            database = stack.enter_context(running(Postgres(folders[1]))).url
+        slow = {"simulated_latency": CALL_SECONDS, "simulated_parallel": SLOTS}
+        ready, client = stack.enter_context(serving(redis, database, 1, **slow))
+        idle = sorted(waited(ready) for _ in range(options.callers))
+        gather(client, options.batches, options.items)
+        crowded = sorted(waited(ready) for _ in range(options.callers))
+    say("a batch of one line, in calls of 0.5 s", "p50", "p99", "p50 by idle")
+    for name, waits in (("  idle", idle), (f"  behind {options.batches} batches", crowded)):
+        half, most = at(waits, 0.5), at(waits, 0.99)
+        say(name, f"{half:.2f}", f"{most:.2f}", f"{half / at(idle, 0.5):.2f}")
+
+
+def gather(client: OpenAI, batches: int, items: int) -> None:
+    """Let one caller make these batches; return when the lines of all are checked."""
+    file = client.files.create(file=("in.jsonl", chats(items, max_tokens=1)), purpose="batch")
+    made = [
+        client.batches.create(input_file_id=file.id, endpoint=CHAT_URL, completion_window="24h").id
+        for _ in range(batches)
+    ]
+
+    def all_checked() -> bool:
+        return all(client.batches.retrieve(each).status == "in_progress" for each in made)
+
+    eventually(all_checked, limit=900)
+
+
+def waited(ready: Service) -> float:
+    """Return how many calls' time a new caller waited for the answer to one line."""
+    with ready.client(ready.new_key(f"newcomer-{next(NUMBERS)}")) as client:
+        batch_id = finished(client, 1).id
+
+    def read(session: Session) -> float:
+        answered = select(ItemRow.finished_at).where(ItemRow.batch_id == batch_id)
+        return (session.scalar(answered) or 0.0) - session.get_one(BatchRow, batch_id).created_at
+
+    return ready.in_database(read) / CALL_SECONDS
+
+
+if __name__ == "__main__":
+    main()
