@@ -18,8 +18,8 @@ from app.jobs.pulse import Pulse
 from app.main import create_app
 from app.resources.lifespan import open_resources
 from app.settings import Settings
-from tests import past
 from tests.api.serving import serving
+from tests.proof import past
 from tests.service import Service, eventually, free_port
 from tests.tables import make_tables
 

@@ -12,7 +12,7 @@ from app.domain.lanes import Hold, Terms
 from app.domain.tables import BatchRow, DeliveryRow, ItemRow
 from app.resources.database import Database, open_database
 from app.settings import Settings
-from tests import past
+from tests.proof import past
 from tests.proof.domain.races import Counted, Held, run_into
 from tests.tables import empty
 

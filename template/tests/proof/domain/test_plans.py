@@ -18,7 +18,7 @@ from app.domain.statements import changed
 from app.domain.tables import ItemRow
 from app.resources.database import Database, open_database
 from app.settings import Settings
-from tests import past
+from tests.proof import past
 from tests.tables import empty
 
 pytestmark = pytest.mark.anyio

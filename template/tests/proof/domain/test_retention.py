@@ -26,7 +26,7 @@ from app.domain.tables import (
 )
 from app.resources.database import Database
 from app.settings import Settings
-from tests import past
+from tests.proof import past
 
 pytestmark = pytest.mark.anyio
 

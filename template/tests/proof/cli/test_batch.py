@@ -3,8 +3,8 @@
 import pytest
 
 from app.errors import NotFound
-from tests import past
 from tests.cli.command import in_database, run, told, told_json
+from tests.proof import past
 
 
 @pytest.fixture(autouse=True)

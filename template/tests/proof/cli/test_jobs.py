@@ -8,8 +8,8 @@ from app.domain import leases
 from app.domain.clock import now
 from app.domain.tables import CallerRow, DeliveryRow, ItemRow
 from app.errors import Conflict, InvalidRequest, NotFound
-from tests import past
 from tests.cli.command import in_database, run, told, told_json
+from tests.proof import past
 from tests.service import free_port
 
 NARROWER: dict[tuple[str, ...], list[int]] = {

@@ -13,8 +13,8 @@ from app.domain.tables import DeliveryRow, ItemRow, WorkerRow
 from app.domain.workers import Worker
 from app.resources.queue import Kind, open_queue
 from app.settings import Settings
-from tests import past
 from tests.cli.command import in_database, run, told, told_json
+from tests.proof import past
 from tests.service import free_port
 
 HOUR = 3600.0
