@@ -152,6 +152,7 @@ def _stage(seed: int, database: str, folder: Path, chunk: int, model: Model) -> 
                 batch_chunk=chunk,
                 batch_crashes=1000,
                 shutdown_grace=10,
+                model_slot_lease=LEASE,  # a killed worker holds its slots for as long
             )
         )
         ready.start("api", "worker", "worker", **faults.WORKER_KEY)
