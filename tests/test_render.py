@@ -38,7 +38,8 @@ PARSERS: dict[str, Callable[[str], Any]] = {
 LEFTOVER = re.compile(r"(?<!\$)\{\{|\{[%#]|[%#]\}")  # `${{ }}` is GitHub's
 PYTHON_BLOCK = re.compile(r"^```python\n.*?^```$", re.MULTILINE | re.DOTALL)
 PROOF_OF_GITHUB = ".github/workflows/proof.yml"
-BY_TWO = {PROOF_OF_GITHUB, "tests/load.py"}
+FOR_BENCHMARKS_AND_PROOF = {"tests/crowd.py", "tests/load.py"}
+BY_TWO = {PROOF_OF_GITHUB, *FOR_BENCHMARKS_AND_PROOF}
 GITHUB = ("dependabot", "workflows/ci", "workflows/update")
 OPTIONAL = {
     ("ci", "github"): {f".github/{name}.yml" for name in GITHUB},
@@ -125,7 +126,8 @@ def test_a_file_of_two_answers_comes_where_it_has_a_use(
     render: Render, answers: dict[str, str]
 ) -> None:
     there, extras = BY_TWO & set(files(render(answers))), extras_of(answers)
-    assert ("tests/load.py" in there) == bool(extras & {"proof", "benchmarks"})
+    wanted = FOR_BENCHMARKS_AND_PROOF if extras & {"proof", "benchmarks"} else set()
+    assert there - {PROOF_OF_GITHUB} == wanted
     on_github = {**DEFAULTS, **answers}["ci"] == "github"
     assert (PROOF_OF_GITHUB in there) == ("proof" in extras and on_github)
 

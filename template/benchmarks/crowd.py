@@ -5,19 +5,20 @@ answer, by the database's clock, in calls of the model.
 """
 
 import argparse
+import json
 import tempfile
 from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
 
-from openai import OpenAI
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.domain.tables import BatchRow, ItemRow
-from benchmarks.batches import CHAT_URL, at, finished, serving
+from benchmarks.batches import at, finished, serving
 from benchmarks.upload import say
-from tests.lines import chats
+from tests.crowd import fill
+from tests.lines import chat_body
 from tests.servers import EmbeddedRedis, Postgres, running
 from tests.service import Service, eventually
 
@@ -41,9 +42,10 @@ def main() -> None:
         if options.postgres:
             database = stack.enter_context(running(Postgres(folders[1]))).url
         slow = {"simulated_latency": CALL_SECONDS, "simulated_parallel": SLOTS}
-        ready, client = stack.enter_context(serving(redis, database, 1, **slow))
+        patient = {"database_timeout": 900.0}  # for all these rows in one transaction
+        ready, _ = stack.enter_context(serving(redis, database, 1, **slow, **patient))
         idle = sorted(waited(ready) for _ in range(options.callers))
-        gather(client, options.batches, options.items)
+        gather(ready, options.batches, options.items)
         crowded = sorted(waited(ready) for _ in range(options.callers))
     say("a batch of one line, in calls of 0.5 s", "p50", "p99", "p50 by idle")
     for name, waits in (("  idle", idle), (f"  behind {options.batches} batches", crowded)):
@@ -51,18 +53,12 @@ def main() -> None:
         say(name, f"{half:.2f}", f"{most:.2f}", f"{half / at(idle, 0.5):.2f}")
 
 
-def gather(client: OpenAI, batches: int, items: int) -> None:
-    """Let one caller make these batches; return when the lines of all are checked."""
-    file = client.files.create(file=("in.jsonl", chats(items, max_tokens=1)), purpose="batch")
-    made = [
-        client.batches.create(input_file_id=file.id, endpoint=CHAT_URL, completion_window="24h").id
-        for _ in range(batches)
-    ]
-
-    def all_checked() -> bool:
-        return all(client.batches.retrieve(each).status == "in_progress" for each in made)
-
-    eventually(all_checked, limit=900)
+def gather(ready: Service, batches: int, items: int) -> None:
+    """Let one caller have these batches, whose lines are checked."""
+    body = json.dumps(chat_body("Hello", max_tokens=1))
+    ready.in_database(fill, callers=1, batches=batches, each=items, body=body)
+    begun = select(func.count()).where(ItemRow.status == "running")
+    eventually(lambda: ready.in_database(lambda session: session.scalar(begun)))
 
 
 def waited(ready: Service) -> float:

@@ -11,13 +11,13 @@ from sqlalchemy import update
 
 from app.domain.tables import BatchRow, DeliveryRow, ItemRow
 from app.jobs.lease import LOST
+from tests.crowd import fill
 from tests.proof.chaos import oracle
 from tests.proof.chaos.caller import Errand
 from tests.proof.chaos.evidence import Evidence, Rows, awake, neglected
 from tests.proof.chaos.faults import Event, starved
 from tests.proof.chaos.model import Answer, Call, Fate, fate
 from tests.proof.chaos.oracle import CHECKS, Check
-from tests.proof.domain.crowd import fill
 from tests.proof.domain.store import START, Store
 
 ITEM = "first-0"

@@ -20,7 +20,7 @@ from app.domain.lanes import Hold, Terms
 from app.domain.tables import Base
 from app.resources.database import Database, open_database
 from app.settings import Settings
-from tests.proof.domain.crowd import fill
+from tests.crowd import fill
 from tests.proof.domain.store import Store
 
 pytestmark = pytest.mark.anyio

@@ -29,7 +29,7 @@ FROM ({batches}) AS b, ({lanes}) AS l
 ITEMS = """
 INSERT INTO batch_items (batch_id, seq, custom_id, status, body, attempt, errors, crashes, alone,
     not_before)
-SELECT 'batch_' || b.n, i.n, 'c', '{status}', '', 0, 0, 0, false, 0
+SELECT 'batch_' || b.n, i.n, 'c', '{status}', '{body}', 0, 0, 0, false, 0
 FROM ({batches}) AS b, ({items}) AS i
 """
 JOBS = """
@@ -58,6 +58,7 @@ def fill(
     batches: int,
     each: int,
     status: str = "pending",
+    body: str = "",
     jobs: int = 0,
     messages: int = 0,
 ) -> None:
@@ -69,7 +70,7 @@ def fill(
     if session.connection().dialect.name == "postgresql":
         session.execute(text("SET LOCAL session_replication_role = replica"))  # no foreign keys
     for statement in (CALLERS, BATCHES, LANES, ITEMS, WEBHOOKS):
-        filled = statement.format(**values, of=callers, each=each, status=status)
+        filled = statement.format(**values, of=callers, each=each, status=status, body=body)
         session.execute(text(filled.replace("{{}}", "{}")))
     for statement, ends in ((JOBS, ("queued", "failed")), (MESSAGES, ("pending", "delivered"))):
         _fill_each(session, statement, ends, values, callers)
