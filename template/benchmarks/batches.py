@@ -60,6 +60,7 @@ def efficiency(redis: str, database: str | None, items: int, runs: int) -> None:
     say(f"{items:,} items of 50 ms, 50 slots", "median s", "ideal s", "share")
     for workers in (1, 2):
         slow = {"simulated_latency": CALL_SECONDS, "simulated_parallel": SLOTS // workers}
+        slow |= {"model_slots": SLOTS, "model_slots_reserve": 0}  # of all workers; nobody else asks
         with serving(redis, database, workers, **slow) as (ready, client):
             took = median(seconds(ready, finished(client, items)) for _ in range(runs))
         say(f"  {workers} worker(s)", f"{took:.2f}", f"{ideal:.2f}", f"{ideal / took:.2f}")
