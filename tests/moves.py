@@ -95,7 +95,7 @@ SETTING = '''    notes_per_caller: int = 100
 '''
 LOCALS = {
     "app/domain/items.py": ("held", "in_hand"),
-    "app/domain/lanes.py": ("free", "not_held"),
+    "app/domain/lanes.py": ("sated", "satisfied"),
     "app/domain/runs.py": ("again", "once_more"),
 }
 """Names of variables in a module, and others for them."""

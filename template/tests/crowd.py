@@ -35,7 +35,7 @@ FROM ({batches}) AS b, ({items}) AS i
 JOBS = """
 INSERT INTO jobs (id, caller_id, name, subject, status, request_id, scheduled, attempt, errors,
     crashes, not_before, deadline_at, created_at)
-SELECT '{status}_' || n, 'caller_' || (1 + n % {of}), 'count', '{{}}', '{status}', 'req', false, 0,
+SELECT '{status}_' || n, 'caller_' || (1 + n % {of}), 'count', '{empty}', '{status}', 'req', false, 0,
     0, 0, 1, 9e9, 0 FROM ({jobs}) AS j
 """
 WEBHOOKS = """
@@ -71,7 +71,7 @@ def fill(
         session.execute(text("SET LOCAL session_replication_role = replica"))  # no foreign keys
     for statement in (CALLERS, BATCHES, LANES, ITEMS, WEBHOOKS):
         filled = statement.format(**values, of=callers, each=each, status=status, body=body)
-        session.execute(text(filled.replace("{{}}", "{}")))
+        session.execute(text(filled))
     for statement, ends in ((JOBS, ("queued", "failed")), (MESSAGES, ("pending", "delivered"))):
         _fill_each(session, statement, ends, values, callers)
 
@@ -80,4 +80,4 @@ def _fill_each(
     session: Session, statement: str, statuses: Sequence[str], values: dict[str, str], of: int
 ) -> None:
     for status in statuses:
-        session.execute(text(statement.format(**values, of=of, status=status)))
+        session.execute(text(statement.format(**values, of=of, status=status, empty="{}")))

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from app.domain import leases, pauses, readiness, workers
 from app.domain.clock import now
 from app.domain.readiness import ALONE
-from app.domain.statements import distinct
+from app.domain.statements import skip_scan
 from app.domain.tables import BatchRow, CallerRow, DeliveryRow, PauseRow
 from app.errors import Conflict
 
@@ -148,7 +148,7 @@ def _next(session: Session, terms: Terms) -> DeliveryRow | None:
 
 def _callers(terms: Terms) -> Select[str]:
     """Select the callers with a lane that is ready, by who comes first."""
-    ready = distinct(DeliveryRow.caller_id, DeliveryRow.ready)
+    ready = skip_scan(DeliveryRow.caller_id, DeliveryRow.ready)
     sated = (
         select(DeliveryRow.caller_id)
         .where(readiness.HELD, _alive(terms), DeliveryRow.caller_id.is_not(None))

@@ -11,7 +11,7 @@ from app.domain import webhooks
 from app.domain.clock import instant, now
 from app.domain.events import EventType, event_payload
 from app.domain.ids import new_id
-from app.domain.statements import changed, constant, distinct
+from app.domain.statements import changed, constant, skip_scan
 from app.domain.tables import WebhookDeliveryRow, WebhookRow
 from app.domain.tables.webhooks import IN_FLIGHT
 from app.errors import Conflict, NotFound
@@ -177,7 +177,7 @@ def _receivers(session: Session, first: Select[WebhookDeliveryRow], most: int) -
 
     `first` selects the first message that is due. Callers with `most` in flight are left out.
     """
-    waiting = distinct(WebhookDeliveryRow.webhook_id, WebhookDeliveryRow.status == PENDING)
+    waiting = skip_scan(WebhookDeliveryRow.webhook_id, WebhookDeliveryRow.status == PENDING)
     its_first = first.where(WebhookDeliveryRow.webhook_id == waiting.c.value)
     since = its_first.with_only_columns(WebhookDeliveryRow.next_at).scalar_subquery().label("since")
     busy = (

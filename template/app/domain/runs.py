@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.domain import events, leases
 from app.domain.clock import instant, now
-from app.domain.statements import changed, constant, distinct
+from app.domain.statements import changed, constant, skip_scan
 from app.domain.tables import JobRow
 from app.errors import Conflict
 from app.resources.lifespan import Resources
@@ -125,7 +125,7 @@ def _next(session: Session, names: Collection[str], *, scheduled: bool) -> JobRo
 
 def _callers(session: Session, *due: ColumnElement[bool]) -> list[str]:
     """Return the callers with jobs that are due, by who comes first."""
-    waiting = distinct(JobRow.caller_id, IS_QUEUED)
+    waiting = skip_scan(JobRow.caller_id, IS_QUEUED)
     first = select(JobRow.not_before).where(*due, JobRow.caller_id == waiting.c.value)
     in_order = first.order_by(JobRow.caller_id, JobRow.not_before, JobRow.id)
     since = in_order.limit(1).scalar_subquery().label("since")

@@ -37,11 +37,11 @@ def constant(value: str) -> ColumnElement[str]:
     return literal_column(f"'{value}'")
 
 
-def distinct(column: InstrumentedAttribute[Any], *where: ColumnExpressionArgument[bool]) -> CTE:
-    """Return the values of a column in the rows that meet these conditions, as `value`.
+def skip_scan(column: InstrumentedAttribute[Any], *where: ColumnExpressionArgument[bool]) -> CTE:
+    """Return the distinct values of a column in the rows that meet these conditions, as `value`.
 
-    A loose index scan: one look into an index that begins with the column for each value. A plain
-    `DISTINCT` would read all rows.
+    A skip scan, or loose index scan: one look into an index that begins with the column for each
+    value. PostgreSQL has none before version 18, where `DISTINCT` reads all rows.
     """
     values = select(func.min(column).label("value")).where(*where).cte("values", recursive=True)
     following = select(func.min(column)).where(*where, column > values.c.value).scalar_subquery()
