@@ -35,8 +35,8 @@ FROM ({batches}) AS b, ({items}) AS i
 JOBS = """
 INSERT INTO jobs (id, caller_id, name, subject, status, request_id, scheduled, attempt, errors,
     crashes, not_before, deadline_at, created_at)
-SELECT '{status}_' || n, 'caller_' || (1 + n % {of}), 'count', '{empty}', '{status}', 'req', false, 0,
-    0, 0, 1, 9e9, 0 FROM ({jobs}) AS j
+SELECT '{status}_' || n, 'caller_' || (1 + n % {of}), 'count', '{empty}', '{status}', 'req', false,
+    0, 0, 0, 1, 9e9, 0 FROM ({jobs}) AS j
 """
 WEBHOOKS = """
 INSERT INTO webhooks (id, caller_id, name, url, events, secret, created_at, updated_at)
