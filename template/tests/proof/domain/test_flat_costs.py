@@ -22,6 +22,7 @@ from app.resources.database import Database, open_database
 from app.settings import Settings
 from tests.crowd import fill
 from tests.proof.domain.store import Store
+from tests.tables import make_tables, new_database
 
 pytestmark = pytest.mark.anyio
 
@@ -170,28 +171,33 @@ def grown(small: dict[str, int], large: dict[str, int], ratio: float, *but: str)
 
 
 @pytest.fixture(scope="module")
-def few(postgres_tables_url: str) -> dict[str, int]:
-    return asyncio.run(measured(postgres_tables_url, FEW))
+def url(postgres_url: str) -> str:
+    """A database of which no other test has left statistics."""
+    url = asyncio.run(new_database(postgres_url))
+    asyncio.run(make_tables(Settings(_env_file=None, database_url=url)))
+    return url
 
 
 @pytest.mark.parametrize("moments", [(), (None,), (ENDED,)], ids=["never", "waiting", "ended"])
 async def test_items_add_nothing_to_a_look_for_work(
-    postgres_tables_url: str, few: dict[str, int], moments: Sequence[Sizes | None]
+    url: str, moments: Sequence[Sizes | None]
 ) -> None:
-    many = await measured(postgres_tables_url, FEW | {"each": 1_000}, *moments)
+    few = await measured(url, FEW, *moments)
+    many = await measured(url, FEW | {"each": 1_000}, *moments)
     assert not grown(few, many, 1.2)
 
 
-async def test_batches_add_little_to_a_look_for_work(postgres_tables_url: str) -> None:
-    some = await measured(postgres_tables_url, FEW | {"batches": 200, "each": 10})
-    many = await measured(postgres_tables_url, FEW | {"batches": 2_000, "each": 10})
+async def test_batches_add_little_to_a_look_for_work(url: str) -> None:
+    some = await measured(url, FEW | {"batches": 200, "each": 10})
+    many = await measured(url, FEW | {"batches": 2_000, "each": 10})
     assert not grown(some, many, 1.5, "depths", "backlog", "sweep")
 
 
 async def test_what_waits_or_has_ended_adds_nothing_to_the_claim_of_a_job_or_a_message(
-    postgres_tables_url: str, few: dict[str, int]
+    url: str,
 ) -> None:
-    many = await measured(postgres_tables_url, FEW | {"jobs": 20_000, "messages": 20_000})
+    few = await measured(url, FEW)
+    many = await measured(url, FEW | {"jobs": 20_000, "messages": 20_000})
     assert not grown(few, many, 1.2, "depths", "backlog")
 
 
