@@ -128,12 +128,17 @@ def checkout(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Render
 
 
 @pytest.fixture(scope="session")
-def environment(checkout: Render, render: Render, common: Path) -> Environment:
+def environment(
+    checkout: Render, render: Render, common: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Environment:
     """Make one environment for a Python version; return the variables that put it to use.
 
-    The dependencies of all renders are the same, so one environment serves them all, and what mypy
-    knows of the libraries as well. It has the highest libraries that are allowed, or the `lowest`.
+    The dependencies of all renders are the same, so one environment serves them all. It has the
+    highest libraries that are allowed, or the `lowest`.
     """
+    # What mypy knows of the libraries serves all renders, but one process at a time: two that
+    # wrote into one cache ended with internal errors.
+    mypy_cache = tmp_path_factory.mktemp("mypy_cache")
 
     @cache
     def once(interpreter: str, *, lowest: bool = False) -> dict[str, str]:
@@ -143,7 +148,7 @@ def environment(checkout: Render, render: Render, common: Path) -> Environment:
         variables = {
             "UV_PROJECT_ENVIRONMENT": str(folder / "venv"),
             "UV_PYTHON": interpreter,
-            "MYPY_CACHE_DIR": str(common / "mypy_cache"),
+            "MYPY_CACHE_DIR": str(mypy_cache),
         }
         sync = ["uv", "sync", "--quiet", "--no-install-project"]
         with (folder / "lock").open("w") as lock:
