@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from sqlite3 import Connection as SqliteConnection
+from sqlite3 import OperationalError as SqliteError
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import stamina
@@ -33,7 +34,6 @@ T = TypeVar("T")
 Transaction = Callable[Concatenate[Session, P], T]
 
 SQLITE_PRAGMAS = (
-    "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=NORMAL",  # survives kill -9; a power cut may lose the last commits
     "PRAGMA foreign_keys=ON",
     "PRAGMA journal_size_limit=67108864",
@@ -181,12 +181,20 @@ def _begin_with(engine: Engine, statement: str) -> None:
     @event.listens_for(engine, "connect")
     def prepare(connection: SqliteConnection, _record: object) -> None:
         connection.isolation_level = None  # sqlite3 would begin transactions by itself
+        use_wal(connection)
         for pragma in SQLITE_PRAGMAS:
             connection.execute(pragma)
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         connection.exec_driver_sql(statement)
+
+
+def use_wal(connection: SqliteConnection) -> None:
+    """Switch to a write-ahead log; for its lock SQLite does not wait where two switch at once."""
+    for attempt in stamina.retry_context(on=SqliteError, attempts=20, wait_initial=0.01, timeout=5):
+        with attempt:
+            connection.execute("PRAGMA journal_mode=WAL")
 
 
 def _refuse_writes(connection: SqliteConnection, _record: object) -> None:
