@@ -43,12 +43,7 @@ def main() -> None:
     parser.add_argument("--pickups", type=int, default=200, help="batches of one line")
     parser.add_argument("--postgres", action="store_true", help="PostgreSQL instead of SQLite")
     options = parser.parse_args()
-    with ExitStack() as stack:
-        folders = [Path(stack.enter_context(tempfile.TemporaryDirectory())) for _ in range(2)]
-        redis = stack.enter_context(running(EmbeddedRedis(folders[0]))).url
-        database = None
-        if options.postgres:
-            database = stack.enter_context(running(Postgres(folders[1]))).url
+    with servers(postgres=options.postgres) as (redis, database):
         efficiency(redis, database, options.items, options.runs)
         durability(redis, database, options.items, options.runs)
         pickup(redis, database, options.pickups)
@@ -83,6 +78,16 @@ def pickup(redis: str, database: str | None, batches: int) -> None:
     half, most = (1000 * at(waits, share) for share in (0.5, 0.99))
     say(f"{batches} batches of one line", "p50 ms", "p99 ms")
     say("  commit to first item", f"{half:.0f}", f"{most:.0f}")
+
+
+@contextmanager
+def servers(*, postgres: bool) -> Iterator[tuple[str, str | None]]:
+    """Yield the URL of a Redis, and of a PostgreSQL or None for SQLite; both end with the block."""
+    with ExitStack() as stack:
+        folders = [Path(stack.enter_context(tempfile.TemporaryDirectory())) for _ in range(2)]
+        redis = stack.enter_context(running(EmbeddedRedis(folders[0]))).url
+        database = stack.enter_context(running(Postgres(folders[1]))).url if postgres else None
+        yield redis, database
 
 
 @contextmanager

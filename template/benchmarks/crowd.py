@@ -6,24 +6,19 @@ answer, by the database's clock, in calls of the model.
 
 import argparse
 import json
-import tempfile
-from contextlib import ExitStack
 from itertools import count
-from pathlib import Path
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.domain.tables import BatchRow, ItemRow
-from benchmarks.batches import at, finished, serving
+from benchmarks.batches import SLOTS, at, finished, servers, serving
 from benchmarks.upload import say
 from tests.crowd import fill
 from tests.lines import chat_body
-from tests.servers import EmbeddedRedis, Postgres, running
 from tests.service import Service, eventually
 
 CALL_SECONDS = 0.5
-SLOTS = 50
 NUMBERS = count()
 
 
@@ -35,15 +30,12 @@ def main() -> None:
     parser.add_argument("--callers", type=int, default=20, help="new callers, one after the other")
     parser.add_argument("--postgres", action="store_true", help="PostgreSQL instead of SQLite")
     options = parser.parse_args()
-    with ExitStack() as stack:
-        folders = [Path(stack.enter_context(tempfile.TemporaryDirectory())) for _ in range(2)]
-        redis = stack.enter_context(running(EmbeddedRedis(folders[0]))).url
-        database = None
-        if options.postgres:
-            database = stack.enter_context(running(Postgres(folders[1]))).url
-        slow = {"simulated_latency": CALL_SECONDS, "simulated_parallel": SLOTS}
-        patient = {"database_timeout": 900.0}  # for all these rows in one transaction
-        ready, _ = stack.enter_context(serving(redis, database, 1, **slow, **patient))
+    slow = {"simulated_latency": CALL_SECONDS, "simulated_parallel": SLOTS}
+    patient = {"database_timeout": 900.0}  # for all these rows in one transaction
+    with (
+        servers(postgres=options.postgres) as (redis, database),
+        serving(redis, database, 1, **slow, **patient) as (ready, _),
+    ):
         idle = sorted(waited(ready) for _ in range(options.callers))
         gather(ready, options.batches, options.items)
         crowded = sorted(waited(ready) for _ in range(options.callers))

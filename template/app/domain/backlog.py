@@ -24,6 +24,7 @@ SNAPSHOT = text("""
     FROM pg_stat_activity
     WHERE coalesce(backend_xmin, backend_xid) IS NOT NULL AND pid <> pg_backend_pid()
         AND backend_type <> 'autovacuum worker'
+        AND coalesce(datname, current_database()) = current_database()  -- a replica's has no name
 """)
 
 

@@ -9,6 +9,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from sqlite3 import SQLITE_BUSY
 from sqlite3 import Connection as SqliteConnection
 from sqlite3 import OperationalError as SqliteError
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
@@ -192,9 +193,13 @@ def _begin_with(engine: Engine, statement: str) -> None:
 
 def use_wal(connection: SqliteConnection) -> None:
     """Switch to a write-ahead log; for its lock SQLite does not wait where two switch at once."""
-    for attempt in stamina.retry_context(on=SqliteError, attempts=20, wait_initial=0.01, timeout=5):
+    for attempt in stamina.retry_context(on=_is_busy, attempts=20, wait_initial=0.01, timeout=5):
         with attempt:
             connection.execute("PRAGMA journal_mode=WAL")
+
+
+def _is_busy(error: Exception) -> bool:
+    return isinstance(error, SqliteError) and error.sqlite_errorcode == SQLITE_BUSY
 
 
 def _refuse_writes(connection: SqliteConnection, _record: object) -> None:

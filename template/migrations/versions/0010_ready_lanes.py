@@ -1,6 +1,7 @@
 """Lanes say when they have work, and indexes in which claims look things up one by one.
 
-Workers of the release before may run beside this one: they fill the new columns not, so sweeps do.
+Workers of the release before may run beside this one: they leave the new columns empty, and sweeps
+fill them.
 """
 
 from collections.abc import Sequence

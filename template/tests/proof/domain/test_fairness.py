@@ -3,7 +3,7 @@
 Each story is told on SQLite and on PostgreSQL.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 import pytest
 from sqlalchemy import select, update
@@ -12,12 +12,10 @@ from sqlalchemy.orm import Session
 from app.domain import batches, jobs, keys, pauses, recovery, runs
 from app.domain.tables import CallerRow, DeliveryRow
 from app.errors import InvalidRequest, NotFound
-from app.resources.database import Database, open_database
-from app.settings import Settings
+from app.resources.database import Database
 from tests.proof.domain.contest import CHUNK, Contest
 from tests.proof.domain.machine import store
 from tests.proof.features import counting
-from tests.tables import empty
 
 Told = Callable[[Session], None]
 STORIES: list[Told] = []
@@ -32,15 +30,6 @@ def story(tell: Told) -> Callable[[], None]:
         store().write(tell)
 
     return test
-
-
-@pytest.fixture
-async def postgresql(postgres_tables_url: str) -> AsyncIterator[Database]:
-    """A database without rows."""
-    settings = Settings(_env_file=None, database_url=postgres_tables_url)
-    await empty(settings)
-    async with open_database(settings) as opened:
-        yield opened
 
 
 @story

@@ -1,7 +1,5 @@
 """A lane is given back, claimed and woken at the same time: no look at it is lost."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
@@ -10,11 +8,9 @@ from app.domain import batches, items, lanes, recovery
 from app.domain.clock import now
 from app.domain.lanes import Hold, Terms
 from app.domain.tables import BatchRow, DeliveryRow, ItemRow
-from app.resources.database import Database, open_database
-from app.settings import Settings
+from app.resources.database import Database
 from tests.proof import past
 from tests.proof.domain.races import Counted, Held, run_into
-from tests.tables import empty
 
 pytestmark = pytest.mark.anyio
 
@@ -23,12 +19,9 @@ TERMS = Terms(LEASE, lanes_per_batch=2, lanes_per_caller=8, held={})
 
 
 @pytest.fixture
-async def database(postgres_tables_url: str) -> AsyncIterator[Database]:
-    settings = Settings(_env_file=None, database_url=postgres_tables_url)
-    await empty(settings)
-    async with open_database(settings) as opened:
-        await opened.write(past.add_caller)
-        yield opened
+async def database(postgresql: Database) -> Database:
+    await postgresql.write(past.add_caller)
+    return postgresql
 
 
 def take(session: Session) -> Hold:

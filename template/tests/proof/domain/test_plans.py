@@ -5,8 +5,6 @@ a nested loop it is run for each row of the outer one, so `LIMIT 10` took all 20
 Which plan is made depends on statistics that the server gathers when it likes.
 """
 
-from collections.abc import AsyncIterator
-
 import pytest
 from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
@@ -16,10 +14,8 @@ from app.domain.lanes import Hold
 from app.domain.retention import ROWS
 from app.domain.statements import changed
 from app.domain.tables import ItemRow
-from app.resources.database import Database, open_database
-from app.settings import Settings
+from app.resources.database import Database
 from tests.proof import past
-from tests.tables import empty
 
 pytestmark = pytest.mark.anyio
 
@@ -28,12 +24,9 @@ OTHERS = ("hashjoin", "mergejoin", "hashagg", "sort", "material")
 
 
 @pytest.fixture
-async def postgresql(postgres_tables_url: str) -> AsyncIterator[Database]:
-    settings = Settings(_env_file=None, database_url=postgres_tables_url)
-    await empty(settings)
-    async with open_database(settings) as opened:
-        await opened.write(past.add_caller)
-        yield opened
+async def database(postgresql: Database) -> Database:
+    await postgresql.write(past.add_caller)
+    return postgresql
 
 
 def loop(session: Session) -> None:
@@ -50,7 +43,7 @@ def waiting(session: Session) -> Hold:
     return Hold(batch_id, 0, 1, "lease_a")
 
 
-async def test_a_subquery_would_take_more_than_its_limit(postgresql: Database) -> None:
+async def test_a_subquery_would_take_more_than_its_limit(database: Database) -> None:
     def twin(session: Session) -> int:
         mine = ItemRow.batch_id == waiting(session).batch_id, ItemRow.status == "pending"
         some = select(ItemRow.id).where(*mine).order_by(ItemRow.not_before, ItemRow.seq).limit(10)
@@ -58,17 +51,17 @@ async def test_a_subquery_would_take_more_than_its_limit(postgresql: Database) -
         taken = update(ItemRow).where(ItemRow.id.in_(some)).values(status="running")
         return changed(session, taken)
 
-    assert await postgresql.write(twin) > 10
+    assert await database.write(twin) > 10
 
 
-async def test_a_claim_takes_no_more_items_than_its_limit(postgresql: Database) -> None:
+async def test_a_claim_takes_no_more_items_than_its_limit(database: Database) -> None:
     def claim(session: Session) -> int:
         return len(items.claim(session, waiting(session), 10))
 
-    assert await postgresql.write(claim) == 10
+    assert await database.write(claim) == 10
 
 
-async def test_old_jobs_are_deleted_in_pieces(postgresql: Database) -> None:
+async def test_old_jobs_are_deleted_in_pieces(database: Database) -> None:
     def delete(session: Session) -> int:
         past.add_job(session, 40, "failed")
         session.execute(text("ANALYZE"))
@@ -77,4 +70,4 @@ async def test_old_jobs_are_deleted_in_pieces(postgresql: Database) -> None:
         loop(session)
         return retention.delete_jobs(session, 30 * past.DAY)["jobs"]
 
-    assert await postgresql.write(delete) == ROWS
+    assert await database.write(delete) == ROWS
