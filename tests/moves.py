@@ -52,8 +52,8 @@ JOB = '''"""A job that counts letters."""
 
 from pydantic import BaseModel
 
-from app.domain.jobs import Job
-from app.domain.runs import Run
+from engine.jobs.jobs import Job
+from engine.jobs.runs import Run
 
 
 class Letters(BaseModel):
@@ -79,7 +79,7 @@ TABLE = '''"""Notes of the team's own."""
 
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.domain.tables.registry import Base
+from engine.sql.tables.registry import Base
 
 
 class NoteRow(Base):
@@ -94,9 +94,9 @@ SETTING = '''    notes_per_caller: int = 100
     """Notes that one caller may have."""
 '''
 LOCALS = {
-    "app/domain/items.py": ("held", "in_hand"),
-    "app/domain/lanes.py": ("sated", "satisfied"),
-    "app/domain/runs.py": ("again", "once_more"),
+    "engine/batches/items.py": ("held", "in_hand"),
+    "engine/batches/lanes.py": ("sated", "satisfied"),
+    "engine/jobs/runs.py": ("again", "once_more"),
 }
 """Names of variables in a module, and others for them."""
 
@@ -131,7 +131,7 @@ DEFAULTS = {
 
 def delete_what_is_not_needed(project: Path) -> None:
     """Delete the example, the guides, the laboratory and the benchmarks."""
-    for path in ("app/api/triage.py", "app/domain/triage.py", "tests/test_triage.py"):
+    for path in ("app/features/triage/endpoint.py", "app/features/triage/task.py", "tests/test_triage.py"):
         (project / path).unlink()
     for folder in ("docs", "lab", "benchmarks"):
         shutil.rmtree(project / folder)
@@ -141,14 +141,14 @@ def add_what_is_ours(project: Path) -> None:
     """Add routes, a job, a table and a setting; the migration comes by a command."""
     (project / "app/api/notes.py").write_text(ROUTES)
     (project / "app/domain/letters.py").write_text(JOB)
-    (project / "app/domain/tables/notes.py").write_text(TABLE)
-    tables = project / "app/domain/tables/__init__.py"
+    (project / "engine/sql/tables/notes.py").write_text(TABLE)
+    tables = project / "engine/sql/tables/__init__.py"
     tables.write_text(
-        replaced("from app.domain.tables.registry", "{}from app.domain.tables.registry")(
+        replaced("from engine.sql.tables.registry", "{}from engine.sql.tables.registry")(
             tables.read_text()
-        ).format("from app.domain.tables.notes import NoteRow as NoteRow\n")
+        ).format("from engine.sql.tables.notes import NoteRow as NoteRow\n")
     )
-    service = project / "app/settings/service.py"
+    service = project / "engine/settings/service.py"
     service.write_text(service.read_text() + SETTING)
 
 

@@ -16,7 +16,7 @@ from tests.conftest import REPOSITORY, Environment, Render, find_python
 # The code is the same in every render: test_no_code_differs_between_renders. What the rest can feel
 # of the answers is settings.toml, so each provider, with plain and with odd names, is enough.
 DISTINCT = [{}, ALL_ON, ALL_OFF]
-DOCTOR = "python -m app.cli doctor --check-routes"
+DOCTOR = "python -m engine.operate.cli doctor --check-routes"
 CHECKS = ["ruff check", "ruff format --check", DOCTOR]
 SUITE = ["python", "-m", "pytest", "-q", "-n", "2", "--dist", "loadfile"]
 # Three files at once on two processors: the proof waits for servers more than it computes.
@@ -122,7 +122,7 @@ def test_the_example_of_the_environment_is_made_from_the_settings(
 ) -> None:
     project = checkout({})
     made = in_environment(
-        project, environment(interpreter), *["python", "-m", "app.cli", "settings", "--env-example"]
+        project, environment(interpreter), *["python", "-m", "engine.operate.cli", "settings", "--env-example"]
     )
     assert made == (project / ".env.example").read_text()
 

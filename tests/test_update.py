@@ -28,7 +28,7 @@ from tests.test_render import USERS_OWN
 from tests.test_rendered_project import SUITE, in_environment
 
 MARKER = re.compile(r"^(<<<<<<<|>>>>>>>) ", re.MULTILINE)
-CHECKS = ["ruff check", "mypy .", "lint-imports", "python -m app.cli doctor --check-routes"]
+CHECKS = ["ruff check", "mypy .", "lint-imports", "python -m engine.operate.cli doctor --check-routes"]
 UNSAFE = {"_tasks", "_jinja_extensions"}
 
 

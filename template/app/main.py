@@ -10,22 +10,22 @@ from fastapi import APIRouter, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from app import api
-from app.api.admission import Admission
-from app.api.body_limit import BodyLimit
-from app.api.deadlines import Deadlines
+from app.middleware.admission import Admission
+from app.middleware.body_limit import BodyLimit
+from app.middleware.deadlines import Deadlines
 from app.api.docs import add_docs
-from app.api.draining import Draining
+from app.middleware.draining import Draining
 from app.api.errors import add_error_handlers
 from app.api.openapi import OTHERWISE, openapi
-from app.api.paths import Paths
-from app.api.requests import Requests
-from app.api.startup import Startup
-from app.configuration import load_settings
-from app.domain.jobs import jobs
-from app.domain.operations import operations
+from app.middleware.paths import Paths
+from app.middleware.requests import Requests
+from app.middleware.startup import Startup
+from engine.settings.loading import load_settings
+from engine.jobs.jobs import jobs
+from engine.models.operations import operations
 from app.resources.lifespan import Resources, open_resources
-from app.settings import Settings
-from app.telemetry import configure_logging
+from engine.settings import Settings
+from engine.watch.telemetry import configure_logging
 
 BUSIEST = ("chat", "embeddings")
 """Modules of `app.api` whose routes come first: a request is compared with one route after the

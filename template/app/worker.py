@@ -14,20 +14,28 @@ from typing import Any, cast
 from arq.typing import WorkerCoroutine
 from arq.worker import Worker, func
 
-from app.domain.jobs import jobs
-from app.domain.operations import operations
-from app.jobs import batches, runs, webhooks
-from app.jobs.pool import Pool
-from app.jobs.probes import serving_probes
-from app.jobs.pulse import Pulse
-from app.jobs.sweep import sweep_for_ever
-from app.jobs.turns import Holdings
-from app.resources.ledger import Priority
+from engine.jobs.jobs import jobs
+from engine.models.operations import operations
+from engine.batches import lane_worker
+from engine.jobs import runner
+from engine.webhooks import sender
+from engine.worker.pool import Pool
+from engine.worker.probes import serving_probes
+from engine.worker.pulse import Pulse
+from engine.worker.reaper import sweep_for_ever
+from engine.batches.turns import Holdings
+from engine.slots.redis_semaphore import Priority
 from app.resources.lifespan import Resources, open_resources
-from app.resources.queue import WAKE, Kind, RedisQueue, deserialize, serialize
-from app.resources.tasks import end_tasks
-from app.settings import Settings
-from app.telemetry import configure_logging
+from engine.process.queue import (
+    WAKE,
+    Kind,
+    RedisQueue,
+    deserialize,
+    serialize,
+)
+from engine.process.tasks import end_tasks
+from engine.settings import Settings
+from engine.watch.telemetry import configure_logging
 
 log = logging.getLogger(__name__)
 
@@ -85,13 +93,13 @@ async def work(
 def pools(resources: Resources, stopping: asyncio.Event) -> list[Pool]:
     """Return a pool for each kind of work, so that no kind holds another up."""
     settings = resources.settings
-    scheduled = partial(runs.claim, scheduled=True)
-    lanes = partial(batches.claim, resources, stopping, Holdings(resources))
+    scheduled = partial(runner.claim, scheduled=True)
+    lanes = partial(lane_worker.claim, resources, stopping, Holdings(resources))
     return [
         Pool(Kind.BATCHES, lanes, settings.worker_batches),
-        Pool(Kind.JOBS, partial(runs.claim, resources, stopping), settings.worker_jobs),
+        Pool(Kind.JOBS, partial(runner.claim, resources, stopping), settings.worker_jobs),
         Pool(Kind.JOBS, partial(scheduled, resources, stopping), settings.scheduled_jobs),
-        Pool(Kind.WEBHOOKS, partial(webhooks.claim, resources, stopping), settings.worker_jobs),
+        Pool(Kind.WEBHOOKS, partial(sender.claim, resources, stopping), settings.worker_jobs),
     ]
 
 

@@ -11,7 +11,7 @@ from itertools import count
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.domain.tables import BatchRow, ItemRow
+from engine.sql.tables import BatchRow, ItemRow
 from benchmarks.batches import SLOTS, at, finished, servers, serving
 from benchmarks.upload import say
 from tests.crowd import fill

@@ -11,8 +11,8 @@ from fastapi import Request
 from starlette.types import Message
 
 from app.dependencies.disconnect import until_disconnect
-from app.resources.bounded import bounded_map, cooperate
-from app.resources.offload import Offload
+from engine.process.concurrency import bounded_map, cooperate
+from engine.process.offload import Offload
 
 CALLS = 2000
 RUNS = 5

@@ -19,7 +19,7 @@ from typing import Any
 
 from aiohttp import ClientSession, TCPConnector
 
-from app.settings import NO_REDIS
+from engine.settings import NO_REDIS
 from benchmarks.relays import TOKENS
 from benchmarks.upload import say
 from tests.lines import chat_body

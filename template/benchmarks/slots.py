@@ -19,12 +19,12 @@ from statistics import median
 
 from redis.asyncio import Redis
 
-from app.resources.capacity import Capacity
-from app.resources.ledger import Priority
-from app.resources.limits import Limits
-from app.resources.pools import open_capacity
-from app.resources.redis import open_redis
-from app.settings import Settings
+from engine.slots.semaphore import Capacity
+from engine.slots.redis_semaphore import Priority
+from engine.slots.limits import Limits
+from engine.slots.pools import open_capacity
+from engine.process.redis import open_redis
+from engine.settings import Settings
 from benchmarks.upload import say
 from tests.servers import EmbeddedRedis, running
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from app.development import CannotStart
+from engine.operate.dev import CannotStart
 
 
 def command(

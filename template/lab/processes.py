@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-from app.development.child import TETHER
+from engine.operate.dev.child import TETHER
 
 PROJECT = Path(__file__).parents[1]
 GRACE = 5.0

@@ -22,7 +22,7 @@ import uvicorn
 from aiohttp import ClientSession, TCPConnector
 from fastapi import BackgroundTasks, Depends, FastAPI, Header, Request
 
-from app.resources.offload import Offload
+from engine.process.offload import Offload
 from lab.parsing import parse
 
 FOLDER, MODEL = "LAB_FOLDER", "LAB_MODEL"

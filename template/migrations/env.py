@@ -1,6 +1,6 @@
 """How Alembic reaches the database of the settings.
 
-Used by `app migrate` and by the `alembic` command: after a change of `app/domain/tables.py`,
+Used by `app migrate` and by the `alembic` command: after a change of `engine/sql/tables.py`,
 `uv run alembic revision --autogenerate -m "what changed"` writes the next step.
 """
 
@@ -11,9 +11,9 @@ from alembic import context
 from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.pool import NullPool
 
-from app.configuration import load_settings
-from app.domain.tables import Base
-from app.resources.postgres import open_engine
+from engine.settings.loading import load_settings
+from engine.sql.tables import Base
+from engine.sql.postgres import open_engine
 
 LOCK = 7_295_140_631  # any number: that of this app's migrations among PostgreSQL's advisory locks
 SQLITE_WAIT = 60.0  # seconds for another migration to end

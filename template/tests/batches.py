@@ -11,12 +11,14 @@ from openai import OpenAI
 from openai.types import Batch
 from sqlalchemy.orm import Session
 
-from app.domain import items, keys, lanes, leases
-from app.domain.clock import now
-from app.domain.ids import new_id
-from app.domain.items import Outcome
-from app.domain.lanes import Hold
-from app.domain.tables import BatchRow, ItemRow
+from engine.batches import items, lanes
+from engine.callers import keys
+from engine.work import leases
+from engine.sql.clock import now
+from engine.sql.ids import new_id
+from engine.batches.items import Outcome
+from engine.batches.lanes import Hold
+from engine.sql.tables import BatchRow, ItemRow
 from tests.lines import CHAT_URL, chat_body
 from tests.service import Service, eventually
 

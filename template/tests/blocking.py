@@ -11,17 +11,17 @@ from blockbuster import BlockBuster
 HARMLESS = [
     # Before anybody is served.
     ("pydantic_settings/main.py", "__init__"),
-    ("app/resources/opening.py", "enter"),
-    ("app/resources/ledger.py", "__init__"),
-    ("app/resources/models/providers.py", "open_model"),
+    ("engine/process/opening.py", "enter"),
+    ("engine/slots/redis_semaphore.py", "__init__"),
+    ("engine/models/providers.py", "open_model"),
     ("sqlalchemy/engine/create.py", "create_engine"),
-    ("app/development/valkey.py", "find_server"),
-    ("app/development/valkey.py", "remove_leftover"),
+    ("engine/operate/dev/valkey.py", "find_server"),
+    ("engine/operate/dev/valkey.py", "remove_leftover"),
     ("app/main.py", "create_app"),
     ("app/domain/features.py", "offered"),
     # Reads sources; serves nobody.
-    ("app/doctor/project.py", "__init__"),
-    ("app/doctor/project.py", "_read"),
+    ("doctor/project.py", "__init__"),
+    ("doctor/project.py", "_read"),
     # Whether there are files for a connection's password and certificate, when it is opened.
     ("asyncpg/connect_utils.py", "_parse_connect_dsn_and_args"),
     # Of `/proc`, which is no disk; by the reader of metrics, some times a minute.

@@ -3,7 +3,7 @@
 from fastapi.routing import iter_route_contexts
 
 from app.main import create_app
-from app.settings import Settings
+from engine.settings import Settings
 
 OURS = (
     *("batches", "chat", "completions", "embeddings", "feed", "files", "health", "jobs", "metrics"),

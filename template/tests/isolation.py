@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Dialect, Engine, event, make_url
 
-from app.settings import SETTINGS_FILES, Settings
+from engine.settings import SETTINGS_FILES, Settings
 
 SQLITE_IN_MEMORY = ("", ":memory:")
 

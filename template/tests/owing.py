@@ -5,10 +5,11 @@ import time
 from pydantic import HttpUrl
 from sqlalchemy.orm import Session
 
-from app.domain import events, webhooks
-from app.domain.events import EventType
-from app.domain.tables import CallerRow, WebhookDeliveryRow, WebhookRow
-from app.domain.webhooks import WebhookObject, WebhookWithSecret
+from engine.work import outbox
+from engine.webhooks import endpoints
+from engine.work.outbox import EventType
+from engine.sql.tables import CallerRow, WebhookDeliveryRow, WebhookRow
+from engine.webhooks.endpoints import WebhookObject, WebhookWithSecret
 
 
 def add_caller(session: Session, caller_id: str = "caller_a") -> str:
@@ -29,7 +30,7 @@ def register(
     private_addresses: bool = False,
 ) -> WebhookWithSecret:
     """Register a webhook."""
-    return webhooks.register(
+    return endpoints.register(
         session,
         caller_id,
         name="ends",
@@ -50,7 +51,7 @@ def change(
     event_types: list[EventType] | None = None,
 ) -> WebhookObject:
     """Update a webhook."""
-    return webhooks.update(
+    return endpoints.update(
         session,
         caller_id,
         webhook_id,
@@ -70,7 +71,7 @@ def owe(session: Session, url: str) -> WebhookWithSecret:
     """Register a webhook at this URL to which one message is owed."""
     caller = add_caller(session)
     made = register(session, caller, url, private_addresses=True)
-    events.announce(session, caller, "batch.completed", "batch_1")
+    outbox.announce(session, caller, "batch.completed", "batch_1")
     return made
 
 

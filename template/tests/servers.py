@@ -15,7 +15,7 @@ from typing import TypeVar
 import pytest
 from redis import Redis
 
-from app.development import valkey
+from engine.operate.dev import valkey
 from tests.isolation import own_server
 from tests.service import PROJECT, answers, eventually, free_port
 

@@ -13,7 +13,7 @@ import pytest
 from openai import APIError, InternalServerError
 from sqlalchemy.orm import Session
 
-from app.domain import keys, usage
+from engine.callers import keys, usage
 from tests.batches import holding_batches
 from tests.held import HELD, HeldModel
 from tests.lines import chat_body

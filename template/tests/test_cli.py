@@ -12,10 +12,10 @@ from typing import NamedTuple
 import pytest
 from typer.testing import CliRunner
 
-from app.cli import PROJECT, app
-from app.cli.settings import example
-from app.settings import SETTINGS_FILES, Settings
-from app.settings.urls import MASK, masked
+from engine.operate.cli import PROJECT, app
+from engine.operate.cli.settings import example
+from engine.settings import SETTINGS_FILES, Settings
+from engine.settings.urls import MASK, masked
 from tests.forked import Forked
 from tests.service import LIMIT
 from tests.tables import new_database
@@ -253,7 +253,7 @@ def test_keys_of_a_database_without_tables_say_what_to_do(run: Run) -> None:
 
 def test_help_waits_for_nothing_heavy() -> None:
     heavy = {"sqlalchemy", "uvicorn", "alembic", "fastapi", "pydantic"}
-    code = f"import sys, app.cli; sys.exit(str({heavy!r} & set(sys.modules)))"
+    code = f"import sys, engine.operate.cli; sys.exit(str({heavy!r} & set(sys.modules)))"
     result = subprocess.run(
         [sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=False
     )

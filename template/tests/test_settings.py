@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from app.configuration import load_settings
-from app.errors import Misconfigured
-from app.settings import SETTINGS_FILES, Settings
+from engine.settings.loading import load_settings
+from engine.errors import Misconfigured
+from engine.settings import SETTINGS_FILES, Settings
 
 KEY = "sk-very-secret"
 DEFAULT_PORT = Settings.model_fields["port"].default

@@ -10,8 +10,8 @@ from aiohttp import web
 from anyio.from_thread import start_blocking_portal
 
 from app.api.errors import envelope, status_code
-from app.errors import AppError
-from app.resources.models.interface import ChatRequest, EmbeddingsRequest, Model
+from engine.errors import AppError
+from engine.models.interface import ChatRequest, EmbeddingsRequest, Model
 
 Json = dict[str, Any]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -15,11 +15,17 @@ from app.dependencies.disconnect import ClientGoneError, until_disconnect
 from app.dependencies.limits import within_limits
 from app.dependencies.resources import opened
 from app.dependencies.streams import hold_stream
-from app.domain.operations import Operation
-from app.errors import DeadlineExceeded, ModelUnavailable
-from app.resources import capacity
+from engine.models.operations import Operation
+from engine.errors import DeadlineExceeded, ModelUnavailable
+from engine.slots import semaphore
 from app.resources.lifespan import Resources
-from app.resources.models.interface import Chunk, Generation, Progress, Usage, progress
+from engine.models.interface import (
+    Chunk,
+    Generation,
+    Progress,
+    Usage,
+    progress,
+)
 
 B = TypeVar("B", bound=BaseModel)
 T = TypeVar("T")
@@ -98,7 +104,7 @@ class Answering:
 
 async def answering(request: Request, caller: CurrentCaller) -> Answering:
     """Return the means to answer this request by a model, in its caller's turn."""
-    capacity.caller.set(caller.id)
+    semaphore.caller.set(caller.id)
     return Answering(
         request=request,
         caller_id=caller.id,

@@ -6,18 +6,18 @@ from fastapi import APIRouter, Depends, Query
 from pydantic import Field
 
 from app.api.errors import failures
-from app.body import Body
+from engine.body import Body
 from app.dependencies.body import describe, json_body
 from app.dependencies.caller import Flags
 from app.dependencies.database import CallersRows
 from app.dependencies.idempotency import Once
 from app.dependencies.request_id import RequestId
 from app.dependencies.resources import Shared
-from app.domain import batches, retries
-from app.domain.batches import BatchObject
-from app.domain.pages import Page, PageQuery
-from app.errors import Conflict, NotFound, Unsupported
-from app.resources.queue import Kind
+from engine.batches import batches, retry
+from engine.batches.batches import BatchObject
+from engine.sql.pagination import Page, PageQuery
+from engine.errors import Conflict, NotFound, Unsupported
+from engine.process.queue import Kind
 
 router = APIRouter(prefix="/v1/batches", tags=["batches"])
 
@@ -94,7 +94,7 @@ async def retry_batch(
 ) -> BatchObject:
     """Make a new batch of the items of an ended one that failed, expired or were cancelled."""
     batch = await once.write(
-        retries.retry,
+        retry.retry,
         batch_id,
         most_lanes=shared.settings.batch_lanes,
         flags=flags,

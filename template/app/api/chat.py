@@ -7,8 +7,8 @@ from pydantic import BaseModel
 
 from app.api.answering import ModelAnswer, TokenUsage
 from app.dependencies.body import describe, json_body
-from app.domain.operations import CHAT
-from app.resources.models.interface import ChatRequest, Message
+from engine.models.operations import CHAT
+from engine.models.interface import ChatRequest, Message
 
 router = APIRouter(prefix="/v1", tags=["chat"])
 

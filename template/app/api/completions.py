@@ -7,8 +7,8 @@ from pydantic import BaseModel
 
 from app.api.answering import ModelAnswer, TokenUsage
 from app.dependencies.body import describe, json_body
-from app.domain.completions import OPERATION, stream
-from app.resources.models.interface import CompletionRequest
+from engine.models.completions import OPERATION, stream
+from engine.models.interface import CompletionRequest
 
 router = APIRouter(prefix="/v1", tags=["chat"])
 

@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from app.settings import Settings
+from engine.settings import Settings
 
 FIRST = Template("""<!doctype html>
 <html lang="en">

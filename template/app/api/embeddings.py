@@ -7,8 +7,8 @@ from pydantic import BaseModel
 
 from app.api.answering import ModelAnswer, TokenUsage
 from app.dependencies.body import describe, json_body
-from app.domain.operations import EMBEDDINGS
-from app.resources.models.interface import EmbeddingsRequest
+from engine.models.operations import EMBEDDINGS
+from engine.models.interface import EmbeddingsRequest
 
 router = APIRouter(prefix="/v1", tags=["embeddings"])
 

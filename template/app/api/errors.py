@@ -1,4 +1,4 @@
-"""`app.errors` to HTTP: one table, and OpenAI's envelope on everything that is not a success."""
+"""`engine.errors` to HTTP: one table, and OpenAI's envelope on everything that is not a success."""
 
 import logging
 import math
@@ -14,10 +14,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import Scope
 
-from app import errors
-from app.body import invalid
+from engine import errors
+from engine.body import invalid
 from app.dependencies.disconnect import ClientGoneError
-from app.telemetry import request_id
+from engine.watch.telemetry import request_id
 
 log = logging.getLogger(__name__)
 

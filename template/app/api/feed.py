@@ -8,9 +8,9 @@ from pydantic import BaseModel, Field
 
 from app.api.errors import come_back
 from app.dependencies.database import CallersRows
-from app.domain import feed
-from app.domain.feed import Feed
-from app.domain.pages import Page
+from engine.batches import feed
+from engine.batches.feed import Feed
+from engine.sql.pagination import Page
 
 router = APIRouter(prefix="/v1/batches", tags=["batches"])
 

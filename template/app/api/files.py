@@ -13,10 +13,15 @@ from app.dependencies.database import CallerDatabase, CallersRows
 from app.dependencies.form import UploadForm
 from app.dependencies.idempotency import Once, OnceDatabase
 from app.dependencies.resources import Shared
-from app.domain import files
-from app.domain.files import PART_BYTES, FileDeleted, FileObject
-from app.domain.pages import Page, PageQuery
-from app.errors import Conflict, InvalidRequest, TooLarge, Unsupported
+from engine.batches import files
+from engine.batches.files import PART_BYTES, FileDeleted, FileObject
+from engine.sql.pagination import Page, PageQuery
+from engine.errors import (
+    Conflict,
+    InvalidRequest,
+    TooLarge,
+    Unsupported,
+)
 
 router = APIRouter(prefix="/v1/files", tags=["files"])
 

@@ -14,14 +14,14 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from app.dependencies.resources import Shared
-from app.domain.tables import Base
-from app.errors import Unavailable
-from app.resources.bounded import bounded_map
+from engine.sql.tables import Base
+from engine.errors import Unavailable
+from engine.process.concurrency import bounded_map
 from app.resources.lifespan import Resources
-from app.resources.models.interface import Model
-from app.resources.outages import lacks_table
-from app.resources.pauses import Reason
-from app.resources.upstreams import Upstreams
+from engine.models.interface import Model
+from engine.process.outages import lacks_table
+from engine.slots.pauses import Reason
+from engine.models.upstreams import Upstreams
 
 router = APIRouter(tags=["health"])
 

@@ -6,17 +6,17 @@ from fastapi import APIRouter, Depends, Query, Response
 from pydantic import Field
 
 from app.api.errors import failures
-from app.body import Body, part
+from engine.body import Body, part
 from app.dependencies.body import describe, json_body
 from app.dependencies.caller import Flags
 from app.dependencies.database import CallersRows
 from app.dependencies.jobs import CallersJobs
 from app.dependencies.resources import Shared
-from app.domain import jobs
-from app.domain.jobs import JobObject, JobQuery, job_for_callers
-from app.domain.pages import Page
-from app.errors import Conflict
-from app.resources.queue import Kind
+from engine.jobs import jobs
+from engine.jobs.jobs import JobObject, JobQuery, job_for_callers
+from engine.sql.pagination import Page
+from engine.errors import Conflict
+from engine.process.queue import Kind
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 

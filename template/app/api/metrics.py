@@ -6,8 +6,8 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Response
 
 from app.dependencies.resources import Shared
-from app.errors import Unauthenticated
-from app.resources.gauges import CONTENT_TYPE, exposition
+from engine.errors import Unauthenticated
+from engine.views.gauges import CONTENT_TYPE, exposition
 
 router = APIRouter(include_in_schema=False)
 

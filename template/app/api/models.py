@@ -6,8 +6,8 @@ from pydantic import BaseModel
 from app.api.errors import failures
 from app.dependencies.caller import CurrentCaller
 from app.dependencies.resources import Shared
-from app.errors import ModelError, ModelRateLimited, NotFound
-from app.resources.models.interface import ModelCard
+from engine.errors import ModelError, ModelRateLimited, NotFound
+from engine.models.interface import ModelCard
 
 router = APIRouter(
     prefix="/v1/models", tags=["models"], responses=failures(ModelError, ModelRateLimited)

@@ -8,11 +8,11 @@ from fastapi import FastAPI
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, iter_route_contexts
 
-from app import errors
+from engine import errors
 from app.api.answering import answering
 from app.api.errors import ErrorAnswer, failures
 from app.dependencies import caller, idempotency, limits
-from app.settings import Settings
+from engine.settings import Settings
 
 ANYWHERE = (errors.InvalidRequest, errors.Overloaded, errors.DeadlineExceeded)
 """What the middleware answers."""

@@ -10,8 +10,8 @@ from app.api.streaming import EventStream, event
 from app.dependencies.database import CallerDatabase, CallersRows
 from app.dependencies.resources import Shared
 from app.dependencies.watching import watching
-from app.domain import batches
-from app.domain.batches import FINAL, BatchObject
+from engine.batches import batches
+from engine.batches.batches import FINAL, BatchObject
 
 router = APIRouter(prefix="/v1/batches", tags=["batches"])
 

@@ -13,8 +13,8 @@ from starlette.types import Receive, Scope, Send
 
 from app.api.errors import envelope
 from app.dependencies.disconnect import ClientGoneError, until_disconnect
-from app.errors import AppError, ModelError
-from app.resources.tasks import end_tasks
+from engine.errors import AppError, ModelError
+from engine.process.tasks import end_tasks
 
 log = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
 from app.dependencies.database import CallersRows
-from app.domain import usage
-from app.domain.usage import DayUsage
+from engine.callers import usage
+from engine.callers.usage import DayUsage
 
 router = APIRouter(prefix="/v1/usage", tags=["usage"])
 

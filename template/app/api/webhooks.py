@@ -7,22 +7,22 @@ from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, Field, HttpUrl
 
 from app.api.errors import failures
-from app.body import NO_NUL, Body
+from engine.body import NO_NUL, Body
 from app.dependencies.body import describe, json_body
 from app.dependencies.caller import CurrentCaller
 from app.dependencies.database import CallersRows
 from app.dependencies.idempotency import Once
 from app.dependencies.limits import RateHeaders
 from app.dependencies.resources import Shared
-from app.domain import notifications, webhooks
-from app.domain.events import EVENT_TYPES, EventType
-from app.domain.notifications import Notification
-from app.domain.pages import Page, PageQuery
-from app.domain.signatures import signed_headers
-from app.domain.webhooks import WebhookDeleted, WebhookObject, WebhookWithSecret
-from app.errors import ReceiverUnreachable
+from engine.webhooks import deliveries, endpoints
+from engine.work.outbox import EVENT_TYPES, EventType
+from engine.webhooks.deliveries import Notification
+from engine.sql.pagination import Page, PageQuery
+from engine.webhooks.signing import signed_headers
+from engine.webhooks.endpoints import WebhookDeleted, WebhookObject, WebhookWithSecret
+from engine.errors import ReceiverUnreachable
 from app.resources.lifespan import Resources
-from app.resources.receivers import NOT_PUBLIC
+from engine.process.webhook_client import NOT_PUBLIC
 
 router = APIRouter(prefix="/v1", tags=["webhooks"])
 
@@ -100,7 +100,7 @@ async def create_webhook(new: NewWebhookBody, once: Once, shared: Shared) -> Web
     It is `whsec_` and base64, as the libraries of Standard Webhooks take it.
     """
     return await once.write(
-        webhooks.register,
+        endpoints.register,
         name=new.name,
         url=new.url,
         event_types=new.event_types,
@@ -114,13 +114,13 @@ async def list_webhooks(
     rows: CallersRows, query: Annotated[PageQuery, Query()]
 ) -> Page[WebhookObject]:
     """List the caller's endpoints, without secrets."""
-    return await rows.read(webhooks.page, query)
+    return await rows.read(endpoints.page, query)
 
 
 @router.get("/webhook_endpoints/{webhook_endpoint_id}")
 async def get_webhook(webhook_endpoint_id: str, rows: CallersRows) -> WebhookObject:
     """Describe an endpoint, without its secret."""
-    return await rows.read(webhooks.get, webhook_endpoint_id)
+    return await rows.read(endpoints.get, webhook_endpoint_id)
 
 
 @router.post(
@@ -131,7 +131,7 @@ async def update_webhook(
 ) -> WebhookObject:
     """Change name, address or events. Giving an address enables a disabled endpoint again."""
     return await rows.write(
-        webhooks.update,
+        endpoints.update,
         webhook_endpoint_id,
         name=change.name,
         url=change.url,
@@ -143,7 +143,7 @@ async def update_webhook(
 @router.delete("/webhook_endpoints/{webhook_endpoint_id}")
 async def delete_webhook(webhook_endpoint_id: str, rows: CallersRows) -> WebhookDeleted:
     """Drop an endpoint and what it had still to be told."""
-    return await rows.write(webhooks.remove, webhook_endpoint_id)
+    return await rows.write(endpoints.remove, webhook_endpoint_id)
 
 
 @router.post(
@@ -155,7 +155,7 @@ async def rotate_secret(
     """Make a new secret. The old one ends at once, or signs beside it for a day, or what is set."""
     keep = rotation.keep_old_secret_active_for_24_hours
     return await once.write(
-        webhooks.rotate,
+        endpoints.rotate,
         webhook_endpoint_id,
         keep_seconds=shared.settings.webhook_rotation if keep else 0.0,
     )
@@ -179,7 +179,7 @@ async def test_webhook(
     It counts as a request to a model does, because it makes this server send something.
     """
     response.headers.update(rate)
-    sample = await rows.read(notifications.sample, webhook_endpoint_id, new.event_type)
+    sample = await rows.read(deliveries.sample, webhook_endpoint_id, new.event_type)
     return WebhookTest(
         webhook_endpoint_id=webhook_endpoint_id,
         event_type=new.event_type,

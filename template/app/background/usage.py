@@ -5,10 +5,10 @@ import logging
 
 from pydantic import BaseModel
 
-from app.domain import usage
-from app.errors import Overloaded
+from engine.callers import usage
+from engine.errors import Overloaded
 from app.resources.lifespan import Resources
-from app.resources.models.interface import Usage
+from engine.models.interface import Usage
 
 log = logging.getLogger(__name__)
 

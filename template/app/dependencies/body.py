@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from fastapi import Request
 from pydantic import BaseModel
 
-from app.body import read
+from engine.body import read
 from app.dependencies.caller import CurrentCaller
 
 B = TypeVar("B", bound=BaseModel)

@@ -6,9 +6,9 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 
 from app.dependencies.resources import opened
-from app.domain import keys
-from app.domain.keys import Caller
-from app.errors import Unauthenticated
+from engine.callers import keys
+from engine.callers.keys import Caller
+from engine.errors import Unauthenticated
 
 SCHEME = "Bearer"
 

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from app.dependencies.caller import CurrentCaller
 from app.dependencies.resources import opened
-from app.resources.database import Database
+from engine.sql.database import Database
 
 P = ParamSpec("P")
 T = TypeVar("T")

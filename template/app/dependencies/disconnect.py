@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from fastapi import Request
 
-from app.resources.tasks import end_tasks
+from engine.process.tasks import end_tasks
 
 T = TypeVar("T")
 

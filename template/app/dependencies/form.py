@@ -11,7 +11,7 @@ from starlette.datastructures import FormData
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from app.dependencies.caller import CurrentCaller
-from app.errors import InvalidRequest
+from engine.errors import InvalidRequest
 
 EXTENDED_NAME = re.compile(rb"; *filename\*=utf-8'[^']*'([^;]*)", re.IGNORECASE)
 """A file's name as https://www.rfc-editor.org/rfc/rfc8187 has it, which the parser passes over."""

@@ -10,8 +10,8 @@ from sqlalchemy.orm import Session
 
 from app.dependencies.database import CallerDatabase, CallersRows
 from app.dependencies.resources import Shared
-from app.domain import idempotency
-from app.domain.idempotency import Keyed
+from engine.callers import idempotency
+from engine.callers.idempotency import Keyed
 
 P = ParamSpec("P")
 M = TypeVar("M", bound=BaseModel)

@@ -7,15 +7,15 @@ from typing import Annotated
 from fastapi import Depends, Request
 from pydantic import BaseModel
 
-from app import metrics
+from engine.watch import metrics
 from app.dependencies.caller import CurrentCaller
 from app.dependencies.held import Holding
 from app.dependencies.resources import opened
-from app.domain.keys import Caller
-from app.errors import RateLimited
+from engine.callers.keys import Caller
+from engine.errors import RateLimited
 from app.resources.lifespan import Resources
-from app.resources.quota import cost_of
-from app.resources.rates import Cost, Rate
+from engine.models.quota import cost_of
+from engine.slots.rates import Cost, Rate
 
 
 async def within_limits(request: Request, caller: CurrentCaller) -> dict[str, str]:

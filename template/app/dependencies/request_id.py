@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import Depends
 
-from app import telemetry
+from engine.watch import telemetry
 
 
 async def request_id() -> str:

@@ -2,9 +2,9 @@
 
 from anyio import WouldBlock
 
-from app import metrics
+from engine.watch import metrics
 from app.dependencies.held import Holding
-from app.errors import Overloaded
+from engine.errors import Overloaded
 from app.resources.lifespan import Resources
 
 

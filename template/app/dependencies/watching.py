@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator
 
 from anyio import WouldBlock
 
-from app import metrics
+from engine.watch import metrics
 from app.dependencies.caller import CurrentCaller
 from app.dependencies.resources import Shared
-from app.errors import Overloaded
+from engine.errors import Overloaded
 
 
 async def watching(shared: Shared, _caller: CurrentCaller) -> AsyncIterator[None]:

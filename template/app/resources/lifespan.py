@@ -9,28 +9,28 @@ from typing import Any, TypeVar
 from anyio import CapacityLimiter, to_thread  # noqa: TID251 -- asked for its limit only
 from redis.asyncio import Redis
 
-from app.resources.background import Background, open_background
-from app.resources.cache import Cache
-from app.resources.calls import Calls
-from app.resources.database import Database, open_database
-from app.resources.drain import Drain, open_drain
-from app.resources.garbage import frozen_heap, measured_garbage
-from app.resources.http import Http, open_http
-from app.resources.ledger import Priority
-from app.resources.models.interface import Model
-from app.resources.offload import Offload
-from app.resources.opening import Opening
-from app.resources.queue import Queue, queue_of
-from app.resources.rates import Rates
-from app.resources.receivers import Receivers, open_receivers
-from app.resources.redis import open_redis
-from app.resources.room import ControlledDelay, Room
-from app.resources.saturation import Exhaustion, Stalls
-from app.resources.tallies import Tallies
-from app.resources.tokenizer import Tokenizer, open_tokenizer
-from app.resources.upstreams import open_upstreams
-from app.resources.watchdog import Watchdog, open_watchdog
-from app.settings import NO_REDIS, Settings
+from engine.process.background import Background, open_background
+from engine.process.cache import Cache
+from engine.process.calls import Calls
+from engine.sql.database import Database, open_database
+from engine.process.drain import Drain, open_drain
+from engine.process.garbage import frozen_heap, measured_garbage
+from engine.process.http import Http, open_http
+from engine.slots.redis_semaphore import Priority
+from engine.models.interface import Model
+from engine.process.offload import Offload
+from engine.process.opening import Opening
+from engine.process.queue import Queue, queue_of
+from engine.slots.rates import Rates
+from engine.process.webhook_client import Receivers, open_receivers
+from engine.process.redis import open_redis
+from engine.slots.admission_queue import ControlledDelay, Room
+from engine.watch.saturation import Exhaustion, Stalls
+from engine.models.usage_buffer import Tallies
+from engine.process.tokenizer import Tokenizer, open_tokenizer
+from engine.models.upstreams import open_upstreams
+from engine.watch.watchdog import Watchdog, open_watchdog
+from engine.settings import NO_REDIS, Settings
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from typing import Final
 
 import typer
 
-from app.development.valkey import find_server
+from engine.operate.dev.valkey import find_server
 from lab.experiments.batch import batch
 from lab.experiments.blocking import blocking
 from lab.experiments.computing import computing

@@ -28,7 +28,7 @@ async def blocking(laboratory: Laboratory) -> Experiment:
         verdict=_verdict(wrong, right),
         shown=shown,
         lesson="On the event loop only what can be awaited may wait. The rest goes through"
-        " app/resources/offload.py.",
+        " engine/process/offload.py.",
         headline=Headline(
             "median health check", time_text(wrong.median()), time_text(right.median())
         ),

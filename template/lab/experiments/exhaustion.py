@@ -27,7 +27,7 @@ async def exhaustion(laboratory: Laboratory) -> Experiment:
         f" limit of their own, the dependency did no harm: {time_text(own.median())}.",
         shown=wrong.median() > 5 * without.median() and wrong.median() > 5 * own.median(),
         lesson="Write handlers and dependencies as async def, however small, and give slow calls"
-        " threads of their own: app/resources/offload.py does.",
+        " threads of their own: engine/process/offload.py does.",
         headline=Headline(
             "median health check", time_text(wrong.median()), time_text(without.median())
         ),

@@ -13,7 +13,7 @@ import uvicorn
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.resources.models.interface import (
+from engine.models.interface import (
     Answer,
     ChatRequest,
     Chunk,

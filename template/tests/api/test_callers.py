@@ -8,9 +8,9 @@ from openai.types import Batch
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.domain import keys
-from app.domain.ids import new_id
-from app.domain.tables import CallerRow, JobRow
+from engine.callers import keys
+from engine.sql.ids import new_id
+from engine.sql.tables import CallerRow, JobRow
 from tests.endpoints import endpoints
 from tests.service import Service, eventually
 

@@ -8,7 +8,7 @@ import openai
 import pytest
 from openai import OpenAI
 
-from app.domain.files import PART_BYTES
+from engine.batches.files import PART_BYTES
 from tests.batches import HoldBatch, ended
 from tests.lines import chats
 from tests.service import Service, service

@@ -12,12 +12,9 @@ from starlette.types import Message
 
 from app.api import streaming
 from app.api.streaming import EventStream
-from app.errors import ModelUnavailable
+from engine.errors import ModelUnavailable
 from app.main import create_app
-from app.resources.models.interface import (
-    ChatRequest,
-    Chunk,
-)
+from engine.models.interface import ChatRequest, Chunk
 from tests.api.serving import Streaming, serving, with_model
 from tests.lines import chat_body
 from tests.service import Service

@@ -8,11 +8,12 @@ import pytest
 from sqlalchemy.orm import Session
 from typer.testing import CliRunner
 
-from app.cli import app
-from app.domain import events, notifications
-from app.errors import Conflict
-from app.resources.database import Transaction, open_database
-from app.settings import Settings
+from engine.operate.cli import app
+from engine.work import outbox
+from engine.webhooks import deliveries
+from engine.errors import Conflict
+from engine.sql.database import Transaction, open_database
+from engine.settings import Settings
 from tests.owing import add_caller, owed, register
 
 P = ParamSpec("P")
@@ -39,12 +40,12 @@ def in_database(fn: Transaction[P, T], /, *args: P.args, **kwargs: P.kwargs) -> 
 def owe(session: Session) -> None:
     register(session, add_caller(session), URL)
     for number in range(3):
-        events.announce(session, "caller_a", "batch.completed", f"batch_{number}")
+        outbox.announce(session, "caller_a", "batch.completed", f"batch_{number}")
     for _ in range(2):
-        claimed = notifications.claim(session, seconds=60, most_in_flight=9)
+        claimed = deliveries.claim(session, seconds=60, most_in_flight=9)
         assert claimed
-        outcome = notifications.Outcome("dead", 500, "The receiver answered 500.")
-        notifications.record(session, claimed, outcome)
+        outcome = deliveries.Outcome("dead", 500, "The receiver answered 500.")
+        deliveries.record(session, claimed, outcome)
 
 
 def run(*arguments: str) -> str:

@@ -11,8 +11,8 @@ from openai.types import Batch
 from sqlalchemy import func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from app.domain.clock import now
-from app.domain.tables import ItemRow, LeaseRow
+from engine.sql.clock import now
+from engine.sql.tables import ItemRow, LeaseRow
 from tests.lines import chats
 from tests.service import Service, eventually, service
 

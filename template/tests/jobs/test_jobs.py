@@ -12,17 +12,17 @@ from redis import Redis
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.domain.clock import now
-from app.domain.tables import JobRow, LeaseRow
+from engine.sql.clock import now
+from engine.sql.tables import JobRow, LeaseRow
 from tests.jobs.modules import GUIDE, documented_job
 from tests.service import Program, Service, eventually, service
 
 STEPS = """
 import asyncio, os
 from pydantic import BaseModel
-from app.domain.jobs import Job
-from app.domain.runs import Run
-from app.errors import InvalidRequest, ModelUnavailable
+from engine.jobs.jobs import Job
+from engine.jobs.runs import Run
+from engine.errors import InvalidRequest, ModelUnavailable
 
 class Steps(BaseModel):
     steps: int = 1
@@ -54,7 +54,7 @@ async def work(run: Run, subject: Steps) -> Done:
 
 JOB = Job("steps", Steps, work, attempts=2, seconds=60)
 """
-IMPORTED = "from app.domain.jobs import Job\nfrom app.domain.steps import Steps, work\n"
+IMPORTED = "from engine.jobs.jobs import Job\nfrom app.domain.steps import Steps, work\n"
 MODULES = {
     "summary": documented_job(),
     "steps": STEPS,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from openai import OpenAI
 
-from app.domain.tables import ItemRow
+from engine.sql.tables import ItemRow
 from tests.jobs.batches import (
     CHUNK,
     ITEMS,

@@ -9,14 +9,15 @@ import pytest
 from sqlalchemy.orm import Session
 from standardwebhooks import WebhookVerificationError
 
-from app.domain import events, notifications, webhooks
-from app.domain.clock import now
-from app.domain.tables import WebhookDeliveryRow
-from app.domain.webhooks import WebhookWithSecret
-from app.jobs.webhooks import claim
+from engine.work import outbox
+from engine.webhooks import deliveries, endpoints
+from engine.sql.clock import now
+from engine.sql.tables import WebhookDeliveryRow
+from engine.webhooks.endpoints import WebhookWithSecret
+from engine.webhooks.sender import claim
 from app.resources.lifespan import Resources, open_resources
-from app.resources.tasks import end_tasks
-from app.settings import Settings
+from engine.process.tasks import end_tasks
+from engine.settings import Settings
 from tests.owing import add_caller, make_due, owe, owed, register
 from tests.receiver import Receiver
 from tests.service import eventually
@@ -179,7 +180,7 @@ async def test_a_url_that_no_library_can_send_to_dies_like_any_other(
 ) -> None:
     def make(session: Session) -> None:
         register(session, add_caller(session), f"https://{'a' * 70}.example/")
-        events.announce(session, "caller_a", "batch.completed", "batch_1")
+        outbox.announce(session, "caller_a", "batch.completed", "batch_1")
 
     await resources.database.write(make)
     for _ in range(len(WAITS) + 1):
@@ -191,7 +192,7 @@ async def test_a_url_that_no_library_can_send_to_dies_like_any_other(
 async def test_while_a_secret_rotates_each_of_both_verifies(
     resources: Resources, webhook: WebhookWithSecret, receiver: Receiver
 ) -> None:
-    new = await resources.database.write(webhooks.rotate, "caller_a", webhook.id, keep_seconds=60)
+    new = await resources.database.write(endpoints.rotate, "caller_a", webhook.id, keep_seconds=60)
     await work(resources)
     (request,) = receiver.requests
     assert request.verified(new.signing_secret) == request.verified(webhook.signing_secret)
@@ -203,10 +204,10 @@ async def test_a_receiver_that_is_gone_is_left_alone(
     resources: Resources, receiver: Receiver
 ) -> None:
     receiver.answer(410)
-    await resources.database.write(events.announce, "caller_a", "batch.completed", "batch_2")
+    await resources.database.write(outbox.announce, "caller_a", "batch.completed", "batch_2")
     assert await work(resources) == 1
     assert {row.status for row in await resources.database.read(owed)} == {"dead"}
-    (seen,) = await resources.database.read(webhooks.list_webhooks)
+    (seen,) = await resources.database.read(endpoints.list_webhooks)
     assert seen.disabled_at is not None
 
 
@@ -216,7 +217,7 @@ async def test_a_resent_message_arrives_under_its_old_id(
 ) -> None:
     receiver.answer(410)
     await work(resources)
-    assert await resources.database.write(notifications.resend_all) == 1
+    assert await resources.database.write(deliveries.resend_all) == 1
     await work(resources)
     first, second = receiver.requests
     assert first.headers["webhook-id"] == second.headers["webhook-id"]
@@ -248,7 +249,7 @@ async def test_workers_at_once_send_each_message_once(
 ) -> None:
     for number in range(20):
         await resources.database.write(
-            events.announce, "caller_a", "batch.completed", f"batch_more_{number}"
+            outbox.announce, "caller_a", "batch.completed", f"batch_more_{number}"
         )
     await asyncio.gather(*(work(resources) for _ in range(3)))
     ids = [request.verified(webhook.signing_secret)["id"] for request in receiver.requests]

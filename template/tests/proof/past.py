@@ -5,8 +5,8 @@ from uuid import uuid4
 
 from sqlalchemy.orm import Session
 
-from app.domain.ids import id_at
-from app.domain.tables import (
+from engine.sql.ids import id_at
+from engine.sql.tables import (
     BatchRow,
     CallerRow,
     DeliveryRow,

@@ -13,7 +13,7 @@ from typing import Any
 
 from aiohttp import ClientSession
 
-from app.resources.bounded import bounded_map
+from engine.process.concurrency import bounded_map
 from tests.lines import CHAT_URL, chat_body
 from tests.servers import EmbeddedRedis, running
 from tests.service import Service, service

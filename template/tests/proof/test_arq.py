@@ -19,12 +19,17 @@ from arq.constants import in_progress_key_prefix, job_key_prefix, retry_key_pref
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from app.development import valkey
-from app.jobs.pool import Pool
-from app.resources.queue import WAKE, Kind, RedisQueue, deserialize
-from app.resources.redis import open_redis
-from app.resources.tasks import end_tasks
-from app.settings import Settings
+from engine.operate.dev import valkey
+from engine.worker.pool import Pool
+from engine.process.queue import (
+    WAKE,
+    Kind,
+    RedisQueue,
+    deserialize,
+)
+from engine.process.redis import open_redis
+from engine.process.tasks import end_tasks
+from engine.settings import Settings
 from app.worker import Listener, _abandon, arq_worker
 from tests.service import LIMIT
 

@@ -49,13 +49,13 @@ def test_each_says_what_to_use_instead(banned: str) -> None:
 @pytest.mark.parametrize(
     ("banned", "door"),
     [
-        ("anyio.to_thread", "app/resources/offload.py"),
-        ("aiohttp.ClientSession", "app/resources/http.py"),
-        ("threading", "app/resources/watchdog.py"),
-        ("subprocess", "app/development/valkey.py"),
-        ("asyncio.run", "app/cli/database.py"),
+        ("anyio.to_thread", "engine/process/offload.py"),
+        ("aiohttp.ClientSession", "engine/process/http.py"),
+        ("threading", "engine/watch/watchdog.py"),
+        ("subprocess", "engine/operate/dev/valkey.py"),
+        ("asyncio.run", "engine/operate/cli/database.py"),
     ],
 )
 def test_its_door_is_open_and_the_wall_beside_it_is_not(banned: str, door: str) -> None:
     assert found(source(banned), door) == []
-    assert found(source(banned), "app/resources/cache.py")
+    assert found(source(banned), "engine/process/cache.py")

@@ -9,7 +9,7 @@ import pytest
 import uvloop
 from blockbuster import BlockingError
 
-from app.resources.watchdog import HOST, Stall, open_watchdog
+from engine.watch.watchdog import HOST, Stall, open_watchdog
 from tests.blocking import no_blocking
 from tests.proof.twins import blocking
 

@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from app import deadline
-from app.errors import DeadlineExceeded
-from app.resources.background import open_background
-from app.resources.cache import Cache
+from engine import deadline
+from engine.errors import DeadlineExceeded
+from engine.process.background import open_background
+from engine.process.cache import Cache
 
 pytestmark = pytest.mark.anyio
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from app.telemetry import (
+from engine.watch.telemetry import (
     EQUAL_LINES,
     MOST_KINDS,
     WINDOW,

@@ -9,11 +9,7 @@ import httpx2
 import pytest
 
 from app.main import create_app
-from app.resources.models.interface import (
-    ChatRequest,
-    Chunk,
-    Model,
-)
+from engine.models.interface import ChatRequest, Chunk, Model
 from tests.api.serving import Streaming, serving, with_model
 from tests.lines import chat_body
 from tests.service import Service

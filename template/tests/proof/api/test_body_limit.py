@@ -4,7 +4,7 @@ import pytest
 from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope, Send
 
-from app.api.body_limit import BodyLimit
+from app.middleware.body_limit import BodyLimit
 
 pytestmark = pytest.mark.anyio
 

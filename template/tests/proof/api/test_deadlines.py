@@ -9,7 +9,7 @@ from aiohttp import web
 from openai import OpenAI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api.deadlines import Deadlines
+from app.middleware.deadlines import Deadlines
 from app.main import create_app
 from tests import upstream
 from tests.api.serving import serving

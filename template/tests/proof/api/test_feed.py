@@ -9,8 +9,8 @@ from sqlalchemy import Connection, NullPool, make_url, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.orm import Session
 
-from app.domain import results
-from app.domain.tables import ItemRow
+from engine.batches import batch_output
+from engine.sql.tables import ItemRow
 from tests.batches import HeldBatch, HoldBatch, ended, lines_of, submit
 from tests.lines import chats
 from tests.service import Service
@@ -98,7 +98,7 @@ def test_what_is_cut_off_comes_last_and_ends_the_feed(
         ["item-0", "item-2"],
         ["item-3", "item-4"],
     ]
-    cut_off = read(live, key, held.id, limit=1, after=results.name(held.id, 1)).json()
+    cut_off = read(live, key, held.id, limit=1, after=batch_output.name(held.id, 1)).json()
     assert cut_off["data"][0]["error"]["code"] == "batch_cancelled"
 
 
@@ -112,7 +112,7 @@ def test_an_ended_batch_without_results_is_no_reason_to_wait(
 
 
 def test_a_page_ends_where_its_answers_get_large(live: Service, key: str, held: HeldBatch) -> None:
-    held.record(0, 1, 2, 3, size=results.PAGE_BYTES // 2)
+    held.record(0, 1, 2, 3, size=batch_output.PAGE_BYTES // 2)
     first = read(live, key, held.id).json()
     second = read(live, key, held.id, after=first["last_id"]).json()
     assert [len(ids(first)), len(ids(second))] == [2, 2]
@@ -124,13 +124,13 @@ def test_a_page_ends_where_its_answers_get_large(live: Service, key: str, held: 
 def test_a_cursor_of_nothing_is_refused(
     live: Service, key: str, held: HeldBatch, after: str
 ) -> None:
-    answer = read(live, key, held.id, after=after.format(results.name(held.id)))
+    answer = read(live, key, held.id, after=after.format(batch_output.name(held.id)))
     assert answer.status_code == 400
     assert answer.json()["error"]["param"] == "after"
 
 
 def test_an_item_that_has_not_ended_is_no_cursor(live: Service, key: str, held: HeldBatch) -> None:
-    assert read(live, key, held.id, after=results.name(held.id, 0)).status_code == 400
+    assert read(live, key, held.id, after=batch_output.name(held.id, 0)).status_code == 400
 
 
 def test_results_of_a_real_batch_are_those_of_its_file(client: OpenAI) -> None:

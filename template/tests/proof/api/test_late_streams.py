@@ -7,7 +7,7 @@ import pytest
 
 from app.api import streaming
 from app.main import create_app
-from app.resources.models.interface import ChatRequest, Chunk
+from engine.models.interface import ChatRequest, Chunk
 from tests.api.serving import Streaming, serving, with_model
 from tests.lines import CHAT_URL, chat_body
 from tests.service import Service

@@ -9,7 +9,7 @@ from app.api.chat import ChatCompletion
 from app.api.completions import TextCompletion
 from app.api.embeddings import EmbeddingList
 from app.api.openapi import MODELS
-from app.resources.models import local, simulated
+from engine.models import local, simulated
 from tests.endpoints import endpoints
 from tests.service import Service
 

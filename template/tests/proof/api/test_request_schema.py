@@ -25,8 +25,8 @@ from openai.types import batch_create_params, completion_create_params, embeddin
 from openai.types.chat import completion_create_params as chat_create_params
 from openai.types.file_create_params import FileCreateParams
 
-from app.body import read
-from app.resources.models.interface import ChatRequest
+from engine.body import read
+from engine.models.interface import ChatRequest
 from tests.lines import chats
 from tests.service import Service
 

@@ -8,7 +8,7 @@ from openai import OpenAI
 from openai.types import Batch
 from sqlalchemy.orm import Session
 
-from app.domain.tables import BatchRow
+from engine.sql.tables import BatchRow
 from tests.batches import HeldBatch, HoldBatch, ended, lines_of, submit
 from tests.lines import chat_body, chats, jsonl, line
 from tests.service import Service

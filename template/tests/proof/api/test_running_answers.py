@@ -11,7 +11,8 @@ import httpx2
 import pytest
 from sqlalchemy.orm import Session
 
-from app.domain import files, keys
+from engine.batches import files
+from engine.callers import keys
 from tests.batches import HoldBatch
 from tests.lines import chat_body
 from tests.service import Service, eventually, free_port, service

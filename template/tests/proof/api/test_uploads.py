@@ -9,8 +9,9 @@ import pytest
 from openai import AsyncOpenAI, OpenAI
 from sqlalchemy.orm import Session
 
-from app.domain import files, keys
-from app.domain.tables import FileRow
+from engine.batches import files
+from engine.callers import keys
+from engine.sql.tables import FileRow
 from tests.lines import chats
 from tests.service import Service, eventually
 

@@ -10,10 +10,16 @@ from typing import TypeVar
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.domain.clock import now
-from app.domain.files import OPEN_BATCH
-from app.domain.readiness import ALONE
-from app.domain.tables import BatchRow, DeliveryRow, ItemRow, LeaseRow, UsageRow
+from engine.sql.clock import now
+from engine.batches.files import OPEN_BATCH
+from engine.batches.readiness import ALONE
+from engine.sql.tables import (
+    BatchRow,
+    DeliveryRow,
+    ItemRow,
+    LeaseRow,
+    UsageRow,
+)
 from tests.proof.chaos.caller import Errand
 from tests.proof.chaos.faults import Event
 from tests.proof.chaos.model import Call

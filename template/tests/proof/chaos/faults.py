@@ -12,8 +12,8 @@ from redis import Redis
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from app.domain.clock import now
-from app.domain.tables import LeaseRow
+from engine.sql.clock import now
+from engine.sql.tables import LeaseRow
 from tests.proof.chaos.model import Model
 from tests.servers import EmbeddedRedis, Postgres
 from tests.service import Program, Service

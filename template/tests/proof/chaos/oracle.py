@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator
 
-from app.domain.tables import ItemRow
+from engine.sql.tables import ItemRow
 from tests.proof.chaos.evidence import Evidence
 from tests.proof.chaos.model import Answer, Call, Fate, fate
 

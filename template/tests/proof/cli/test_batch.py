@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.errors import NotFound
+from engine.errors import NotFound
 from tests.cli.command import in_database, run, told, told_json
 from tests.proof import past
 

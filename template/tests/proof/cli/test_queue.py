@@ -7,12 +7,12 @@ import pytest
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from app.domain import leases, workers
-from app.domain.clock import now
-from app.domain.tables import DeliveryRow, ItemRow, WorkerRow
-from app.domain.workers import Worker
-from app.resources.queue import Kind, open_queue
-from app.settings import Settings
+from engine.work import leases, workers
+from engine.sql.clock import now
+from engine.sql.tables import DeliveryRow, ItemRow, WorkerRow
+from engine.work.workers import Worker
+from engine.process.queue import Kind, open_queue
+from engine.settings import Settings
 from tests.cli.command import in_database, run, told, told_json
 from tests.proof import past
 from tests.service import free_port

@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel, Field
 
 from app.dependencies.body import describe
-from app.resources.models.schema import instance
+from engine.models.schema import instance
 
 
 class Leaf(BaseModel):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from app.development.child import LONGEST_LINE, Child, running
+from engine.operate.dev.child import LONGEST_LINE, Child, running
 
 from .processes import alive, eventually
 

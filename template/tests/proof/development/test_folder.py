@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from app.development import CannotStart
-from app.development.folder import hold
+from engine.operate.dev import CannotStart
+from engine.operate.dev.lock import hold
 
 
 def test_a_folder_is_made_for_its_owner_only(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.development.child import TETHER
+from engine.operate.dev.child import TETHER
 
 from .processes import alive, eventually, launch, output
 

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from app.development import CannotStart, valkey
-from app.development.child import Child, running
+from engine.operate.dev import CannotStart, valkey
+from engine.operate.dev.child import Child, running
 
 from .processes import alive, launch
 

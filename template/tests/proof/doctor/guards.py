@@ -9,7 +9,7 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 
-from app.doctor.examination import examine
+from doctor.examination import examine
 from tests.proof.doctor.twins import BROKEN, GOOD, Catch
 from tests.service import PROJECT
 

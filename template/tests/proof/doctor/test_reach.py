@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.doctor.examination import NotAnAppError, examine, find_app
+from doctor.examination import NotAnAppError, examine, find_app
 
 APP = """
 import time
@@ -102,9 +102,9 @@ def test_what_is_no_app_is_told_in_a_sentence(name: str, message: str) -> None:
 
 def test_the_doctor_imports_nothing_of_this_app() -> None:
     script = (
-        "import sys, app.doctor.report;"
+        "import sys, doctor.report;"
         "print([name for name in sys.modules"
-        " if name.startswith('app.') and not name.startswith('app.doctor')])"
+        " if name.startswith('app.') and not name.startswith('doctor')])"
     )
     folder = Path(str(import_module("app").__file__)).parents[1]
     done = subprocess.run(

@@ -11,9 +11,9 @@ import pytest
 from fastapi import APIRouter, BackgroundTasks, Depends, FastAPI
 from fastapi.responses import StreamingResponse
 
-from app.doctor.examination import examine
-from app.doctor.report import as_json, as_list, as_text
-from app.doctor.table import Row
+from doctor.examination import examine
+from doctor.report import as_json, as_list, as_text
+from doctor.table import Row
 
 ran: dict[str, bool] = {}
 """What ran on the main thread, where the loop is."""

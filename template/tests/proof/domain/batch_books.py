@@ -7,10 +7,10 @@ from typing import Literal
 
 import pytest
 
-from app.domain import batches, results
-from app.domain.items import Claimed, Outcome
-from app.domain.lanes import Hold
-from app.domain.readiness import ALONE
+from engine.batches import batches, batch_output
+from engine.batches.items import Claimed, Outcome
+from engine.batches.lanes import Hold
+from engine.batches.readiness import ALONE
 from tests.proof.domain.machine import LEASE
 from tests.proof.domain.store import WEBHOOKS, Store
 from tests.proof.looks import A_LITTLE, Look
@@ -193,8 +193,8 @@ class Books:
 
 def sizes(store: Store, batch_id: str) -> tuple[int, int]:
     """Return how many bytes a batch puts out, as answers and as errors."""
-    output, _ = store.write(results.lines, batch_id, results.OUTPUT, 0)
-    errors, _ = store.write(results.lines, batch_id, results.ERRORS, 0)
+    output, _ = store.write(batch_output.lines, batch_id, batch_output.OUTPUT, 0)
+    errors, _ = store.write(batch_output.lines, batch_id, batch_output.ERRORS, 0)
     return len(output), len(errors)
 
 

@@ -7,11 +7,19 @@ from itertools import count
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from app.domain import batches, intake, items, lanes, pauses, recovery, settlement
-from app.domain.intake import NewItem
-from app.domain.items import Claimed
-from app.domain.lanes import Hold, LostHoldError, Terms
-from app.errors import Conflict
+from engine.batches import (
+    batches,
+    batch_input as intake,
+    items,
+    lanes,
+    caller_pauses,
+    finalise,
+)
+from engine.worker import recovery
+from engine.batches.batch_input import NewItem
+from engine.batches.items import Claimed
+from engine.batches.lanes import Hold, LostHoldError, Terms
+from engine.errors import Conflict
 from tests.proof.domain.batch_books import Books, Ending, Written, outcome, sizes
 from tests.proof.domain.machine import ANY, BEAT, LEASE, MOST_CRASHES, allow_everything, store
 from tests.proof.domain.store import CALLER, INPUT, expire_at
@@ -152,9 +160,9 @@ class BatchMachine(RuleBasedStateMachine):
     def pause(self, which: int) -> None:
         """Let a worker go on while batches are paused: it begins nothing."""
         begun = len(self.books.claims)
-        self.store.write(pauses.pause, None)
+        self.store.write(caller_pauses.pause, None)
         self.work(which, 3, ["succeeded", "succeeded", "succeeded"])
-        self.store.write(pauses.resume, None)
+        self.store.write(caller_pauses.resume, None)
         assert len(self.books.claims) == begun
 
     @precondition(lambda self: self.books.claims)
@@ -167,7 +175,7 @@ class BatchMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.begun)
     @rule(which=ANY)
     def finish(self, which: int) -> None:
-        self.store.write(settlement.finish, *self.begun[which % len(self.begun)])
+        self.store.write(finalise.finish, *self.begun[which % len(self.begun)])
 
     @precondition(lambda self: self.drains)
     @rule(which=ANY, sweeping=st.booleans())
@@ -220,8 +228,8 @@ class BatchMachine(RuleBasedStateMachine):
         return drain.flight
 
     def _settle(self, batch_id: str) -> None:
-        self.store.write(settlement.cut_off, batch_id)
-        if self.store.write(settlement.begin, batch_id):
+        self.store.write(finalise.cut_off, batch_id)
+        if self.store.write(finalise.begin, batch_id):
             self.begun.append((batch_id, *sizes(self.store, batch_id)))
 
     def _renew(self, drain: Drain) -> None:

@@ -6,12 +6,20 @@ from itertools import count
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.domain import batches, files, intake, items, keys, lanes, settlement
-from app.domain.intake import NewItem
-from app.domain.items import Outcome
-from app.domain.lanes import Hold, Terms
-from app.domain.tables import BatchRow, CallerRow
-from app.resources.models.interface import Usage
+from engine.batches import (
+    batches,
+    files,
+    batch_input,
+    items,
+    lanes,
+    finalise,
+)
+from engine.callers import keys
+from engine.batches.batch_input import NewItem
+from engine.batches.items import Outcome
+from engine.batches.lanes import Hold, Terms
+from engine.sql.tables import BatchRow, CallerRow
+from engine.models.interface import Usage
 
 CHUNK = 10
 """Items that a drain runs in one turn."""
@@ -93,9 +101,9 @@ class Contest:
             hold = None
         hold = hold or lanes.claim(self._session, next(self._owners), self._terms())
         if hold and not self._work(hold):
-            settlement.cut_off(self._session, hold.batch_id)
-            if settlement.begin(self._session, hold.batch_id):
-                settlement.finish(self._session, hold.batch_id, 0, 0)
+            finalise.cut_off(self._session, hold.batch_id)
+            if finalise.begin(self._session, hold.batch_id):
+                finalise.finish(self._session, hold.batch_id, 0, 0)
             self._leave(hold)
             hold = None
         self._session.flush()
@@ -108,8 +116,8 @@ class Contest:
         if work.status == "validating":
             lines = self._lines[hold.batch_id]
             new = [NewItem(seq, f"item-{seq}", b"{}") for seq in range(lines)]
-            intake.add(self._session, hold, new)
-            intake.accept(self._session, hold, lines, 2)
+            batch_input.add(self._session, hold, new)
+            batch_input.accept(self._session, hold, lines, 2)
             return True
         claimed = items.claim(self._session, hold, CHUNK)
         used = Usage(self._tokens[work.caller_id], 0)

@@ -94,7 +94,7 @@ def _outcome(test: str) -> int:
 def _mutate(mutant: Mutant, source: str) -> None:
     """Let the next import of the app find the mutant."""
     ours = [name for name in sys.modules if name.split(".")[0] in {"app", "tests"}]
-    for name in set(ours) - {"app.metrics"}:  # Prometheus registers each metric once
+    for name in set(ours) - {"engine.watch.metrics"}:  # Prometheus registers each metric once
         del sys.modules[name]
     settings.register_profile("first failure", phases=[Phase.generate])
     settings.load_profile("first failure")

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, event, text
 from sqlalchemy.orm import Session
 from sqlalchemy.util import await_only
 
-from app.resources.database import Database
+from engine.sql.database import Database
 
 Step = Callable[[Session], object]
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from app.domain.backlog import oldest_snapshot
-from app.resources.database import Database, open_database
-from app.settings import Settings
+from engine.views.backlog import oldest_snapshot
+from engine.sql.database import Database, open_database
+from engine.settings import Settings
 
 pytestmark = pytest.mark.anyio
 OLD = 0.3

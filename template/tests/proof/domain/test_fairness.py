@@ -9,10 +9,13 @@ import pytest
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from app.domain import batches, jobs, keys, pauses, recovery, runs
-from app.domain.tables import CallerRow, DeliveryRow
-from app.errors import InvalidRequest, NotFound
-from app.resources.database import Database
+from engine.batches import batches, caller_pauses
+from engine.jobs import jobs, runs
+from engine.callers import keys
+from engine.worker import recovery
+from engine.sql.tables import CallerRow, DeliveryRow
+from engine.errors import InvalidRequest, NotFound
+from engine.sql.database import Database
 from tests.proof.domain.contest import CHUNK, Contest
 from tests.proof.domain.machine import store
 from tests.proof.features import counting
@@ -146,10 +149,10 @@ def test_a_paused_caller_waits_and_has_saved_up_nothing(session: Session) -> Non
         contest.submit(caller, 200, number=6)
     contest.go_on(5)
     before = contest.run[ada]
-    pauses.pause(session, "ada")
+    caller_pauses.pause(session, "ada")
     contest.until(bob, 300)
     assert (contest.run[ada], set(contest.holders())) == (before, {bob})
-    pauses.resume(session, "ada")
+    caller_pauses.resume(session, "ada")
     shares = contest.run_meanwhile(ada, turns=12)
     assert abs(shares[ada] - shares[bob]) <= 4 * CHUNK
 
@@ -160,7 +163,7 @@ def test_who_is_paused_holds_no_newcomer_back(session: Session) -> None:
     ada, bob, new = (contest.join(name) for name in ("ada", "bob", "new"))
     for caller in ada, bob:
         contest.submit(caller, 200, number=6)
-    pauses.pause(session, "ada")
+    caller_pauses.pause(session, "ada")
     contest.until(bob, 300)
     contest.submit(new, 200, number=4)
     shares = contest.run_meanwhile(bob, turns=12)
@@ -174,13 +177,13 @@ def test_a_pause_of_all_lets_cancelled_batches_end(session: Session) -> None:
     waiting, cancelled = contest.submit(caller, 100, number=2), contest.submit(caller, 100)
     contest.go_on(2)
     before = contest.run[caller]
-    pauses.pause(session, None)
+    caller_pauses.pause(session, None)
     batches.cancel(session, caller, cancelled)
     contest.go_on(5)
     assert batches.get(session, caller, cancelled).status == "cancelled"
     assert batches.get(session, caller, waiting).status != "cancelled"
     assert (contest.run[caller], contest.holders()) == (before, [])
-    pauses.resume(session, None)
+    caller_pauses.resume(session, None)
     contest.until(caller, before + 10)
 
 
@@ -201,14 +204,14 @@ def test_who_gets_another_priority_begins_where_its_like_are(session: Session) -
 def test_a_pause_begins_once(session: Session) -> None:
     Contest(session).join("ada")
     for caller in (None, "ada", None):
-        pauses.pause(session, caller)
-    first, second = pauses.pauses(session)
+        caller_pauses.pause(session, caller)
+    first, second = caller_pauses.pauses(session)
     assert (first.caller, second.caller) == (None, "ada")
     assert 0 < first.since <= second.since
-    pauses.resume(session, None)
-    assert [pause.caller for pause in pauses.pauses(session)] == ["ada"]
+    caller_pauses.resume(session, None)
+    assert [pause.caller for pause in caller_pauses.pauses(session)] == ["ada"]
     with pytest.raises(NotFound, match="`app keys list` shows them"):
-        pauses.pause(session, "nobody")
+        caller_pauses.pause(session, "nobody")
 
 
 @story

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from app.domain import items, lanes
-from app.domain.clock import now
-from app.domain.tables import DeliveryRow
+from engine.batches import items, lanes
+from engine.sql.clock import now
+from engine.sql.tables import DeliveryRow
 from tests.proof.domain.batch_machine import TERMS, BatchMachine
 from tests.proof.domain.job_machine import JobMachine
 from tests.proof.features import features

@@ -14,12 +14,16 @@ from sqlalchemy import Connection, Engine, event, text
 from sqlalchemy.engine.interfaces import DBAPICursor, _DBAPIAnyExecuteParams
 from sqlalchemy.orm import Session
 
-from app.domain import backlog, items, lanes, notifications, readiness, recovery, runs
-from app.domain.ids import new_id
-from app.domain.lanes import Hold, Terms
-from app.domain.tables import Base
-from app.resources.database import Database, open_database
-from app.settings import Settings
+from engine.views import backlog
+from engine.batches import items, lanes, readiness
+from engine.webhooks import deliveries
+from engine.worker import recovery
+from engine.jobs import runs
+from engine.sql.ids import new_id
+from engine.batches.lanes import Hold, Terms
+from engine.sql.tables import Base
+from engine.sql.database import Database, open_database
+from engine.settings import Settings
 from tests.crowd import fill
 from tests.proof.domain.store import Store
 from tests.tables import make_tables, new_database
@@ -80,7 +84,7 @@ STEPS: dict[str, Step] = {
     "backlog": lambda session, _hold: backlog.backlog(session, LEASE),
     "sweep": sweep,
     "claim a job": claim_a_job,
-    "claim a message": lambda session, _hold: notifications.claim(
+    "claim a message": lambda session, _hold: deliveries.claim(
         session, seconds=LEASE, most_in_flight=100
     ),
 }

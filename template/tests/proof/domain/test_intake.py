@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from app.domain.intake import MOST_ERRORS, Intake
+from engine.batches.batch_input import MOST_ERRORS, Intake
 from tests.lines import CHAT_URL, chat_body, line
 
 GOOD = chat_body("Hello")

@@ -4,11 +4,12 @@ import pytest
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from app.domain import batches, items, lanes, recovery
-from app.domain.clock import now
-from app.domain.lanes import Hold, Terms
-from app.domain.tables import BatchRow, DeliveryRow, ItemRow
-from app.resources.database import Database
+from engine.batches import batches, items, lanes
+from engine.worker import recovery
+from engine.sql.clock import now
+from engine.batches.lanes import Hold, Terms
+from engine.sql.tables import BatchRow, DeliveryRow, ItemRow
+from engine.sql.database import Database
 from tests.proof import past
 from tests.proof.domain.races import Counted, Held, run_into
 

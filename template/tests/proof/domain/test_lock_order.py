@@ -12,14 +12,21 @@ import pytest
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import Session
 
-from app.domain import fairness, items, recovery
-from app.domain.clock import now
-from app.domain.items import Outcome
-from app.domain.lanes import Hold
-from app.domain.tables import Base, BatchRow, CallerRow, ItemRow
-from app.resources.database import Database, open_database
-from app.resources.models.interface import Usage
-from app.settings import Settings
+from engine.callers import fairness
+from engine.batches import items
+from engine.worker import recovery
+from engine.sql.clock import now
+from engine.batches.items import Outcome
+from engine.batches.lanes import Hold
+from engine.sql.tables import (
+    Base,
+    BatchRow,
+    CallerRow,
+    ItemRow,
+)
+from engine.sql.database import Database, open_database
+from engine.models.interface import Usage
+from engine.settings import Settings
 from tests.proof.domain.races import Counted, Held, Step, run_into
 from tests.tables import new_database
 

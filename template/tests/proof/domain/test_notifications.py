@@ -7,10 +7,11 @@ import pytest
 from sqlalchemy.orm import Session
 from sqlalchemy.util import await_only
 
-from app.domain import events, notifications, webhooks
-from app.domain.notifications import Notification, Outcome
-from app.errors import Conflict, NotFound
-from app.resources.database import Database
+from engine.work import outbox
+from engine.webhooks import deliveries, endpoints
+from engine.webhooks.deliveries import Notification, Outcome
+from engine.errors import Conflict, NotFound
+from engine.sql.database import Database
 from tests.owing import add_caller, change, make_due, owed, register
 
 pytestmark = pytest.mark.anyio
@@ -29,13 +30,13 @@ async def caller(database: Database) -> str:
 
 async def announce(database: Database, caller: str, count: int = 1) -> None:
     for number in range(count):
-        await database.write(events.announce, caller, "batch.completed", f"batch_{number}")
+        await database.write(outbox.announce, caller, "batch.completed", f"batch_{number}")
 
 
 async def claim(
     database: Database, seconds: float = 60, most_in_flight: int = 100
 ) -> Notification | None:
-    return await database.write(notifications.claim, seconds=seconds, most_in_flight=most_in_flight)
+    return await database.write(deliveries.claim, seconds=seconds, most_in_flight=most_in_flight)
 
 
 async def claimed(database: Database) -> Notification:
@@ -65,7 +66,7 @@ async def test_claims_at_once_get_different_messages(database: Database, caller:
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 async def test_a_claim_does_not_wait_for_another(database: Database, caller: str) -> None:
     def claim_inside(session: Session) -> tuple[Notification | None, Notification | None]:
-        first = notifications.claim(session, seconds=60, most_in_flight=100)
+        first = deliveries.claim(session, seconds=60, most_in_flight=100)
         return first, await_only(asyncio.wait_for(claim(database), 5))
 
     await announce(database, caller, 2)
@@ -90,8 +91,8 @@ async def test_a_late_record_of_a_lost_try_is_refused(database: Database, caller
     lost = await claim(database, seconds=0)
     again = await claimed(database)
     assert lost
-    assert not await database.write(notifications.record, lost, DEAD)
-    assert await database.write(notifications.record, again, DELIVERED)
+    assert not await database.write(deliveries.record, lost, DEAD)
+    assert await database.write(deliveries.record, again, DELIVERED)
     (row,) = await database.read(owed)
     assert (row.status, row.last_status, row.last_error) == ("delivered", 200, None)
     assert row.finished_at is not None
@@ -100,15 +101,15 @@ async def test_a_late_record_of_a_lost_try_is_refused(database: Database, caller
 async def test_what_has_ended_stays_ended(database: Database, caller: str) -> None:
     await announce(database, caller)
     notification = await claimed(database)
-    assert await database.write(notifications.record, notification, DELIVERED)
-    assert not await database.write(notifications.record, notification, LATER)
+    assert await database.write(deliveries.record, notification, DELIVERED)
+    assert not await database.write(deliveries.record, notification, LATER)
     await database.write(make_due)
     assert await claim(database) is None
 
 
 async def test_a_failed_try_waits(database: Database, caller: str) -> None:
     await announce(database, caller)
-    assert await database.write(notifications.record, await claimed(database), LATER)
+    assert await database.write(deliveries.record, await claimed(database), LATER)
     assert await claim(database) is None
     await database.write(make_due)
     assert (await claimed(database)).attempt == 2
@@ -129,14 +130,14 @@ async def test_a_caller_whose_receiver_hangs_holds_only_itself_up(
 
 async def test_a_failed_try_is_not_in_flight(database: Database, caller: str) -> None:
     await announce(database, caller, 2)
-    await database.write(notifications.record, await claimed(database), LATER)
+    await database.write(deliveries.record, await claimed(database), LATER)
     assert await claim(database, most_in_flight=1)
 
 
 async def test_while_a_secret_rotates_both_sign(database: Database, caller: str) -> None:
-    (webhook,) = await database.read(webhooks.list_webhooks)
-    new = await database.write(webhooks.rotate, caller, webhook.id, keep_seconds=60)
-    newest = await database.write(webhooks.rotate, caller, webhook.id, keep_seconds=60)
+    (webhook,) = await database.read(endpoints.list_webhooks)
+    new = await database.write(endpoints.rotate, caller, webhook.id, keep_seconds=60)
+    newest = await database.write(endpoints.rotate, caller, webhook.id, keep_seconds=60)
     await announce(database, caller)
     assert (await claimed(database)).secrets == [newest.signing_secret, new.signing_secret]
 
@@ -144,8 +145,8 @@ async def test_while_a_secret_rotates_both_sign(database: Database, caller: str)
 async def test_after_the_rotation_only_the_new_secret_signs(
     database: Database, caller: str
 ) -> None:
-    (webhook,) = await database.read(webhooks.list_webhooks)
-    new = await database.write(webhooks.rotate, caller, webhook.id, keep_seconds=0)
+    (webhook,) = await database.read(endpoints.list_webhooks)
+    new = await database.write(endpoints.rotate, caller, webhook.id, keep_seconds=0)
     await announce(database, caller)
     assert (await claimed(database)).secrets == [new.signing_secret]
 
@@ -155,11 +156,11 @@ async def test_a_receiver_that_is_gone_ends_all_that_is_owed_to_it(
 ) -> None:
     await announce(database, caller, 3)
     notification = await claimed(database)
-    await database.write(notifications.disable, notification)
+    await database.write(deliveries.disable, notification)
     assert {row.status for row in await database.read(owed)} == {"dead"}
-    (webhook,) = await database.read(webhooks.list_webhooks)
+    (webhook,) = await database.read(endpoints.list_webhooks)
     assert webhook.disabled_at is not None
-    await database.write(events.announce, caller, "batch.completed", "batch_later")
+    await database.write(outbox.announce, caller, "batch.completed", "batch_later")
     assert len(await database.read(owed)) == 3
 
 
@@ -168,8 +169,8 @@ async def test_a_webhook_that_is_deleted_already_is_not_disabled(
 ) -> None:
     await announce(database, caller)
     notification = await claimed(database)
-    await database.write(webhooks.remove, caller, notification.webhook_id)
-    await database.write(notifications.disable, notification)
+    await database.write(endpoints.remove, caller, notification.webhook_id)
+    await database.write(deliveries.disable, notification)
 
 
 async def test_a_webhook_with_another_address_meanwhile_is_not_disabled(
@@ -178,8 +179,8 @@ async def test_a_webhook_with_another_address_meanwhile_is_not_disabled(
     await announce(database, caller)
     notification = await claimed(database)
     await database.write(change, caller, notification.webhook_id, url="https://new.example/")
-    await database.write(notifications.disable, notification)
-    (webhook,) = await database.read(webhooks.list_webhooks)
+    await database.write(deliveries.disable, notification)
+    (webhook,) = await database.read(endpoints.list_webhooks)
     assert webhook.disabled_at is None
     await database.write(make_due)
     assert (await claimed(database)).url == "https://new.example/"
@@ -188,9 +189,9 @@ async def test_a_webhook_with_another_address_meanwhile_is_not_disabled(
 async def test_a_sample_is_signed_like_a_message_and_owed_to_nobody(
     database: Database, caller: str
 ) -> None:
-    (webhook,) = await database.read(webhooks.list_webhooks)
-    new = await database.write(webhooks.rotate, caller, webhook.id, keep_seconds=0)
-    sample = await database.read(notifications.sample, caller, webhook.id, "job.failed")
+    (webhook,) = await database.read(endpoints.list_webhooks)
+    new = await database.write(endpoints.rotate, caller, webhook.id, keep_seconds=0)
+    sample = await database.read(deliveries.sample, caller, webhook.id, "job.failed")
     assert (sample.url, sample.secrets) == (webhook.url, [new.signing_secret])
     assert json.loads(sample.payload)["data"] == {"id": "job_sample"}
     assert await database.read(owed) == []
@@ -199,11 +200,11 @@ async def test_a_sample_is_signed_like_a_message_and_owed_to_nobody(
 async def test_the_dead_are_listed_latest_first(database: Database, caller: str) -> None:
     await announce(database, caller, 3)
     for _ in range(2):
-        await database.write(notifications.record, await claimed(database), DEAD)
-    letters = await database.read(notifications.list_dead, 10)
+        await database.write(deliveries.record, await claimed(database), DEAD)
+    letters = await database.read(deliveries.list_dead, 10)
     assert [letter.subject_id for letter in letters] == ["batch_1", "batch_0"]
     assert letters[0].error == "The receiver answered 500."
-    assert len(await database.read(notifications.list_dead, 1)) == 1
+    assert len(await database.read(deliveries.list_dead, 1)) == 1
 
 
 async def test_a_dead_message_is_sent_again_with_all_its_tries(
@@ -211,8 +212,8 @@ async def test_a_dead_message_is_sent_again_with_all_its_tries(
 ) -> None:
     await announce(database, caller)
     notification = await claimed(database)
-    await database.write(notifications.record, notification, DEAD)
-    await database.write(notifications.resend, notification.id)
+    await database.write(deliveries.record, notification, DEAD)
+    await database.write(deliveries.resend, notification.id)
     again = await claimed(database)
     assert (again.id, again.attempt) == (notification.id, 1)
 
@@ -222,8 +223,8 @@ async def test_all_dead_messages_are_sent_again_and_no_others(
 ) -> None:
     await announce(database, caller, 3)
     for outcome in (DEAD, DEAD, DELIVERED):
-        await database.write(notifications.record, await claimed(database), outcome)
-    assert await database.write(notifications.resend_all) == 2
+        await database.write(deliveries.record, await claimed(database), outcome)
+    assert await database.write(deliveries.resend_all) == 2
     statuses = [row.status for row in await database.read(owed)]
     assert statuses == ["pending", "pending", "delivered"]
 
@@ -232,6 +233,6 @@ async def test_only_the_dead_are_resent(database: Database, caller: str) -> None
     await announce(database, caller)
     notification = await claimed(database)
     with pytest.raises(Conflict, match="is pending"):
-        await database.write(notifications.resend, notification.id)
+        await database.write(deliveries.resend, notification.id)
     with pytest.raises(NotFound, match="app webhooks dead"):
-        await database.write(notifications.resend, "evt_none")
+        await database.write(deliveries.resend, "evt_none")

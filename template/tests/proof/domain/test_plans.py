@@ -9,12 +9,13 @@ import pytest
 from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
-from app.domain import items, retention
-from app.domain.lanes import Hold
-from app.domain.retention import ROWS
-from app.domain.statements import changed
-from app.domain.tables import ItemRow
-from app.resources.database import Database
+from engine.batches import items
+from engine.worker import retention
+from engine.batches.lanes import Hold
+from engine.worker.retention import ROWS
+from engine.sql.statements import changed
+from engine.sql.tables import ItemRow
+from engine.sql.database import Database
 from tests.proof import past
 
 pytestmark = pytest.mark.anyio

@@ -9,12 +9,19 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 from sqlalchemy.util import await_only
 
-from app.domain import batches, files, jobs, retention, runs
-from app.domain.files import OPEN_BATCH
-from app.domain.ids import new_id
-from app.domain.retention import CHUNKS, ROWS, Deleted, Everything
-from app.domain.runs import Claimed, Run
-from app.domain.tables import (
+from engine.batches import batches, files
+from engine.jobs import jobs, runs
+from engine.worker import retention
+from engine.batches.files import OPEN_BATCH
+from engine.sql.ids import new_id
+from engine.worker.retention import (
+    CHUNKS,
+    ROWS,
+    Deleted,
+    Everything,
+)
+from engine.jobs.runs import Claimed, Run
+from engine.sql.tables import (
     BatchRow,
     DeliveryRow,
     FileChunkRow,
@@ -24,8 +31,8 @@ from app.domain.tables import (
     JobRow,
     WebhookDeliveryRow,
 )
-from app.resources.database import Database
-from app.settings import Settings
+from engine.sql.database import Database
+from engine.settings import Settings
 from tests.proof import past
 
 pytestmark = pytest.mark.anyio

@@ -5,9 +5,9 @@ import time
 import pytest
 from sqlalchemy.orm import Session
 
-from app.domain import settlement
-from app.domain.tables import BatchRow
-from app.resources.database import Database
+from engine.batches import finalise
+from engine.sql.tables import BatchRow
+from engine.sql.database import Database
 from tests.owing import add_caller, owed, register
 
 pytestmark = pytest.mark.anyio
@@ -39,6 +39,6 @@ def add_batch(session: Session, times: dict[str, float]) -> None:
 async def test_the_end_is_announced_once(database: Database, status: str) -> None:
     await database.write(add_batch, TIMES[status])
     for _ in range(2):
-        await database.write(settlement.finish, "batch_1", 0, 0)
+        await database.write(finalise.finish, "batch_1", 0, 0)
     (row,) = await database.read(owed)
     assert (row.event, row.subject_id) == (f"batch.{status}", "batch_1")

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from app import domain
-from app.domain.jobs import jobs
+from engine.jobs.jobs import jobs
 
 
 @contextmanager

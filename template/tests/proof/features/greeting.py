@@ -2,8 +2,8 @@
 
 from pydantic import BaseModel
 
-from app.domain.jobs import Job
-from app.domain.runs import Run
+from engine.jobs.jobs import Job
+from engine.jobs.runs import Run
 
 
 class Greeting(BaseModel):

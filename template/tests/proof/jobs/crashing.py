@@ -21,13 +21,14 @@ from typing import Literal, ParamSpec, TypeVar
 from sqlalchemy import event, exists, select
 from sqlalchemy.orm import Session, configure_mappers
 
-from app.domain import batches, jobs
-from app.domain.operations import operations
-from app.domain.tables import BatchRow, JobRow
-from app.jobs.pulse import Pulse
-from app.resources.database import Database, Transaction
+from engine.batches import batches
+from engine.jobs import jobs
+from engine.models.operations import operations
+from engine.sql.tables import BatchRow, JobRow
+from engine.worker.pulse import Pulse
+from engine.sql.database import Database, Transaction
 from app.resources.lifespan import open_resources
-from app.settings import Settings
+from engine.settings import Settings
 from app.worker import work
 from tests.proof.features import features, greeting
 from tests.service import PROJECT
@@ -39,7 +40,7 @@ KILLED = 137
 """Exit code of a process that a shell has seen die of SIGKILL."""
 
 LOADED_LATE = (
-    "app.resources.models.simulated",
+    "engine.models.simulated",
     "bpe_openai",
     "asyncpg",
     "sqlalchemy.dialects.postgresql.asyncpg",

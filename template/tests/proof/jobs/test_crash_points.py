@@ -15,8 +15,9 @@ import pytest
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
-from app.domain import batches, files, jobs, results
-from app.domain.tables import (
+from engine.batches import batches, files, batch_output
+from engine.jobs import jobs
+from engine.sql.tables import (
     Base,
     BatchRow,
     CallerRow,
@@ -146,7 +147,7 @@ def check_batch(session: Session, crashes: int) -> None:
     assert sum(row.errors for row in rows) == 0
     shown = session.scalars(select(FileRow.id).where(FileRow.batch_id == batch.id)).all()
     assert shown == [batch.output_file_id]
-    lines, _ = results.lines(session, batch.id, results.OUTPUT, 0)
+    lines, _ = batch_output.lines(session, batch.id, batch_output.OUTPUT, 0)
     assert [json.loads(line)["custom_id"] for line in lines.splitlines()] == [
         row.custom_id for row in rows
     ]

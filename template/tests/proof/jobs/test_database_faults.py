@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from openai import APIStatusError, OpenAI
 
-from app.domain.tables import ItemRow
+from engine.sql.tables import ItemRow
 from tests.jobs.batches import check_whole, completed, submit, total
 from tests.lines import chats
 from tests.servers import Postgres, running

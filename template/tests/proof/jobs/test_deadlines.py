@@ -8,18 +8,18 @@ from typing import Any, cast
 import pytest
 from pydantic import BaseModel
 
-from app import deadline
-from app.domain import runs
-from app.domain.items import Claimed, Outcome
-from app.domain.jobs import Job
-from app.domain.lanes import Hold
-from app.domain.runs import Run
-from app.jobs.attempts import failure_of
-from app.jobs.batches import Drain
-from app.jobs.items import attempt
-from app.jobs.runs import Attempt
-from app.jobs.turns import Turn
-from app.resources.models.interface import Answer, ChatRequest, Usage
+from engine import deadline
+from engine.jobs import runs
+from engine.batches.items import Claimed, Outcome
+from engine.jobs.jobs import Job
+from engine.batches.lanes import Hold
+from engine.jobs.runs import Run
+from engine.work.attempts import failure_of
+from engine.batches.lane_worker import Drain
+from engine.batches.attempt import attempt
+from engine.jobs.runner import Attempt
+from engine.batches.turns import Turn
+from engine.models.interface import Answer, ChatRequest, Usage
 from tests.lines import CHAT_URL, chat_body
 from tests.proof.resources.models.asking import settings as configured
 

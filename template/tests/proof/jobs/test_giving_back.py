@@ -12,14 +12,14 @@ from typing import Any, cast
 import pytest
 from sqlalchemy.orm import Session
 
-from app.domain import leases
-from app.domain.lanes import Hold
-from app.domain.runs import Claimed
-from app.jobs.batches import run_batch
-from app.jobs.runs import run_job
-from app.resources.database import Database
+from engine.work import leases
+from engine.batches.lanes import Hold
+from engine.jobs.runs import Claimed
+from engine.batches.lane_worker import run_batch
+from engine.jobs.runner import run_job
+from engine.sql.database import Database
 from app.resources.lifespan import Resources
-from app.settings import Settings
+from engine.settings import Settings
 from tests.jobs.batches import open_leases
 
 pytestmark = pytest.mark.anyio

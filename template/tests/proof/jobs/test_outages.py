@@ -11,7 +11,7 @@ from openai import NotFoundError, OpenAI
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.domain.tables import BatchRow, FileRow, ItemRow
+from engine.sql.tables import BatchRow, FileRow, ItemRow
 from tests.jobs.batches import check_whole, completed, submit, total
 from tests.lines import chat_body, chats
 from tests.proof.chaos.caller import RETRIES

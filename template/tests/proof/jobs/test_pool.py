@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from app.jobs.pool import Pool, Work
-from app.resources.queue import Kind
+from engine.worker.pool import Pool, Work
+from engine.process.queue import Kind
 
 pytestmark = pytest.mark.anyio
 

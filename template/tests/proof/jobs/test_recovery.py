@@ -13,7 +13,7 @@ from redis import Redis
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.domain.tables import ItemRow
+from engine.sql.tables import ItemRow
 from tests.jobs.batches import (
     CHUNK,
     ITEMS,

@@ -11,13 +11,13 @@ from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from app.domain import leases
-from app.domain.items import Outcome
-from app.domain.lanes import Hold
-from app.domain.tables import BatchRow, CallerRow, ItemRow
-from app.jobs.recorder import Recorder
-from app.resources.database import Database
-from app.resources.models.interface import Usage
+from engine.work import leases
+from engine.batches.items import Outcome
+from engine.batches.lanes import Hold
+from engine.sql.tables import BatchRow, CallerRow, ItemRow
+from engine.batches.group_commit import Recorder
+from engine.sql.database import Database
+from engine.models.interface import Usage
 from tests.service import Service, eventually, service
 
 pytestmark = pytest.mark.anyio
@@ -119,8 +119,8 @@ async def test_while_the_database_is_away_no_item_ends() -> None:
 JOB = """
 import math
 from pydantic import BaseModel
-from app.domain.jobs import Job
-from app.domain.runs import Run
+from engine.jobs.jobs import Job
+from engine.jobs.runs import Run
 
 class Subject(BaseModel):
     result: str = "good"

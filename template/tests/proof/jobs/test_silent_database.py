@@ -16,7 +16,7 @@ from openai import APIStatusError, OpenAI
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.domain.tables import ItemRow
+from engine.sql.tables import ItemRow
 from tests.jobs.batches import check_whole, submit, total
 from tests.proof.silence import Wire, wire_to
 from tests.service import Service, eventually, free_port, service

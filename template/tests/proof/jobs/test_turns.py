@@ -7,12 +7,12 @@ from typing import Any, cast
 
 import pytest
 
-from app.domain.lanes import Hold, Terms
-from app.jobs.batches import Drain
-from app.jobs.lease import LOST
-from app.jobs.turns import Holdings, Turn
+from engine.batches.lanes import Hold, Terms
+from engine.batches.lane_worker import Drain
+from engine.work.renewal import LOST
+from engine.batches.turns import Holdings, Turn
 from app.resources.lifespan import Resources
-from app.settings import Settings
+from engine.settings import Settings
 
 pytestmark = pytest.mark.anyio
 

@@ -11,7 +11,7 @@ from openai import OpenAI
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.domain.tables import ItemRow
+from engine.sql.tables import ItemRow
 from tests.jobs.batches import completed, submit
 from tests.service import Program, Service, eventually, service
 from tests.upstream import serving_in_thread

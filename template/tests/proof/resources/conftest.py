@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from app.resources import ledger
-from app.resources.redis import open_redis
-from app.settings import Settings
+from engine.slots import redis_semaphore
+from engine.process.redis import open_redis
+from engine.settings import Settings
 from tests.servers import EmbeddedRedis, running
 
 
@@ -27,7 +27,7 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 
     A process whose report is late takes Redis to be away, and has half of the slots to itself.
     """
-    monkeypatch.setattr(ledger, "PATIENCE", 30.0)
+    monkeypatch.setattr(redis_semaphore, "PATIENCE", 30.0)
 
 
 @pytest.fixture

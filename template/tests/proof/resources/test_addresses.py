@@ -1,6 +1,6 @@
 import pytest
 
-from app.resources.addresses import is_public
+from engine.process.address_guard import is_public
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from app.errors import Overloaded
-from app.resources.background import Background, open_background
+from engine.errors import Overloaded
+from engine.process.background import Background, open_background
 
 pytestmark = pytest.mark.anyio
 

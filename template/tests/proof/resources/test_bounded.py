@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from app.resources.bounded import bounded_map, cooperate
+from engine.process.concurrency import bounded_map, cooperate
 
 pytestmark = pytest.mark.anyio
 

@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import pytest
 
-from app.resources.cache import Cache
+from engine.process.cache import Cache
 
 pytestmark = pytest.mark.anyio
 

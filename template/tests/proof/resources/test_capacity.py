@@ -12,14 +12,14 @@ import pytest
 from prometheus_client import REGISTRY
 from redis.asyncio import Redis
 
-from app.errors import ModelRateLimited, Overloaded
-from app.resources.capacity import Capacity, caller
-from app.resources.ledger import Ledger, Priority, Report
-from app.resources.limits import Limits
-from app.resources.pauses import MOST
-from app.resources.pools import open_capacity
-from app.resources.redis import open_redis
-from app.settings import Settings
+from engine.errors import ModelRateLimited, Overloaded
+from engine.slots.semaphore import Capacity, caller
+from engine.slots.redis_semaphore import Ledger, Priority, Report
+from engine.slots.limits import Limits
+from engine.slots.pauses import MOST
+from engine.slots.pools import open_capacity
+from engine.process.redis import open_redis
+from engine.settings import Settings
 from tests.servers import EmbeddedRedis, running
 
 pytestmark = pytest.mark.anyio

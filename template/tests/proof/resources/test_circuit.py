@@ -5,8 +5,14 @@ from itertools import pairwise
 
 import pytest
 
-from app.errors import AppError, DeadlineExceeded, ModelDown, ModelRejected, ModelUnavailable
-from app.resources.circuit import (
+from engine.errors import (
+    AppError,
+    DeadlineExceeded,
+    ModelDown,
+    ModelRejected,
+    ModelUnavailable,
+)
+from engine.models.circuit_breaker import (
     FAILURES,
     LONGEST_PAUSE,
     MODELS,

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from app.errors import ShuttingDown
-from app.resources.drain import Drain, open_drain
+from engine.errors import ShuttingDown
+from engine.process.drain import Drain, open_drain
 
 pytestmark = pytest.mark.anyio
 

@@ -11,8 +11,8 @@ from threading import Event, get_ident
 import anyio
 import pytest
 
-from app.resources.offload import Offload
-from app.telemetry import request_id
+from engine.process.offload import Offload
+from engine.watch.telemetry import request_id
 
 pytestmark = pytest.mark.anyio
 

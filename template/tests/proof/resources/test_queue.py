@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from app.resources.queue import Kind, NoQueue, RedisQueue, deserialize, serialize
+from engine.process.queue import (
+    Kind,
+    NoQueue,
+    RedisQueue,
+    deserialize,
+    serialize,
+)
 
 pytestmark = pytest.mark.anyio
 

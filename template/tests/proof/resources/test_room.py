@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from app.errors import Overloaded
-from app.resources.room import ControlledDelay, Room
-from app.resources.tasks import end_tasks
+from engine.errors import Overloaded
+from engine.slots.admission_queue import ControlledDelay, Room
+from engine.process.tasks import end_tasks
 
 pytestmark = pytest.mark.anyio
 

@@ -8,10 +8,10 @@ import pytest
 from anyio import CapacityLimiter
 from prometheus_client import REGISTRY
 
-from app.resources import saturation
-from app.resources.offload import in_thread
-from app.resources.saturation import OFFENDERS, Exhaustion, Stalls
-from app.resources.watchdog import HOST, Stall
+from engine.watch import saturation
+from engine.process.offload import in_thread
+from engine.watch.saturation import OFFENDERS, Exhaustion, Stalls
+from engine.watch.watchdog import HOST, Stall
 
 
 def stall(offender: str, *, ongoing: bool = False) -> Stall:

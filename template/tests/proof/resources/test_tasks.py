@@ -3,7 +3,7 @@ from contextlib import suppress
 
 import pytest
 
-from app.resources.tasks import end_tasks, uncut
+from engine.process.tasks import end_tasks, uncut
 
 pytestmark = pytest.mark.anyio
 

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
-from app.resources.offload import Offload
-from app.resources.tokenizer import SHORT, Tokenizer, open_tokenizer
+from engine.process.offload import Offload
+from engine.process.tokenizer import SHORT, Tokenizer, open_tokenizer
 
 pytestmark = pytest.mark.anyio
 

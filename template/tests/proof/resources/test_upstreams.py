@@ -10,8 +10,8 @@ import pytest
 from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import MovingWindowRateLimiter
 
-from app import deadline
-from app.errors import (
+from engine import deadline
+from engine.errors import (
     AppError,
     ModelDown,
     ModelError,
@@ -19,11 +19,11 @@ from app.errors import (
     ModelRejected,
     ModelUnavailable,
 )
-from app.resources.capacity import Capacity
-from app.resources.circuit import FAILURES, CircuitOpenError, circuits
-from app.resources.ledger import Priority
-from app.resources.limits import Limits
-from app.resources.models.interface import (
+from engine.slots.semaphore import Capacity
+from engine.models.circuit_breaker import FAILURES, CircuitOpenError, circuits
+from engine.slots.redis_semaphore import Priority
+from engine.slots.limits import Limits
+from engine.models.interface import (
     Answer,
     ChatRequest,
     Chunk,
@@ -32,11 +32,11 @@ from app.resources.models.interface import (
     ModelCard,
     Usage,
 )
-from app.resources.pauses import Reason
-from app.resources.quota import Quota
-from app.resources.retries import Budget, Patience, RetryBudget
-from app.resources.upstreams import Upstream, Upstreams
-from app.settings import Settings
+from engine.slots.pauses import Reason
+from engine.models.quota import Quota
+from engine.models.retries import Budget, Patience, RetryBudget
+from engine.models.upstreams import Upstream, Upstreams
+from engine.settings import Settings
 
 pytestmark = pytest.mark.anyio
 

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from threading import Barrier
 
-from app.resources.database import use_wal
+from engine.sql.database import use_wal
 
 SIDES = 4
 

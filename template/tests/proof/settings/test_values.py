@@ -6,9 +6,9 @@ from typing import Any, get_args
 import pytest
 from pydantic import SecretStr
 
-from app.configuration import load_settings
-from app.errors import Misconfigured
-from app.settings import Settings
+from engine.settings.loading import load_settings
+from engine.errors import Misconfigured
+from engine.settings import Settings
 
 PG = "postgresql://u:p@h/db"
 REFUSED = {

@@ -10,8 +10,8 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from app.resources.bounded import cooperate
-from app.resources.offload import Offload
+from engine.process.concurrency import cooperate
+from engine.process.offload import Offload
 
 
 async def broken_sleep(seconds: float) -> None:

@@ -5,8 +5,8 @@ import threading
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-from app.resources.background import Background
-from app.resources.bounded import bounded_map
+from engine.process.background import Background
+from engine.process.concurrency import bounded_map
 
 Call = Callable[[int], Awaitable[int]]
 

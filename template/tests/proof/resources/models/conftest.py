@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp import ClientSession
 
-from app.resources.http import open_http
-from app.resources.offload import Offload
-from app.resources.tokenizer import Tokenizer, open_tokenizer
+from engine.process.http import open_http
+from engine.process.offload import Offload
+from engine.process.tokenizer import Tokenizer, open_tokenizer
 from tests.proof.resources.models.asking import settings
 
 

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from aiohttp import ClientSession, TCPConnector
 
-from app.errors import NotFound, Unsupported
-from app.resources import models
-from app.resources.models.interface import EmbeddingsRequest, Model, Usage
-from app.resources.models.local import Local
-from app.resources.models.providers import open_model
-from app.resources.tokenizer import Tokenizer
+from engine.errors import NotFound, Unsupported
+from engine import models
+from engine.models.interface import EmbeddingsRequest, Model, Usage
+from engine.models.local import Local
+from engine.models.providers import open_model
+from engine.process.tokenizer import Tokenizer
 from tests.proof.resources.models.asking import (
     body,
     chat,

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterable
 
-from app.resources.models.events import Events
+from engine.models.sse import Events
 
 MIB = 2**20
 PIECE = 2**16

@@ -11,10 +11,15 @@ import numpy as np
 import pytest
 from aiohttp import ClientSession
 
-from app.errors import InvalidRequest, Misconfigured, Unsupported
-from app.resources.models.interface import ChatRequest, EmbeddingsRequest
-from app.resources.models.local import CHAT, EMBEDDINGS, Local, open_provider
-from app.resources.tokenizer import Tokenizer
+from engine.errors import InvalidRequest, Misconfigured, Unsupported
+from engine.models.interface import ChatRequest, EmbeddingsRequest
+from engine.models.local import (
+    CHAT,
+    EMBEDDINGS,
+    Local,
+    open_provider,
+)
+from engine.process.tokenizer import Tokenizer
 from tests.proof.resources.models.asking import (
     Json,
     body,

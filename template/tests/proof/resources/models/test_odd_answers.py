@@ -9,14 +9,19 @@ import httpx2
 import pytest
 from aiohttp import ClientSession, TCPConnector, web
 
-from app.domain import results
-from app.domain.items import Claimed, Outcome
-from app.jobs.items import attempt
+from engine.batches import batch_output
+from engine.batches.items import Claimed, Outcome
+from engine.batches.attempt import attempt
 from app.main import create_app
 from app.resources.lifespan import Resources, open_resources
-from app.resources.models.interface import ChatRequest, Chunk, Model, Usage
-from app.resources.models.openai import OpenAI
-from app.resources.tokenizer import Tokenizer
+from engine.models.interface import (
+    ChatRequest,
+    Chunk,
+    Model,
+    Usage,
+)
+from engine.models.openai import OpenAI
+from engine.process.tokenizer import Tokenizer
 from tests.api.serving import serving as serving_app
 from tests.api.serving import with_model
 from tests.lines import CHAT_URL
@@ -162,7 +167,7 @@ async def test_a_batch_writes(resources: Resources, name: str) -> None:
 
 def line_of(outcome: Outcome) -> bytes:
     response = outcome.response or b""
-    ended = results.Ended(
+    ended = batch_output.Ended(
         id=1,
         batch_id="batch_1",
         seq=1,
@@ -173,7 +178,7 @@ def line_of(outcome: Outcome) -> bytes:
         size=len(response),
         response=response,
     )
-    return results.line(ended)
+    return batch_output.line(ended)
 
 
 @pytest.mark.parametrize("name", STREAMED)

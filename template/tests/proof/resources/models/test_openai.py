@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 from aiohttp import ClientSession, web
 
-from app.errors import (
+from engine.errors import (
     AppError,
     ModelDown,
     ModelError,
@@ -19,14 +19,14 @@ from app.errors import (
     ModelUnavailable,
     NotFound,
 )
-from app.resources.http import open_http
-from app.resources.ledger import Priority
-from app.resources.models import openai
-from app.resources.models.interface import EmbeddingsRequest, Usage
-from app.resources.models.openai import OpenAI
-from app.resources.models.refusals import LONGEST_WAIT
-from app.resources.tokenizer import Tokenizer
-from app.resources.upstreams import open_upstreams
+from engine.process.http import open_http
+from engine.slots.redis_semaphore import Priority
+from engine.models import openai
+from engine.models.interface import EmbeddingsRequest, Usage
+from engine.models.openai import OpenAI
+from engine.models.refusals import LONGEST_WAIT
+from engine.process.tokenizer import Tokenizer
+from engine.models.upstreams import open_upstreams
 from tests.proof.resources.models.asking import (
     Json,
     body,

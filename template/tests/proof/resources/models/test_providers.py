@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession
 
-from app.errors import Misconfigured
-from app.resources import models
-from app.resources.models.providers import open_model, provider_names
-from app.resources.tokenizer import Tokenizer
+from engine.errors import Misconfigured
+from engine import models
+from engine.models.providers import open_model, provider_names
+from engine.process.tokenizer import Tokenizer
 from tests.proof.resources.models.asking import settings
 from tests.service import PROJECT
 
@@ -45,8 +45,8 @@ def test_every_other_module_is_a_provider() -> None:
 def test_the_local_engine_is_loaded_for_its_own_provider_only() -> None:
     engines = {"xllamacpp", "wordllama"}
     code = (
-        "import sys, app.main, app.worker, app.resources.models.openai, "
-        f"app.resources.models.simulated; sys.exit(str({engines!r} & set(sys.modules)))"
+        "import sys, app.main, app.worker, engine.models.openai, "
+        f"engine.models.simulated; sys.exit(str({engines!r} & set(sys.modules)))"
     )
     result = subprocess.run(
         [sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=False

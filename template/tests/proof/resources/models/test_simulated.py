@@ -7,11 +7,22 @@ import numpy as np
 import pytest
 from aiohttp import ClientSession
 
-from app.errors import AppError, InvalidRequest, ModelRateLimited, ModelUnavailable, Unsupported
-from app.resources.models.interface import EmbeddingsRequest
-from app.resources.models.schema import instance
-from app.resources.models.simulated import CHAT, EMBEDDINGS, Simulated, open_provider
-from app.resources.tokenizer import Tokenizer
+from engine.errors import (
+    AppError,
+    InvalidRequest,
+    ModelRateLimited,
+    ModelUnavailable,
+    Unsupported,
+)
+from engine.models.interface import EmbeddingsRequest
+from engine.models.schema import instance
+from engine.models.simulated import (
+    CHAT,
+    EMBEDDINGS,
+    Simulated,
+    open_provider,
+)
+from engine.process.tokenizer import Tokenizer
 from tests.proof.resources.models.asking import Json, body, chat, settings, streamed, text_of
 
 pytestmark = pytest.mark.anyio

@@ -1,0 +1,58 @@
+"""The example feature, yours to change: sorts a support ticket.
+
+One function with a prompt and a typed result. It answers POST /v1/triage (`app/features/triage/endpoint.py`)
+and, because it is an `OPERATION`, each line of a batch with that URL: the worker runs those.
+"""
+
+from typing import Literal
+
+from pydantic import BaseModel, Field, ValidationError
+
+from engine.models.operations import Operation
+from engine.errors import ModelUnavailable
+from app.resources.lifespan import Resources
+from engine.models.interface import Answer, ChatRequest, Message
+
+PROMPT = """Sort the support ticket. Answer with JSON: the team that should read it (billing,
+technical or other), whether it is urgent, and a summary in at most ten words."""
+
+
+class Ticket(BaseModel):
+    """What a customer wrote."""
+
+    text: str = Field(min_length=1, max_length=4000, examples=["I was charged twice this month."])
+
+
+class Triage(BaseModel):
+    """Where a ticket goes."""
+
+    team: Literal["billing", "technical", "other"]
+    urgent: bool
+    summary: str = Field(max_length=200)
+
+
+async def triage(resources: Resources, ticket: Ticket) -> Answer:
+    """Return a `Triage` as JSON. Raise `ModelUnavailable` when the model does not give one."""
+    answer = await resources.model.complete(
+        ChatRequest(
+            model=await resources.default_model(),
+            messages=[
+                Message(role="system", content=PROMPT),
+                Message(role="user", content=ticket.text),
+            ],
+            temperature=0,
+            max_tokens=120,
+            response_format={
+                "type": "json_schema",
+                "json_schema": {"name": "triage", "schema": Triage.model_json_schema()},
+            },
+        )
+    )
+    try:
+        result = Triage.model_validate_json(answer.text)
+    except ValidationError as error:
+        raise ModelUnavailable("The model gave no triage. Try again.") from error
+    return Answer(result.model_dump_json().encode(), answer.usage)
+
+
+OPERATION = Operation("/v1/triage", Ticket, triage, flag="triage")

@@ -1,0 +1,1 @@
+"""Around every request: plain ASGI, from the outside in."""

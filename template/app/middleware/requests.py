@@ -1,0 +1,96 @@
+"""Gives each request its id, logs how it ended, and turns a crash into an honest 500.
+
+Plain ASGI: a `BaseHTTPMiddleware` costs 89 µs instead of 3 µs and hides that a client has gone.
+"""
+
+import logging
+import re
+import time
+from collections.abc import Awaitable
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from engine.watch import metrics
+from app.api.errors import bad_url, internal_error, unavailable
+from engine.sql.ids import new_id
+from engine.process.outages import is_outage
+from engine.watch.telemetry import request_id, traceparent
+
+log = logging.getLogger(__name__)
+
+SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,100}")
+"""What a client's own `X-Request-ID` may look like to be taken over into our logs."""
+
+TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+"""https://www.w3.org/TR/trace-context/#traceparent-header"""
+
+
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+"""Methods that metrics tell apart: a client may invent others without end."""
+
+
+class Requests:
+    """Wraps the app: one log line and one `x-request-id` for each request."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        request_id.set(_id(headers.get(b"x-request-id", b"").decode("latin-1")))
+        traceparent.set(_trace(headers.get(b"traceparent", b"").decode("latin-1")))
+        response = Observed(send)
+        if "\0" in scope["path"] or b"%00" in scope["query_string"]:
+            refused = bad_url()  # PostgreSQL stores every other character
+            await refused(scope, receive, response.send)
+            return
+        started = time.perf_counter()
+        try:
+            await self.app(scope, receive, response.send)
+        except Exception as error:
+            if is_outage(error):
+                answer = unavailable(scope, error)
+            else:
+                log.exception("%s %s failed", scope["method"], scope["path"])
+                answer = internal_error()
+            if not response.status:
+                await answer(scope, receive, response.send)
+        finally:
+            seconds = time.perf_counter() - started
+            status = response.status or "-"
+            _measure(scope, status, seconds)
+            log.info("%s %s %s %.1f ms", scope["method"], scope["path"], status, seconds * 1000)
+
+
+class Observed:
+    """A `send` that adds the request id and remembers the status."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.status: int = 0
+
+    def send(self, message: Message) -> Awaitable[None]:
+        """Pass a message on."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            MutableHeaders(scope=message)["x-request-id"] = request_id.get()
+        return self._send(message)
+
+
+def _measure(scope: Scope, status: int | str, seconds: float) -> None:
+    method = scope["method"] if scope["method"] in METHODS else "other"
+    route = getattr(scope.get("route"), "path", "none")
+    metrics.requests.labels(method, route, status).observe(seconds)
+
+
+def _id(given: str) -> str:
+    return given if SAFE_ID.fullmatch(given) else new_id("req")
+
+
+def _trace(given: str) -> str | None:
+    return given if TRACEPARENT.fullmatch(given) else None

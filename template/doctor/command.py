@@ -1,0 +1,82 @@
+"""`app doctor`: where each route runs, what it holds, and what in the code will hurt."""
+
+import difflib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from doctor.examination import Examination
+
+HERE = Path.cwd()
+"""Where the command was typed, before it went to its project."""
+
+ROUTES = Path(__file__).parents[2] / "routes.txt"
+
+
+def command(
+    *,
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[MODULE:APP]", help="Another FastAPI app, or what returns one."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
+    write_routes: Annotated[
+        bool, typer.Option("--write-routes", help="Write the table to routes.txt.")
+    ] = False,
+    check_routes: Annotated[
+        bool, typer.Option("--check-routes", help="Fail where routes.txt says something else.")
+    ] = False,
+) -> None:
+    """Show where each route runs and what it holds, and find what will hurt: code 1 then."""
+    from doctor import report
+
+    if name and (write_routes or check_routes):
+        raise typer.BadParameter("routes.txt is about this project's own app: leave the name out.")
+    examination = other(name) if name else own()
+    if as_json:
+        typer.echo(report.as_json(examination))
+    else:
+        typer.echo(report.as_text(examination, table=not (write_routes or check_routes)))
+    if write_routes:
+        ROUTES.write_text(report.as_list(examination), encoding="utf-8")
+    changes = drift(report.as_list(examination)) if check_routes and not write_routes else ""
+    if changes:
+        typer.echo(f"{changes}\nThe routes have changed: `app doctor --write-routes` accepts it.")
+    if changes or examination.findings:
+        raise typer.Exit(1)
+
+
+def own() -> "Examination":
+    """Return what the doctor says of this app and its jobs. Nothing is started."""
+    import app
+    from app import worker
+    from doctor.examination import examine
+    from engine.jobs.jobs import jobs
+    from app.main import create_app
+    from engine.settings import Settings
+
+    work: list[Callable[..., Any]] = [worker.work, *(job.run for job in jobs().values())]
+    return examine(create_app(Settings()), *map(Path, app.__path__), jobs=work)
+
+
+def other(name: str) -> "Examination":
+    """Return what the doctor says of another app, seen from where the command was typed."""
+    from doctor.examination import NotAnAppError, examine, find_app
+
+    os.chdir(HERE)
+    try:
+        found, folder = find_app(name)
+    except NotAnAppError as error:
+        raise typer.BadParameter(str(error)) from error
+    return examine(found, folder)
+
+
+def drift(now: str) -> str:
+    """Return how the table differs from the committed one, nothing where it does not."""
+    committed = ROUTES.read_text(encoding="utf-8") if ROUTES.exists() else ""
+    lines = (committed.splitlines(), now.splitlines())
+    return "\n".join(difflib.unified_diff(*lines, "routes.txt", "now", n=0, lineterm=""))

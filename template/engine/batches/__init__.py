@@ -1,0 +1,1 @@
+"""Batches: input, lanes, items, group commit, output."""

@@ -1,0 +1,47 @@
+"""One attempt at one item of a batch."""
+
+import asyncio
+
+from engine import deadline
+from engine.batches.items import Claimed, Outcome
+from engine.models.operations import operations
+from engine.work.attempts import failure_of
+from app.resources.lifespan import Resources
+from engine.models.reading import one_line
+
+
+async def attempt(resources: Resources, endpoint: str, item: Claimed) -> Outcome:
+    """Run the item by the same function as a request; never raise but when cancelled.
+
+    An error that may pass is tried again, up to `batch_attempts` times; any other ends the item.
+    """
+    operation = operations()[endpoint]
+    try:
+        body = operation.body.model_validate_json(item.body)
+        # Not by `request_timeout`: that is a call's, and an item may wait long for its slot.
+        async with asyncio.timeout_at(deadline.ends_at.get()):
+            answer = await operation.run(resources, body)
+        return Outcome(
+            item.id,
+            item.attempt,
+            "succeeded",
+            response=one_line(answer.body),
+            usage=answer.usage,
+            model=operation.model_of(body),
+        )
+    except Exception as error:  # noqa: BLE001 -- whatever it is, it is the item's outcome
+        return _failed(resources, item, error)
+
+
+def _failed(resources: Resources, item: Claimed, error: Exception) -> Outcome:
+    failure = failure_of(error)
+    delay = failure.delay(item.errors, resources.settings.batch_attempts)
+    return Outcome(
+        item.id,
+        item.attempt,
+        "failed" if delay is None else "pending",
+        error_code=failure.code,
+        error_message=failure.message,
+        own=failure.own,
+        delay=delay or 0.0,
+    )

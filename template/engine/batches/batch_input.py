@@ -1,0 +1,182 @@
+"""From the lines of an uploaded file to the items of a batch."""
+
+import hashlib
+from codecs import BOM_UTF8
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+import msgspec
+from sqlalchemy import delete, insert
+from sqlalchemy.orm import Session
+
+from engine.body import read
+from engine.work import outbox
+from engine.batches import lanes
+from engine.batches.batches import LineError
+from engine.sql.clock import now
+from engine.batches.lanes import Hold
+from engine.models.operations import operations
+from engine.batches.readiness import ALONE
+from engine.sql.tables import BatchRow, ItemRow
+from engine.errors import InvalidRequest
+
+MOST_ERRORS = 100
+"""Line errors that are reported: who sees a hundred needs no more to find the cause."""
+
+MOST_ID = 512
+
+MOST_ROWS = 1000
+"""Rows of one statement: 8,700, of 1 MiB of short lines, kept a worker's loop busy for 70 ms."""
+
+
+class Line(msgspec.Struct):
+    """One line of a batch file; the body is kept as it was written."""
+
+    custom_id: str
+    method: str
+    url: str
+    body: msgspec.Raw
+
+
+@dataclass(frozen=True, slots=True)
+class NewItem:
+    """A line that can be run."""
+
+    seq: int
+    custom_id: str
+    body: bytes
+
+
+class BadLineError(Exception):
+    """A line that cannot be run."""
+
+    def __init__(self, code: str, message: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.param = param
+
+
+@dataclass(slots=True)
+class Intake:
+    """Checks lines one after the other; what is wrong gathers in `errors`."""
+
+    endpoint: str
+    most_lines: int
+    longest_line: int
+    lines: int = 0
+    errors: list[LineError] = field(default_factory=list)
+    _number: int = 0
+    _seen: set[bytes] = field(default_factory=set)
+
+    def read(self, lines: Iterable[bytes]) -> list[NewItem]:
+        """Return the good ones of the next lines. Empty lines are no items."""
+        return list(self._items(lines))
+
+    def end(self) -> None:
+        """Note what only the whole file shows."""
+        if self.lines == 0:
+            self._note(BadLineError("empty_file", "The file has no lines."), None)
+        if self.lines > self.most_lines:
+            message = f"The file has more than the {self.most_lines} lines that a batch may have."
+            self._note(BadLineError("too_many_lines", message), None)
+
+    def _items(self, lines: Iterable[bytes]) -> Iterator[NewItem]:
+        for raw in lines:
+            self._number += 1
+            text = raw.removeprefix(BOM_UTF8) if self._number == 1 else raw
+            if not text.strip():
+                continue
+            self.lines += 1
+            if self.lines > self.most_lines:
+                return
+            try:
+                yield self._item(text)
+            except BadLineError as error:
+                self._note(error, self._number)
+
+    def _item(self, text: bytes) -> NewItem:
+        if len(text) > self.longest_line:
+            message = f"The line has more than {self.longest_line} bytes."
+            raise BadLineError("line_too_long", message)
+        line = _parse(text, self.endpoint)
+        seen = hashlib.sha256(line.custom_id.encode()).digest()  # 50,000 long ids are 100 MB
+        if seen in self._seen:
+            message = f"The custom_id {line.custom_id} stands in an earlier line."
+            raise BadLineError("duplicate_custom_id", message, "custom_id")
+        self._seen.add(seen)
+        return NewItem(self.lines - 1, line.custom_id, bytes(line.body))
+
+    def _note(self, error: BadLineError, line: int | None) -> None:
+        if len(self.errors) < MOST_ERRORS:
+            self.errors.append(
+                LineError(code=error.code, message=str(error), line=line, param=error.param)
+            )
+
+
+def _parse(text: bytes, endpoint: str) -> Line:
+    try:
+        line = msgspec.json.decode(text, type=Line)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        message = f"The line is no JSON object of custom_id, method, url and body: {error}."
+        raise BadLineError("invalid_json_line", message) from error
+    if line.method != "POST":
+        raise BadLineError("invalid_method", "The method must be POST.", "method")
+    if line.url != endpoint:
+        message = f"The url must be the batch's endpoint, {endpoint}."
+        raise BadLineError("mismatched_url", message, "url")
+    if not 1 <= len(line.custom_id) <= MOST_ID or "\0" in line.custom_id:
+        message = f"The custom_id must have 1 to {MOST_ID} characters, none of them NUL."
+        raise BadLineError("invalid_custom_id", message, "custom_id")
+    _check_body(endpoint, bytes(line.body))
+    return line
+
+
+def _check_body(endpoint: str, body: bytes) -> None:
+    try:
+        request = read(operations()[endpoint].body, body)
+    except InvalidRequest as error:
+        param = f"body.{error.param}" if error.param else "body"
+        raise BadLineError("invalid_request", error.message, param) from error
+    if getattr(request, "stream", False):
+        raise BadLineError("invalid_request", "A batch cannot stream.", "body.stream")
+
+
+def restart(session: Session, hold: Hold) -> None:
+    """Forget the items of an intake that did not come to its end."""
+    lanes.require(session, hold)
+    session.execute(delete(ItemRow).where(ItemRow.batch_id == hold.batch_id))
+
+
+def add(session: Session, hold: Hold, items: list[NewItem]) -> None:
+    """Add items, which nobody claims before `accept`."""
+    lanes.require(session, hold)
+    rows = [
+        {"batch_id": hold.batch_id, "seq": i.seq, "custom_id": i.custom_id, "body": i.body}
+        for i in items
+    ]
+    for start in range(0, len(rows), MOST_ROWS):
+        session.execute(insert(ItemRow), rows[start : start + MOST_ROWS])
+
+
+def accept(session: Session, hold: Hold, total: int, most_lanes: int) -> None:
+    """Open the batch for work on `most_lanes` lanes, unless it was cancelled meanwhile."""
+    lanes.require(session, hold)
+    batch = session.get_one(BatchRow, hold.batch_id, with_for_update=True)
+    batch.total = total
+    if batch.status != "validating":
+        return
+    batch.status = "in_progress"
+    batch.in_progress_at = now()
+    lanes.open_lanes(session, batch, [*range(1, most_lanes), ALONE])
+
+
+def reject(session: Session, hold: Hold, errors: list[LineError]) -> None:
+    """End the batch as failed, unless it was cancelled meanwhile: nothing of it runs."""
+    restart(session, hold)
+    batch = session.get_one(BatchRow, hold.batch_id, with_for_update=True)
+    if batch.status != "validating":
+        return
+    batch.status = "failed"
+    batch.errors = [error.model_dump() for error in errors]
+    batch.failed_at = now()
+    outbox.announce(session, batch.caller_id, "batch.failed", batch.id)

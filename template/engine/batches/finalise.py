@@ -1,0 +1,73 @@
+"""How a batch ends: open items are cut off, files are made, a final status is set."""
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.orm import Session
+
+from engine.work import outbox
+from engine.batches import readiness, batch_output
+from engine.sql.clock import now
+from engine.sql.ids import new_id
+from engine.sql.tables import BatchRow, FileRow, ItemRow
+
+
+def cut_off(session: Session, batch_id: str) -> None:
+    """End the items that wait, where the batch was cancelled or has expired."""
+    batch = session.get_one(BatchRow, batch_id)
+    if batch.status not in ("cancelling", "finalizing"):
+        return
+    if batch.in_progress_at is None:
+        session.execute(delete(ItemRow).where(ItemRow.batch_id == batch_id))  # half taken in
+    status = "expired" if batch.expired_at else "cancelled"
+    waiting = select(ItemRow.id).where(ItemRow.batch_id == batch_id, ItemRow.status == "pending")
+    session.execute(
+        update(ItemRow)
+        .where(ItemRow.id.in_(waiting.order_by(ItemRow.id).with_for_update()))
+        .values(status=status, error_code=None, error_message=None, finished_at=now())
+        .execution_options(synchronize_session=False)
+    )
+
+
+def begin(session: Session, batch_id: str) -> bool:
+    """Return whether no item is open any more; then the batch is `finalizing`."""
+    batch = session.get_one(BatchRow, batch_id, with_for_update=True)
+    if batch.status not in ("in_progress", "cancelling", "finalizing"):
+        return False
+    if readiness.has_open_items(session, batch_id):
+        return False
+    batch.status = "finalizing"
+    batch.finalizing_at = batch.finalizing_at or now()
+    return True
+
+
+def finish(session: Session, batch_id: str, output_bytes: int, error_bytes: int) -> None:
+    """Show the files, set the final status and announce it; a second time changes nothing."""
+    batch = session.get_one(BatchRow, batch_id, with_for_update=True)
+    if batch.status != "finalizing":
+        return
+    batch.output_file_id = _file(session, batch, batch_output.OUTPUT, output_bytes)
+    batch.error_file_id = _file(session, batch, batch_output.ERRORS, error_bytes)
+    if batch.expired_at:
+        batch.status = "expired"
+    elif batch.cancelling_at:
+        batch.status, batch.cancelled_at = "cancelled", now()
+    else:
+        batch.status, batch.completed_at = "completed", now()
+    readiness.close(session, batch.id)
+    outbox.announce(session, batch.caller_id, f"batch.{batch.status}", batch.id)
+
+
+def _file(session: Session, batch: BatchRow, purpose: str, size: int) -> str | None:
+    if size == 0:
+        return None
+    file = FileRow(
+        id=new_id("file"),
+        caller_id=batch.caller_id,
+        filename=f"{batch.id}_{purpose.removeprefix('batch_')}.jsonl",
+        purpose=purpose,
+        bytes=size,
+        created_at=now(),
+        complete=True,
+        batch_id=batch.id,
+    )
+    session.add(file)
+    return file.id

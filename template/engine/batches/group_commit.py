@@ -1,0 +1,101 @@
+"""Writes the outcomes of many items in one transaction."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self, TypeAlias
+
+from engine.batches import items
+from engine.batches.items import Outcome
+from engine.batches.lanes import Hold
+from engine.work.attempts import UNRECORDABLE, UNRECORDABLE_MESSAGE
+from engine.sql.database import Database
+from engine.process.outages import is_refused
+from engine.process.tasks import end_tasks
+
+log = logging.getLogger(__name__)
+
+Group: TypeAlias = Sequence[tuple[Outcome, asyncio.Future[None]]]
+"""Outcomes, each with what is settled once it is committed."""
+
+GATHER_SECONDS = 0.003
+"""How long a group gathers: less than a model call by far, and enough for all that end together."""
+
+
+class Recorder:
+    """Groups commits: a transaction for each item would be most of a fast item's cost."""
+
+    def __init__(self, database: Database, hold: Hold, caller_id: str) -> None:
+        self._database = database
+        self._hold = hold
+        self._caller_id = caller_id
+        self._waiting: list[tuple[Outcome, asyncio.Future[None]]] = []
+        self._wake = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        self._writing = asyncio.create_task(self._write_groups())
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await end_tasks(self._writing)
+
+    async def record(self, outcome: Outcome) -> None:
+        """Return once the outcome is committed; raise what kept it from being."""
+        committed = asyncio.get_running_loop().create_future()
+        self._waiting.append((outcome, committed))
+        self._wake.set()
+        await committed
+
+    async def _write_groups(self) -> None:
+        while True:
+            await self._wake.wait()
+            await asyncio.sleep(GATHER_SECONDS)
+            self._wake.clear()
+            group, self._waiting = self._waiting, []
+            await self._write(group)
+
+    async def _write(self, group: Group) -> None:
+        """Write the outcomes; where SQL refuses them, each by itself, and what it refuses as that.
+
+        To give all of them back instead would have the provider asked again, for ever.
+        """
+        outcomes = [outcome for outcome, _ in group]
+        try:
+            await self._database.write(items.record, self._hold, self._caller_id, outcomes)
+        except Exception as error:
+            if not is_refused(error) or outcomes[0].error_code == UNRECORDABLE:
+                _settle(group, error)
+            elif len(group) > 1:
+                for each in group:
+                    await self._write([each])
+            else:
+                log.exception("the outcome of item %s cannot be kept", outcomes[0].item_id)
+                await self._write([(_unrecordable(outcomes[0]), group[0][1])])
+        else:
+            _settle(group)
+
+
+def _settle(group: Group, error: Exception | None = None) -> None:
+    for _, committed in group:
+        if committed.done():
+            continue
+        if error:
+            committed.set_exception(error)
+        else:
+            committed.set_result(None)
+
+
+def _unrecordable(outcome: Outcome) -> Outcome:
+    return Outcome(
+        outcome.item_id,
+        outcome.attempt,
+        "failed",
+        error_code=UNRECORDABLE,
+        error_message=UNRECORDABLE_MESSAGE,
+    )

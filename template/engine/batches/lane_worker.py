@@ -1,0 +1,203 @@
+"""Works a batch off: checks its lines, runs its items some at a time, settles it.
+
+All that counts is in SQL. This process may die at any line: what it held is another's after one
+lease, and at most the items in flight are run again.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from engine import deadline
+from engine.batches import (
+    batches,
+    files,
+    batch_input,
+    items,
+    lanes,
+    batch_output,
+    finalise,
+)
+from engine.batches.batches import Work
+from engine.sql.ids import new_id
+from engine.batches.batch_input import Intake
+from engine.batches.lanes import Hold, LostHoldError
+from engine.batches.lines import LineSplitter
+from engine.batches.attempt import attempt
+from engine.work.renewal import kept
+from engine.batches.group_commit import Recorder
+from engine.batches.turns import Holdings, Turn
+from engine.slots import semaphore
+from app.resources.lifespan import Resources
+from engine.process.queue import Kind
+from engine.process.tasks import end_tasks, uncut
+from engine.watch.telemetry import request_id
+
+log = logging.getLogger(__name__)
+
+OPEN = ("validating", "in_progress")
+
+
+async def claim(
+    resources: Resources, stopping: asyncio.Event, holdings: Holdings
+) -> Callable[[], Coroutine[Any, Any, None]] | None:
+    """Claim the next free lane of a batch; return what works on it, or None where none has work.
+
+    `holdings` are this worker's lanes, and are kept here.
+    """
+    asked_at = asyncio.get_running_loop().time()
+    hold = await resources.database.write(lanes.claim, new_id("lease"), holdings.terms)
+    if hold is None:
+        return None
+    holdings.take(hold)
+    return partial(_run_held, resources, stopping, holdings, hold, asked_at)
+
+
+async def _run_held(
+    resources: Resources, stopping: asyncio.Event, holdings: Holdings, hold: Hold, asked_at: float
+) -> None:
+    turn = Turn(holdings, hold, resources.settings.lane_seconds)
+    try:
+        await run_batch(resources, stopping, hold, turn, asked_at)
+    finally:
+        holdings.drop(hold)
+
+
+async def run_batch(
+    resources: Resources, stopping: asyncio.Event, hold: Hold, turn: Turn, asked_at: float
+) -> None:
+    """Work on a lane until nothing is left for it, its turn is over, or `stopping` is set."""
+    database, seconds = resources.database, resources.settings.lease_seconds
+    at_once = True
+    try:
+        work = await database.read(batches.work, hold.batch_id)
+        request_id.set(work.request_id)
+        semaphore.caller.set(work.caller_id)
+        expires_at = asyncio.get_running_loop().time() + work.seconds
+        await Drain(resources, stopping, hold, turn, work, expires_at, asked_at).run()
+        await database.write(items.give_back, hold)
+        if not stopping.is_set():
+            await settle(resources, hold.batch_id)
+    except LostHoldError as error:
+        log.warning("%s", error)
+    except Exception:
+        at_once = False  # what fails at once is tried again after a lease, not all the time
+        raise
+    finally:
+        await uncut(database.write(items.leave, hold, seconds, at_once=at_once))
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """One lane's work on a batch."""
+
+    resources: Resources
+    stopping: asyncio.Event
+    hold: Hold
+    turn: Turn
+    work: Work
+    expires_at: float
+    """On the loop's clock. No call of the model goes on beyond it."""
+    asked_at: float
+    """When the lease was asked for, on the loop's clock."""
+
+    async def run(self) -> None:
+        """Work until nothing is left, the turn is over, or the lease or the batch has ended."""
+        working = asyncio.create_task(self._work())
+        holding = asyncio.create_task(self._keep_alive())
+        try:
+            await asyncio.wait({working, holding}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            held = not holding.done()
+            await end_tasks(working, holding)
+        if held:
+            working.result()
+
+    async def _keep_alive(self) -> None:
+        """Return when there is nothing to hold any more."""
+        seconds, name = self.resources.settings.lease_seconds, self.hold.batch_id
+        renew = partial(self.resources.database.write, lanes.renew, self.hold, seconds)
+        if self.work.status in OPEN:
+            await kept(renew, name, seconds, self.asked_at, OPEN)
+
+    async def _work(self) -> None:
+        if self.work.status == "validating":
+            await self._take_in()
+        async with Recorder(self.resources.database, self.hold, self.work.caller_id) as recorder:
+            await self._run_items(recorder)
+
+    async def _take_in(self) -> None:
+        settings, write = self.resources.settings, self.resources.database.write
+        checked = Intake(self.work.endpoint, settings.max_batch_lines, settings.max_body_bytes)
+        await write(batch_input.restart, self.hold)
+        async for lines in self._lines():
+            new_items = await self.resources.offload.in_thread(checked.read, lines)
+            await write(batch_input.add, self.hold, new_items)
+        checked.end()
+        if checked.errors:
+            await write(batch_input.reject, self.hold, checked.errors)
+            await self.resources.queue.wake(Kind.WEBHOOKS)
+            return
+        await write(batch_input.accept, self.hold, checked.lines, settings.batch_lanes)
+        for _ in range(1, settings.batch_lanes):
+            await self.resources.queue.wake(Kind.BATCHES)
+
+    async def _lines(self) -> AsyncIterator[list[bytes]]:
+        splitter = LineSplitter(self.resources.settings.max_body_bytes)
+        position: int | None = 0
+        while position is not None:
+            part = await self.resources.database.read(
+                files.part, self.work.caller_id, self.work.input_file_id, position
+            )
+            yield splitter.feed(part.data)
+            position = part.position
+        yield splitter.end()
+
+    async def _run_items(self, recorder: Recorder) -> None:
+        chunk = self.resources.settings.batch_chunk
+        running: set[asyncio.Task[None]] = set()
+        try:
+            while True:
+                # Claimed in eighths of the window, since each claim is a transaction.
+                if len(running) <= chunk * 7 // 8:
+                    running |= await self._start_items(recorder, chunk - len(running))
+                if not running:
+                    return
+                done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()
+        finally:
+            await end_tasks(*running)
+
+    async def _start_items(self, recorder: Recorder, room: int) -> set[asyncio.Task[None]]:
+        if self.stopping.is_set() or await self.turn.is_over():
+            return set()
+        claimed = await self.resources.database.write(items.claim, self.hold, room)
+
+        async def run(item: items.Claimed) -> None:
+            deadline.ends_at.set(self.expires_at)  # of this item's own task
+            await recorder.record(await attempt(self.resources, self.work.endpoint, item))
+
+        return {asyncio.create_task(run(item)) for item in claimed}
+
+
+async def settle(resources: Resources, batch_id: str) -> None:
+    """End a batch none of whose items is open any more."""
+    await resources.database.write(finalise.cut_off, batch_id)
+    if await resources.database.write(finalise.begin, batch_id):
+        output = await _size(resources, batch_id, batch_output.OUTPUT)
+        failures = await _size(resources, batch_id, batch_output.ERRORS)
+        await resources.database.write(finalise.finish, batch_id, output, failures)
+        await resources.queue.wake(Kind.WEBHOOKS)
+
+
+async def _size(resources: Resources, batch_id: str, purpose: str) -> int:
+    size = 0
+    position: int | None = 0
+    while position is not None:
+        more, position = await resources.database.read(batch_output.size, batch_id, purpose, position)
+        size += more
+    return size

@@ -1,0 +1,196 @@
+"""Who works on which lane of a batch: a batch has several, so that several workers may share it."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select, update
+from sqlalchemy.orm import Session
+
+from engine.work import leases, workers
+from engine.batches import caller_pauses, readiness
+from engine.sql.clock import now
+from engine.batches.readiness import ALONE
+from engine.sql.statements import skip_scan
+from engine.sql.tables import (
+    BatchRow,
+    CallerRow,
+    DeliveryRow,
+    PauseRow,
+)
+from engine.errors import Conflict
+
+ENDING = ("cancelling", "finalizing")
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """One drain's hold on a lane: `owner` is its lease; a later `generation` has taken it over."""
+
+    batch_id: str
+    lane: int
+    generation: int
+    owner: str
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """On which a worker gets lanes. It `held` so many of each batch when it asked."""
+
+    lease_seconds: float
+    lanes_per_batch: int
+    lanes_per_caller: int
+    held: Mapping[str, int]
+
+
+class LostHoldError(Conflict):
+    """Another drain has taken the lane over; this one must write nothing any more."""
+
+
+def open_lanes(session: Session, batch: BatchRow, lanes: Iterable[int]) -> None:
+    """Let workers claim these lanes of a batch."""
+    for lane in lanes:
+        session.add(
+            DeliveryRow(
+                batch_id=batch.id,
+                lane=lane,
+                caller_id=batch.caller_id,
+                ready=lane != ALONE,
+                ready_at=None if lane == ALONE else now(),
+            )
+        )
+
+
+def claim(session: Session, owner: str, terms: Terms) -> Hold | None:
+    """Take the next lane that is ready, or return None.
+
+    Callers come by priority, then by virtual time. Of a caller's lanes, first ones come first, then
+    older batches: each batch gets one worker before any gets two.
+    """
+    readiness.promote(session)
+    lane = _next(session, terms)
+    if lane is None:
+        return None
+    lane.generation += 1
+    lane.heartbeat_at = now()
+    lane.ready, lane.ready_at = False, now() + terms.lease_seconds
+    leases.grant(session, owner, terms.lease_seconds)
+    session.flush()
+    return Hold(lane.batch_id, lane.lane, lane.generation, owner)
+
+
+def contended(session: Session, hold: Hold, terms: Terms, leaving: int) -> bool:
+    """Return whether more than `leaving` lanes wait of callers who come before this lane's."""
+    caller = select(CallerRow.priority, CallerRow.virtual_time).join_from(
+        BatchRow, CallerRow, CallerRow.id == BatchRow.caller_id
+    )
+    mine = session.execute(caller.where(BatchRow.id == hold.batch_id)).one()
+    sooner = or_(
+        CallerRow.priority > mine.priority,
+        and_(CallerRow.priority == mine.priority, CallerRow.virtual_time < mine.virtual_time),
+    )
+    ready, waiting = _ready(session, terms), 0
+    for caller_id in session.scalars(_callers(terms).where(sooner)).all():
+        lanes = ready.where(DeliveryRow.caller_id == caller_id).limit(leaving + 1 - waiting)
+        waiting += len(session.scalars(lanes).all())
+        if waiting > leaving:
+            return True
+    return False
+
+
+def is_waiting(session: Session, caller_id: str) -> bool:
+    """Return whether a lane of the caller is ready, and the caller not paused."""
+    ready = select(DeliveryRow.lane).where(DeliveryRow.caller_id == caller_id, DeliveryRow.ready)
+    first = ready.order_by(DeliveryRow.lane, DeliveryRow.batch_id).limit(1).scalar_subquery()
+    goes_on = select(first).where(CallerRow.id == caller_id, ~caller_pauses.paused(CallerRow.id))
+    return session.scalar(goes_on) is not None
+
+
+def renew(session: Session, hold: Hold, seconds: float) -> str | None:
+    """Prolong the lease; return the batch's status, or None where the lease is lost."""
+    if not leases.prolong(session, hold.owner, seconds):
+        return None
+    session.execute(
+        update(DeliveryRow)
+        .where(*_held(hold))
+        .values(heartbeat_at=now(), ready=False, ready_at=now() + seconds)
+    )
+    return session.scalar(select(BatchRow.status).where(BatchRow.id == hold.batch_id))
+
+
+def release(session: Session, hold: Hold, seconds: float, *, at_once: bool) -> None:
+    """Give lease and lane back. What is left may be claimed when it is due, or after one lease.
+
+    The items are given back before: they are locked before lanes, and are part of what is left.
+    """
+    leases.end(session, hold.owner)
+    lane = session.scalar(select(DeliveryRow).where(*_held(hold)).with_for_update())
+    if lane is not None and at_once:
+        readiness.plan(session, lane, seconds)
+        lane.heartbeat_at = 0.0
+
+
+def require(session: Session, hold: Hold) -> None:
+    """Raise `LostHoldError` unless the lane is still held."""
+    lane = select(DeliveryRow.lane).where(*_held(hold)).with_for_update()
+    if session.scalar(lane) is None:
+        raise LostHoldError(f"Lane {hold.lane} of {hold.batch_id} has been taken over.")
+
+
+def _next(session: Session, terms: Terms) -> DeliveryRow | None:
+    """Return the lane that is to be claimed, and lock it."""
+    first = _ready(session, terms).limit(1).with_for_update(skip_locked=True, of=DeliveryRow)
+    if session.scalar(select(PauseRow.subject).limit(1)):  # which holds up nothing that must end
+        ending = BatchRow.id == DeliveryRow.batch_id, BatchRow.status.in_(ENDING)
+        lane = session.scalar(first.join(BatchRow, and_(*ending)))
+        if lane is not None:
+            return lane
+    for caller_id in session.scalars(_callers(terms)).all():
+        lane = session.scalar(first.where(DeliveryRow.caller_id == caller_id))
+        if lane is not None:
+            return lane
+    return None
+
+
+def _callers(terms: Terms) -> Select[str]:
+    """Select the callers with a lane that is ready, by who comes first."""
+    ready = skip_scan(DeliveryRow.caller_id, DeliveryRow.ready)
+    sated = (
+        select(DeliveryRow.caller_id)
+        .where(readiness.HELD, _alive(terms), DeliveryRow.caller_id.is_not(None))
+        .group_by(DeliveryRow.caller_id)
+        .having(func.count() >= terms.lanes_per_caller)
+    )
+    return (
+        select(CallerRow.id)
+        .join(ready, ready.c.value == CallerRow.id)
+        .where(CallerRow.id.not_in(sated), ~caller_pauses.paused(CallerRow.id))
+        .order_by(CallerRow.priority.desc(), CallerRow.virtual_time)
+    )
+
+
+def _ready(session: Session, terms: Terms) -> Select[DeliveryRow]:
+    """Select the lanes that a worker may take.
+
+    Of a batch it gets no more than its share among the living workers: with both of two lanes on
+    the worker that had checked the lines, the other one idled, at 0.47 of what the model allowed.
+    """
+    share = math.ceil(terms.lanes_per_batch / max(1, workers.living(session, terms.lease_seconds)))
+    full = [batch_id for batch_id, number in terms.held.items() if number >= share]
+    return (
+        select(DeliveryRow)
+        .where(DeliveryRow.ready, ~_alive(terms), DeliveryRow.batch_id.not_in(full))
+        .order_by(DeliveryRow.lane, DeliveryRow.batch_id)
+    )
+
+
+def _alive(terms: Terms) -> ColumnElement[bool]:
+    return DeliveryRow.heartbeat_at >= now() - terms.lease_seconds
+
+
+def _held(hold: Hold) -> tuple[ColumnElement[bool], ...]:
+    return (
+        DeliveryRow.batch_id == hold.batch_id,
+        DeliveryRow.lane == hold.lane,
+        DeliveryRow.generation == hold.generation,
+    )

@@ -1,0 +1,135 @@
+"""When a lane has work: kept on the lane itself, so that a claim looks at no item.
+
+A numbered lane of an open batch is looked at when its next item is due, and where others have items
+of it in flight within one lease. So what changes meanwhile is seen without a wake-up call, which
+makes it seen sooner. The lane for items that run alone sleeps until a numbered one finds that
+nothing else is left.
+"""
+
+from collections.abc import Collection
+
+from sqlalchemy import (
+    ColumnElement,
+    ColumnExpressionArgument,
+    bindparam,
+    case,
+    literal_column,
+    select,
+    update,
+)
+from sqlalchemy.orm import Session
+
+from engine.sql.clock import instant, now
+from engine.batches.files import OPEN_BATCH
+from engine.sql.statements import constant
+from engine.sql.tables import BatchRow, DeliveryRow, ItemRow
+
+ALONE = -1
+"""The lane for items that are given up when their worker dies once more. They run there one by one,
+after all others: a deadly item would take the innocent ones beside it along."""
+
+HELD = DeliveryRow.heartbeat_at > literal_column("0")
+SLEEPING = ~HELD, ~DeliveryRow.ready
+
+MOST = 100
+"""Lanes whose time comes in one transaction."""
+
+
+def promote(session: Session) -> None:
+    """Make the lanes ready whose time has come."""
+    due = ~DeliveryRow.ready, DeliveryRow.ready_at <= instant()
+    _set(session, *due, most=MOST, ready=True)
+
+
+def wake(session: Session, batch_ids: Collection[str]) -> None:
+    """Let workers look at these batches now. Lanes that are held are looked at by their holders."""
+    numbered = DeliveryRow.batch_id.in_(batch_ids), DeliveryRow.lane != ALONE
+    if batch_ids:
+        _set(session, *numbered, *SLEEPING, ready=True, ready_at=now())
+
+
+def close(session: Session, batch_id: str) -> None:
+    """Let nobody look at the lanes of an ended batch any more."""
+    _set(session, DeliveryRow.batch_id == batch_id, ready=False, ready_at=None)
+
+
+def adopt(session: Session) -> None:
+    """Complete the lanes that workers of the release before this column have made."""
+    caller = select(BatchRow.caller_id).where(BatchRow.id == DeliveryRow.batch_id)
+    _set(
+        session,
+        DeliveryRow.caller_id.is_(None),
+        most=MOST,
+        caller_id=caller.scalar_subquery(),
+        ready=DeliveryRow.lane != ALONE,
+        ready_at=case((DeliveryRow.lane != ALONE, now())),
+    )
+
+
+def plan(session: Session, lane: DeliveryRow, seconds: float) -> None:
+    """Set when a lane that is given back is looked at next; where only others can tell, in a lease.
+
+    Its row is locked. So is the batch's, since who cancels it wakes no lane that is locked.
+    """
+    batch = session.get_one(BatchRow, lane.batch_id, with_for_update=True, populate_existing=True)
+    moment = session.scalars(select(now())).one()
+    due = _next_look(session, batch, lane.lane, moment, moment + seconds)
+    lane.ready = due is not None and due <= moment
+    lane.ready_at = None if due is None else max(due, moment)
+
+
+def has_open_items(session: Session, batch_id: str) -> bool:
+    """Return whether an item of the batch waits or runs."""
+    return _is_running(session, batch_id) or _first_due(session, batch_id) is not None
+
+
+def _next_look(
+    session: Session, batch: BatchRow, lane: int, moment: float, later: float
+) -> float | None:
+    if batch.status not in OPEN_BATCH:
+        return None
+    if lane == ALONE:
+        return _first_due(session, batch.id, ItemRow.alone)
+    runs = _is_running(session, batch.id)
+    if batch.status == "in_progress":
+        due = _first_due(session, batch.id, ~ItemRow.alone)
+        if due is not None:
+            return min(due, later) if runs else due
+        if not runs and _first_due(session, batch.id, ItemRow.alone) is not None:
+            alone = DeliveryRow.batch_id == batch.id, DeliveryRow.lane == ALONE
+            _set(session, *alone, *SLEEPING, ready=True, ready_at=now())
+            return later
+    return later if runs else moment
+
+
+def _first_due(
+    session: Session, batch_id: str, *which: ColumnExpressionArgument[bool]
+) -> float | None:
+    """Return when the first of the items is due that wait: one look into their index.
+
+    Ordered as that is. PostgreSQL thinks that a batch's items lie evenly in the table, so to see
+    whether there is one at all it read the table from its begin, which took seconds.
+    """
+    waiting = ItemRow.batch_id == batch_id, ItemRow.status == constant("pending"), *which
+    first = select(ItemRow.not_before).where(*waiting).order_by(ItemRow.not_before, ItemRow.seq)
+    return session.scalar(first.limit(1))
+
+
+def _is_running(session: Session, batch_id: str) -> bool:
+    running = ItemRow.batch_id == batch_id, ItemRow.status == constant("running")
+    first = select(ItemRow.id).where(*running).order_by(ItemRow.batch_id, ItemRow.owner)
+    return session.scalar(first.limit(1)) is not None
+
+
+def _set(
+    session: Session, *which: ColumnElement[bool], most: int | None = None, **values: object
+) -> None:
+    """Change lanes, but those that another transaction has locked: so nothing waits here."""
+    lanes = select(DeliveryRow.batch_id.label("of"), DeliveryRow.lane.label("number")).where(*which)
+    some = lanes.order_by(DeliveryRow.ready_at).limit(most).with_for_update(skip_locked=True)
+    keys = [dict(key) for key in session.execute(some).mappings()]
+    table = DeliveryRow.__table__
+    key = table.c.batch_id == bindparam("of"), table.c.lane == bindparam("number")
+    if keys:
+        change = update(table).where(*key).values(**values)  # type: ignore[arg-type]  # see RECORD
+        session.connection().execute(change, keys)

@@ -1,0 +1,1 @@
+"""Callers: their keys, fair shares, token usage and idempotency keys."""

@@ -1,0 +1,224 @@
+"""Long jobs of every kind but batches, as their callers see them: submit, follow, cancel, retry."""
+
+from collections.abc import Callable, Collection, Coroutine
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Generic, Literal, TypeVar
+
+from pydantic import BaseModel
+from sqlalchemy import ColumnElement, true
+from sqlalchemy.orm import Session
+
+from engine.work import outbox
+from engine.sql.clock import now
+from app.domain.features import offered
+from engine.sql.ids import new_id
+from engine.sql.pagination import Page, PageQuery, page_of
+from engine.jobs.runs import Run
+from engine.sql.tables import JobRow
+from engine.errors import (
+    Conflict,
+    InvalidRequest,
+    NotFound,
+    PermissionDenied,
+)
+from engine.sql.database import to_json
+
+S = TypeVar("S", bound=BaseModel)
+
+DAY = 86_400.0
+Status = Literal["queued", "running", "cancelling", "succeeded", "failed", "cancelled", "expired"]
+FINAL = ("succeeded", "failed", "cancelled", "expired")
+
+
+@dataclass(frozen=True, slots=True)
+class Job(Generic[S]):
+    """A kind of job. A module of `app.domain` adds its own by defining `JOB`.
+
+    `run(run, subject)` may return a model, which is the job's result. It may be run again after a
+    crash or an error that may pass, so what it does must bear that.
+    """
+
+    name: str
+    subject: type[S]
+    """What one job is about: small data or ids, since SQL keeps it."""
+    run: Callable[[Run, S], Coroutine[Any, Any, BaseModel | None]]
+    attempts: int = 3
+    """Tries where it fails by itself, with an error that may pass."""
+    seconds: float = DAY
+    """Time from its submission to its deadline."""
+    flag: str | None = None
+    """Feature flag that a caller must have."""
+    cron: str | None = None
+    """When it is due by itself, as in crontab(5), in UTC. Callers cannot submit such a job."""
+
+
+class JobError(BaseModel):
+    """Why a job did not succeed."""
+
+    code: str
+    message: str
+
+
+class JobObject(BaseModel):
+    """A job and how far it is."""
+
+    id: str
+    object: Literal["job"] = "job"
+    name: str
+    status: Status
+    subject: dict[str, Any]
+    progress: dict[str, Any] | None
+    result: dict[str, Any] | None
+    error: JobError | None
+    attempt: int
+    created_at: int
+    started_at: int | None
+    finished_at: int | None
+    deadline_at: int
+    request_id: str
+
+
+class JobQuery(PageQuery):
+    """Which jobs."""
+
+    name: str | None = None
+    status: Status | None = None
+
+
+@cache
+def jobs() -> dict[str, Job[Any]]:
+    """Return every job that a module of `app.domain` defines, by its name."""
+    return {job.name: job for job in offered("JOB")}
+
+
+def job_for_callers(name: str, flags: Collection[str]) -> Job[Any]:
+    """Return the job that callers may submit under this name.
+
+    Raise `InvalidRequest` where there is none, `PermissionDenied` where its flag is lacking.
+    """
+    known = {job.name: job for job in jobs().values() if job.cron is None}
+    if name not in known:
+        names = ", ".join(sorted(known)) or "none"
+        raise InvalidRequest(f"There is no job {name}. Known jobs: {names}.", param="name")
+    job = known[name]
+    if job.flag is not None and job.flag not in flags:
+        raise PermissionDenied(f"The job {name} is not switched on for you.")
+    return job
+
+
+def storable(subject: dict[str, Any]) -> dict[str, Any]:
+    """Return the subject; raise `InvalidRequest` where it is no JSON, but has NaN in it."""
+    try:
+        to_json(subject)
+    except ValueError as error:
+        message = f"The subject cannot be kept: {error}."
+        raise InvalidRequest(message, param="subject", code="invalid_json") from error
+    return subject
+
+
+def submit(
+    session: Session,
+    caller_id: str | None,
+    job: Job[S],
+    subject: S,
+    *,
+    request_id: str,
+    traceparent: str | None = None,
+) -> JobObject:
+    """Record a job for a worker to claim: from here on it is not lost."""
+    row = JobRow(
+        id=new_id("job"),
+        caller_id=caller_id,
+        name=job.name,
+        subject=storable(subject.model_dump(mode="json")),
+        status="queued",
+        scheduled=job.cron is not None,
+        request_id=request_id,
+        traceparent=traceparent,
+        attempt=0,
+        not_before=now(),
+        created_at=now(),
+        deadline_at=now() + job.seconds,
+    )
+    session.add(row)
+    session.flush()
+    return as_object(row)
+
+
+def get(session: Session, caller_id: str, job_id: str) -> JobObject:
+    """Return a job; raise `NotFound` where this caller has none of that id."""
+    return as_object(_row(session, caller_id, job_id))
+
+
+def page(session: Session, caller_id: str, query: JobQuery) -> Page[JobObject]:
+    """Return one page of the caller's jobs."""
+    return page_of(session, JobRow, query, as_object, JobRow.caller_id == caller_id, *wanted(query))
+
+
+def wanted(query: JobQuery) -> tuple[ColumnElement[bool], ...]:
+    """Return the conditions of a query."""
+    return (
+        true() if query.name is None else JobRow.name == query.name,
+        true() if query.status is None else JobRow.status == query.status,
+    )
+
+
+def cancel(session: Session, caller_id: str, job_id: str) -> JobObject:
+    """End a waiting job at once, and ask the worker of a running one to.
+
+    Cancelling twice changes nothing. Raise `Conflict` for a job that has ended already.
+    """
+    return cancel_row(session, _row(session, caller_id, job_id, for_update=True))
+
+
+def cancel_row(session: Session, row: JobRow) -> JobObject:
+    """Cancel a job, whoever's it is."""
+    if row.status in FINAL and row.status != "cancelled":
+        raise Conflict(f"The job {row.id} is {row.status} already.")
+    if row.status == "running":
+        row.status = "cancelling"
+    elif row.status == "queued":
+        row.status, row.finished_at = "cancelled", now()
+        outbox.announce(session, row.caller_id, "job.cancelled", row.id)
+        session.flush()
+    return as_object(row)
+
+
+def retry(session: Session, caller_id: str, job_id: str) -> JobObject:
+    """Queue a job again that did not succeed, with all its attempts and its time before it.
+
+    Raise `Conflict` for one that has succeeded or not ended.
+    """
+    return retry_row(session, _row(session, caller_id, job_id, for_update=True))
+
+
+def retry_row(session: Session, row: JobRow) -> JobObject:
+    """Queue a job again, whoever's it is."""
+    if row.status not in FINAL or row.status == "succeeded":
+        raise Conflict(f"The job {row.id} is {row.status}: only one that has failed is retried.")
+    if row.name not in jobs():
+        raise Conflict(f"There is no job {row.name} any more.")
+    row.status, row.errors, row.crashes, row.not_before = "queued", 0, 0, now()
+    row.error_code = row.error_message = row.finished_at = None
+    row.deadline_at = now() + jobs()[row.name].seconds
+    outbox.forget(session, row.id)
+    session.flush()
+    return as_object(row)
+
+
+def as_object(row: JobRow) -> JobObject:
+    """Return what may be shown of a job."""
+    shown = {name: getattr(row, name) for name in JobObject.model_fields if hasattr(row, name)}
+    times = {name: int(at) for name, at in shown.items() if name.endswith("_at") and at is not None}
+    error = None
+    if row.error_code is not None:
+        error = JobError(code=row.error_code, message=row.error_message or "")
+    return JobObject(**{**shown, **times, "error": error})
+
+
+def _row(session: Session, caller_id: str, job_id: str, *, for_update: bool = False) -> JobRow:
+    row = session.get(JobRow, job_id, with_for_update=for_update)
+    if row is None or row.caller_id != caller_id:
+        raise NotFound(f"There is no job {job_id}.", param="job_id")
+    return row

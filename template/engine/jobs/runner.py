@@ -1,0 +1,139 @@
+"""Runs one job: under a lease, until its deadline, as long as nobody cancels it."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from pydantic import BaseModel
+
+from engine import deadline
+from engine.jobs import runs
+from engine.sql.ids import new_id
+from engine.jobs.jobs import Job, jobs
+from engine.jobs.runs import (
+    Claimed,
+    LostRunError,
+    Outcome,
+    Run,
+)
+from engine.work.attempts import UNRECORDABLE, UNRECORDABLE_MESSAGE, failure_of
+from engine.work.renewal import kept
+from engine.slots import semaphore
+from app.resources.lifespan import Resources
+from engine.process.outages import is_refused
+from engine.process.queue import Kind
+from engine.process.tasks import end_tasks, uncut
+from engine.watch.telemetry import request_id, traceparent
+
+log = logging.getLogger(__name__)
+
+LATE = "The job did not end before its deadline."
+
+
+async def claim(
+    resources: Resources, _stopping: asyncio.Event, *, scheduled: bool = False
+) -> Callable[[], Coroutine[Any, Any, None]] | None:
+    """Claim the next due job; return what runs it, or None where none is due."""
+    asked_at = asyncio.get_running_loop().time()
+    claimed = await resources.database.write(
+        runs.claim,
+        new_id("lease"),
+        resources.settings.lease_seconds,
+        sorted(jobs()),
+        scheduled=scheduled,
+    )
+    return None if claimed is None else partial(run_job, resources, claimed, asked_at)
+
+
+async def run_job(resources: Resources, claimed: Claimed, asked_at: float) -> None:
+    """Run the job and record what came of it; give it back where this process stops before."""
+    request_id.set(claimed.request_id)
+    traceparent.set(claimed.traceparent)
+    semaphore.caller.set(claimed.caller_id or "")
+    outcome = Outcome("queued")
+    try:
+        outcome = await Attempt(resources, claimed, jobs()[claimed.name], asked_at).outcome()
+    except LostRunError as error:
+        log.warning("%s", error)
+    finally:
+        await uncut(_record(resources, claimed, outcome))
+        await resources.queue.wake(Kind.WEBHOOKS)
+
+
+async def _record(resources: Resources, claimed: Claimed, outcome: Outcome) -> None:
+    """Record what came of the job. What SQL refuses is the job's end, or it would be run again."""
+    try:
+        await resources.database.write(runs.record, claimed, outcome)
+    except Exception as error:
+        if not is_refused(error):
+            raise
+        log.exception("the outcome of %s cannot be kept", claimed.id)
+        refused = Outcome("failed", error_code=UNRECORDABLE, error_message=UNRECORDABLE_MESSAGE)
+        await resources.database.write(runs.record, claimed, refused)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt at a job."""
+
+    resources: Resources
+    claimed: Claimed
+    job: Job[Any]
+    asked_at: float
+    """When the lease was asked for, on the loop's clock."""
+
+    async def outcome(self) -> Outcome:
+        """Return what came of it. Raise `LostRunError` where another worker has taken it over."""
+        running = asyncio.create_task(self._run())
+        holding = asyncio.create_task(self._keep_alive())
+        try:
+            await asyncio.wait({running, holding}, return_when=asyncio.FIRST_COMPLETED)
+            return running.result() if running.done() else holding.result()
+        finally:
+            await end_tasks(running, holding)
+
+    async def _run(self) -> Outcome:
+        claimed = self.claimed
+        run = Run(
+            resources=self.resources,
+            id=claimed.id,
+            caller_id=claimed.caller_id,
+            attempt=claimed.attempt,
+            progress=claimed.progress,
+            owner=claimed.owner,
+        )
+        limit = asyncio.timeout_at(deadline.shorten(claimed.seconds))
+        try:
+            async with limit:
+                subject = self.job.subject.model_validate(claimed.subject)
+                result: BaseModel | None = await self.job.run(run, subject)
+            said = result.model_dump(mode="json") if result else None
+        except LostRunError:
+            raise
+        except Exception as error:  # noqa: BLE001 -- whatever it is, it is the job's outcome
+            if limit.expired() or deadline.passed():
+                return Outcome("expired", error_code="deadline_exceeded", error_message=LATE)
+            return self._failed(error)
+        return Outcome("succeeded", result=said)
+
+    def _failed(self, error: Exception) -> Outcome:
+        failure = failure_of(error)
+        delay = failure.delay(self.claimed.errors, self.job.attempts)
+        return Outcome(
+            "failed" if delay is None else "queued",
+            error_code=failure.code,
+            error_message=failure.message,
+            delay=delay or 0.0,
+        )
+
+    async def _keep_alive(self) -> Outcome:
+        """Return the outcome of a job that is cancelled."""
+        seconds, claimed = self.resources.settings.lease_seconds, self.claimed
+        write = self.resources.database.write
+        renew = partial(write, runs.renew, claimed.id, claimed.owner, seconds)
+        if await kept(renew, claimed.id, seconds, self.asked_at, {"running"}) is None:
+            raise LostRunError(f"The job {claimed.id} is another worker's by now.")
+        return Outcome("cancelled")

@@ -1,0 +1,214 @@
+"""Jobs as their workers see them: claimed, reported on, ended once."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlalchemy import ColumnElement, case, func, select, update
+from sqlalchemy.orm import Session
+
+from engine.work import outbox, leases
+from engine.sql.clock import instant, now
+from engine.sql.statements import changed, constant, skip_scan
+from engine.sql.tables import JobRow
+from engine.errors import Conflict
+from app.resources.lifespan import Resources
+
+RUNNING = ("running", "cancelling")
+IS_RUNNING = JobRow.status.in_([constant(status) for status in RUNNING])
+IS_QUEUED = JobRow.status == constant("queued")
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A job that this worker has to run. `seconds` are left until its deadline."""
+
+    id: str
+    name: str
+    caller_id: str | None
+    subject: dict[str, Any]
+    progress: dict[str, Any] | None
+    request_id: str
+    traceparent: str | None
+    attempt: int
+    errors: int
+    seconds: float
+    owner: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of one attempt at a job."""
+
+    status: Literal["succeeded", "failed", "cancelled", "expired", "queued"]
+    result: dict[str, Any] | None = None
+    error_code: str | None = None
+    error_message: str | None = None
+    delay: float = 0.0
+    """Seconds before the next attempt, where `status` is `queued`."""
+
+
+class LostRunError(Conflict):
+    """Another worker has taken the job over; this one must write nothing any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One attempt at a job, as the job's own function sees it."""
+
+    resources: Resources
+    id: str
+    caller_id: str | None
+    """Whom the job belongs to; None where a schedule started it."""
+    attempt: int
+    progress: dict[str, Any] | None
+    """What an earlier attempt has reported last: a job may go on from there."""
+    owner: str
+
+    async def report(self, **progress: object) -> None:
+        """Show the caller how far the job is, and keep it for another attempt.
+
+        `progress` must be JSON. Raise `LostRunError` where another worker has the job by now.
+        """
+        await self.resources.database.write(report, self.id, self.owner, progress)
+
+
+def claim(
+    session: Session, owner: str, lease_seconds: float, names: Collection[str], *, scheduled: bool
+) -> Claimed | None:
+    """Take the next job of these names, or return None.
+
+    The caller with the fewest running jobs comes first, then what is due for longest.
+    """
+    job = _next(session, names, scheduled=scheduled)
+    if job is None:
+        return None
+    job.status, job.owner, job.attempt = "running", owner, job.attempt + 1
+    if job.started_at is None:
+        job.started_at = now()
+    leases.grant(session, owner, lease_seconds)
+    session.flush()
+    return Claimed(
+        id=job.id,
+        name=job.name,
+        caller_id=job.caller_id,
+        subject=job.subject,
+        progress=job.progress,
+        request_id=job.request_id,
+        traceparent=job.traceparent,
+        attempt=job.attempt,
+        errors=job.errors,
+        seconds=job.deadline_at - session.scalars(select(now())).one(),
+        owner=owner,
+    )
+
+
+def _next(session: Session, names: Collection[str], *, scheduled: bool) -> JobRow | None:
+    """Return the job that is to be claimed, and lock it. A schedule's belongs to no caller."""
+    due = (
+        IS_QUEUED,
+        JobRow.not_before <= instant(),
+        JobRow.deadline_at > now(),
+        JobRow.scheduled.is_(scheduled),
+        JobRow.name.in_(names),
+    )
+    in_order = JobRow.caller_id, JobRow.not_before, JobRow.id
+    first = (
+        select(JobRow).where(*due).order_by(*in_order).limit(1).with_for_update(skip_locked=True)
+    )
+    for caller_id in [None] if scheduled else _callers(session, *due):
+        job = session.scalar(first.where(JobRow.caller_id == caller_id))
+        if job is not None:
+            return job
+    return None
+
+
+def _callers(session: Session, *due: ColumnElement[bool]) -> list[str]:
+    """Return the callers with jobs that are due, by who comes first."""
+    waiting = skip_scan(JobRow.caller_id, IS_QUEUED)
+    first = select(JobRow.not_before).where(*due, JobRow.caller_id == waiting.c.value)
+    in_order = first.order_by(JobRow.caller_id, JobRow.not_before, JobRow.id)
+    since = in_order.limit(1).scalar_subquery().label("since")
+    busy = (
+        select(JobRow.caller_id, func.count().label("running"))
+        .where(IS_RUNNING)
+        .group_by(JobRow.caller_id)
+        .subquery()
+    )
+    callers = select(waiting.c.value, since).outerjoin(busy, busy.c.caller_id == waiting.c.value)
+    rows = session.execute(callers.order_by(func.coalesce(busy.c.running, 0), since))
+    return [caller_id for caller_id, since in rows if since is not None]
+
+
+def renew(session: Session, job_id: str, owner: str, seconds: float) -> str | None:
+    """Prolong the lease; return the job's status, or None where the job is lost."""
+    if not leases.prolong(session, owner, seconds):
+        return None
+    return session.scalar(select(JobRow.status).where(*_held(job_id, owner)))
+
+
+def report(session: Session, job_id: str, owner: str, progress: dict[str, Any]) -> None:
+    """Record how far a job is. Raise `LostRunError` where its worker has lost it."""
+    statement = update(JobRow).where(*_held(job_id, owner)).values(progress=progress)
+    if not changed(session, statement):
+        raise LostRunError(f"The job {job_id} has been taken over.")
+
+
+def record(session: Session, job: Claimed, outcome: Outcome) -> bool:
+    """Write what came of a job; return False where its worker has lost it.
+
+    A cancelled job stays cancelled, unless it has succeeded all the same.
+    """
+    leases.end(session, job.owner)
+    again = outcome.status == "queued"
+    cancelled = JobRow.status == "cancelling"
+    otherwise = case((cancelled, "cancelled"), else_=outcome.status)
+    statement = (
+        update(JobRow)
+        .where(*_held(job.id, job.owner))
+        .values(
+            status="succeeded" if outcome.status == "succeeded" else otherwise,
+            owner=None,
+            result=outcome.result,
+            error_code=outcome.error_code,
+            error_message=outcome.error_message,
+            errors=JobRow.errors + int(outcome.error_code is not None),
+            not_before=now() + outcome.delay if again else JobRow.not_before,
+            finished_at=case((cancelled, now())) if again else now(),
+        )
+    )
+    if not changed(session, statement):
+        return False
+    written = session.scalars(select(JobRow.status).where(JobRow.id == job.id)).one()
+    if written != "queued":
+        outbox.announce(session, job.caller_id, f"job.{written}", job.id)
+    return True
+
+
+def recover(session: Session, most_crashes: int, crashed: str) -> None:
+    """Queue the jobs of dead workers again; end those that were cancelled, late or deadly."""
+    lost = IS_RUNNING, ~leases.alive(JobRow.owner)
+    locking = select(JobRow.id).where(*lost).order_by(JobRow.owner)
+    locked = session.scalars(locking.with_for_update(skip_locked=True)).all()
+    # Asked again for the reason in `recovery.py`.
+    for job in session.scalars(select(JobRow).where(JobRow.id.in_(locked), *lost)):
+        job.crashes, job.owner = job.crashes + 1, None
+        if job.status == "cancelling":
+            _end(session, job, "cancelled")
+        elif job.crashes >= most_crashes:
+            job.error_code, job.error_message = "worker_crashed", crashed
+            _end(session, job, "failed")
+        else:
+            job.status = "queued"
+    late = select(JobRow).where(IS_QUEUED, JobRow.deadline_at < instant())
+    for job in session.scalars(late.order_by(JobRow.deadline_at).with_for_update(skip_locked=True)):
+        _end(session, job, "expired")
+
+
+def _end(session: Session, job: JobRow, status: str) -> None:
+    job.status, job.finished_at = status, now()
+    outbox.announce(session, job.caller_id, f"job.{status}", job.id)
+
+
+def _held(job_id: str, owner: str) -> tuple[ColumnElement[bool], ...]:
+    return (JobRow.id == job_id, JobRow.owner == owner, IS_RUNNING)

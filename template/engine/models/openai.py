@@ -1,0 +1,202 @@
+"""Any OpenAI-compatible server: OpenAI, vLLM, Ollama, llama.cpp, LiteLLM, or this app again.
+
+Its answers are relayed as they come; only what must be known of them is read.
+"""
+
+import asyncio
+from asyncio import IncompleteReadError
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from io import BytesIO
+
+from aiohttp import (
+    ClientError,
+    ClientPayloadError,
+    ClientResponse,
+    ClientTimeout,
+    SocketTimeoutError,
+)
+
+from engine import deadline
+from engine.errors import ModelDown, ModelError, ModelTimeout
+from engine.process.http import Http
+from engine.models import reading
+from engine.models.sse import BROKE_OFF, Events
+from engine.models.interface import (
+    Answer,
+    ChatRequest,
+    Chunk,
+    EmbeddingsRequest,
+    ModelCard,
+    StreamOptions,
+    Usage,
+)
+from engine.models.refusals import LONGEST_BODY, refusal
+from engine.process.tokenizer import Tokenizer
+from engine.settings import Settings
+from engine.watch.telemetry import traceparent
+
+END_SECONDS = 0.2
+"""Wait for the end of a body whose last event has come, before the connection is given up."""
+
+LATE_SECONDS = 5.0
+"""After this time a stream that the server has opened begins for its caller too, without any event:
+proxies cut what is silent, and an error may be told until then as what it is."""
+
+LARGE = 2**20
+"""Bytes that aiohttp writes at one go; it would hold the loop for more."""
+
+
+class OpenAI:
+    """A server that speaks the wire format itself."""
+
+    def __init__(self, settings: Settings, http: Http, tokenizer: Tokenizer) -> None:
+        url, mark, query = settings.openai_base_url.partition("?")
+        self._url, self._query = url.rstrip("/"), mark + query
+        self._http = http
+        self._tokenizer = tokenizer
+        key = settings.openai_api_key
+        self._authorization = {"authorization": f"Bearer {key.get_secret_value()}"} if key else {}
+        self._until_deadline = ClientTimeout(sock_connect=settings.http_connect_timeout)
+
+    async def complete(self, request: ChatRequest) -> Answer:
+        """Relay a whole answer."""
+        path, sent = request.sent()
+        whole = sent.model_copy(update={"stream": False})
+        asked = whole.model_dump_json(exclude_unset=True, exclude={"stream_options"})
+        body, fields = reading.chat(await self._whole(path, asked))
+        prompt, completion = reading.counts(fields.usage)
+        if completion is None:
+            completion = await self._tokenizer.count(reading.text(body))
+        return Answer(body, await self._usage(prompt, completion, asked))
+
+    async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
+        """Relay the server's events. The usage is always asked for, since it is counted."""
+        options = request.stream_options or StreamOptions()
+        counted = options.model_copy(update={"include_usage": True})
+        path, sent = request.sent()
+        streamed = sent.model_copy(update={"stream": True, "stream_options": counted})
+        asked = streamed.model_dump_json(exclude_unset=True)
+        events = Events(request.n or 1, usage_wanted=request.include_usage)
+        async with self._ask("POST", path, asked, self._http.timeout) as response:
+            late_at = asyncio.get_running_loop().time() + LATE_SECONDS
+            piece = await _first(response)
+            try:
+                while piece != b"":
+                    if piece and events.takes(piece):
+                        yield Chunk(piece)
+                    else:
+                        for block in events.feed(piece or b""):
+                            yield Chunk(block)
+                        if events.done:
+                            break
+                        if not events.begun and asyncio.get_running_loop().time() >= late_at:
+                            events.begun = True
+                            yield Chunk(b"")
+                    piece = await response.content.readany()
+            except ClientPayloadError:
+                if not events.complete:  # else it broke off after all that there was to say
+                    raise
+            for block in events.end():
+                yield Chunk(block)
+            prompt, completion = reading.counts(events.usage)
+            generated = events.generated if completion is None else completion
+            yield Chunk(b"", await self._usage(prompt, generated, asked))
+            await _read_to_end(response)
+
+    async def embed(self, request: EmbeddingsRequest) -> Answer:
+        """Relay embeddings."""
+        asked = request.model_dump_json(exclude_unset=True)
+        body, fields = reading.embeddings(await self._whole("/embeddings", asked))
+        prompt, completion = reading.counts(fields.usage)
+        return Answer(body, await self._usage(prompt, completion or 0, asked))
+
+    async def models(self) -> list[ModelCard]:
+        """Ask the server for its models."""
+        async with self._ask("GET", "/models", None, self._http.timeout) as response:
+            return reading.cards(await response.read())
+
+    async def _whole(self, path: str, asked: str) -> bytes:
+        """Return the body of an answer, which may be silent for as long as the request has time."""
+        async with self._ask("POST", path, asked, self._until_deadline) as response:
+            return await response.read()
+
+    async def _usage(self, prompt: int | None, completion: int, asked: str) -> Usage:
+        if prompt is None:
+            prompt = await self._tokenizer.count(asked)
+        return Usage(prompt, completion)
+
+    @asynccontextmanager
+    async def _ask(
+        self, method: str, path: str, body: str | None, timeout: ClientTimeout
+    ) -> AsyncIterator[ClientResponse]:
+        """Give the server's good response; leaving it early closes the connection."""
+        headers = {"content-type": "application/json", **self._authorization}
+        if trace := traceparent.get():
+            headers["traceparent"] = trace
+        if (left := deadline.remaining()) is not None:
+            headers["x-request-timeout"] = f"{max(left, 0.001):.3f}"
+        try:
+            async with self._http.request(
+                method,
+                self._url + path + self._query,
+                data=_payload(body),
+                headers=headers,
+                timeout=timeout,
+                allow_redirects=False,
+            ) as response:
+                if response.status >= 300:
+                    raise refusal(response.status, response.headers, await _beginning(response))
+                yield response
+        except (ClientError, TimeoutError) as error:
+            deadline.remaining()  # the caller's time, and not the server, has failed
+            raise _fault(error) from error
+
+
+def _fault(error: Exception) -> ModelError:
+    if isinstance(error, SocketTimeoutError):
+        return ModelTimeout("The model server was silent for too long.")
+    if isinstance(error, ClientPayloadError):
+        return ModelDown(BROKE_OFF)
+    return ModelDown(f"The model server cannot be reached: {type(error).__name__}.")
+
+
+def _payload(body: str | None) -> BytesIO | str | None:
+    return BytesIO(body.encode()) if body and len(body) > LARGE // 4 else body
+
+
+async def _beginning(response: ClientResponse) -> bytes:
+    """Return what comes of a refusal, whose status says enough if nothing does."""
+    try:
+        return await response.content.readexactly(LONGEST_BODY)
+    except IncompleteReadError as error:
+        return error.partial
+    except (ClientError, TimeoutError):
+        return b""
+
+
+async def _first(response: ClientResponse) -> bytes | None:
+    """Return the first piece of a stream, None where it is late."""
+    late = asyncio.timeout(LATE_SECONDS)
+    try:
+        async with late:
+            return await response.content.readany()
+    except TimeoutError:
+        if late.expired():
+            return None
+        raise
+
+
+async def _read_to_end(response: ClientResponse) -> None:
+    """Read what ends the body, without which the connection cannot be used again."""
+    with suppress(ClientError, TimeoutError):
+        async with asyncio.timeout(END_SECONDS):
+            await response.read()
+
+
+@asynccontextmanager
+async def open_provider(
+    settings: Settings, http: Http, tokenizer: Tokenizer
+) -> AsyncIterator[OpenAI]:
+    """Yield the server of `openai_base_url`. It is asked at the first call, not now."""
+    yield OpenAI(settings, http, tokenizer)

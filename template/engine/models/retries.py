@@ -1,0 +1,68 @@
+"""When a failed call is tried again: after a random wait, and while few calls fail."""
+
+import random
+from typing import Protocol
+
+from engine.errors import AppError
+from engine.models.circuit_breaker import CircuitOpenError
+
+SHARE = 0.1
+"""Retries for each call. A provider that is down must not be asked twice as often for it; this is
+the budget of Finagle and of gRPC (A6, `tokenRatio`)."""
+
+SAVED = 10.0
+"""Retries that may come at once."""
+
+FIRST_WAIT, LONGEST_WAIT = 0.1, 2.0
+"""Seconds before the first retry and at most, of which a random part is waited ("full jitter",
+https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter)."""
+
+
+class Budget(Protocol):
+    """Decides on retries."""
+
+    def earn(self) -> None:
+        """Note that there is one more call."""
+        ...
+
+    def wait(self, retries: int, error: AppError) -> float | None:
+        """Return the seconds before another try of a call with so many `retries`, None for none."""
+        ...
+
+
+class RetryBudget:
+    """What may be spent on retries by all calls of a process, for people who wait."""
+
+    def __init__(self, retries: int) -> None:
+        self._retries = retries
+        self._saved = SAVED
+
+    def earn(self) -> None:
+        """Save for retries."""
+        self._saved = min(SAVED, self._saved + SHARE)
+
+    def wait(self, retries: int, error: AppError) -> float | None:
+        """Return how long to wait. What waiting does not help, or not soon, is not tried again."""
+        if retries >= self._retries or self._saved < 1.0:
+            return None
+        if error.retry_after is None or error.retry_after > LONGEST_WAIT:
+            return None
+        self._saved -= 1.0
+        longest = min(LONGEST_WAIT, FIRST_WAIT * 2.0**retries)
+        return error.retry_after + random.uniform(0.0, longest)  # noqa: S311 -- no secret
+
+
+class Patience:
+    """Batches wait for a provider that is left alone for a while: no call is made meanwhile.
+
+    A call that was made is not made again here: SQL counts an item's attempts.
+    """
+
+    def earn(self) -> None:
+        """Do nothing."""
+
+    def wait(self, _retries: int, error: AppError) -> float | None:
+        """Return how long to wait, if that is all there is to do."""
+        if not isinstance(error, CircuitOpenError):
+            return None
+        return (error.retry_after or FIRST_WAIT) + random.uniform(0.0, LONGEST_WAIT)  # noqa: S311

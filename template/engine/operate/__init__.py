@@ -1,0 +1,1 @@
+"""The `app` command and `app dev`."""

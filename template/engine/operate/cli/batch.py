@@ -1,0 +1,55 @@
+"""`app batch`: let batches wait, and go on."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from engine.operate.cli.columns import minute
+from engine.operate.cli.database import with_database
+from engine.operate.cli.settings import read_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from engine.batches.caller_pauses import Pause
+    from engine.sql.database import Database
+
+app = typer.Typer(help="Pause batches and let them go on.", no_args_is_help=True)
+
+Caller = Annotated[str | None, typer.Option(help="Only this caller's batches.")]
+
+
+@app.command()
+def pause(caller: Caller = None) -> None:
+    """Begin no more items of batches: what is in flight ends, jobs and webhooks go on."""
+    from engine.batches import caller_pauses as pauses
+
+    async def run(database: "Database") -> "list[Pause]":
+        await database.write(pauses.pause, caller)
+        return await database.read(pauses.pauses)
+
+    show_pauses(with_database(run))
+
+
+@app.command()
+def resume(caller: Caller = None) -> None:
+    """Let batches go on."""
+    from engine.batches import caller_pauses as pauses
+    from engine.process.queue import Kind, open_queue
+
+    async def run(database: "Database") -> "list[Pause]":
+        await database.write(pauses.resume, caller)
+        async with open_queue(read_settings()) as queue:
+            await queue.wake(Kind.BATCHES)
+        return await database.read(pauses.pauses)
+
+    show_pauses(with_database(run))
+
+
+def show_pauses(pauses: "Sequence[Pause]") -> None:
+    """Print whose batches wait, and since when."""
+    for pause in pauses:
+        whose = "All batches" if pause.caller is None else f"The batches of {pause.caller}"
+        typer.echo(f"{whose} are paused since {minute(pause.since)}.")
+    if not pauses:
+        typer.echo("No batch is paused.")

@@ -1,0 +1,36 @@
+"""The database for commands that need nothing else."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from engine.operate.cli.settings import read_settings
+from engine.errors import AppError
+
+if TYPE_CHECKING:
+    from engine.sql.database import Database
+
+T = TypeVar("T")
+
+
+def with_database(use: Callable[["Database"], Awaitable[T]]) -> T:
+    """Return `use(database)`; raise `AppError` that says what to do where there is no database."""
+    from sqlalchemy.exc import DBAPIError
+
+    from engine.sql.database import open_database
+
+    settings = read_settings()
+
+    async def run() -> T:
+        async with open_database(settings) as database:
+            return await use(database)
+
+    try:
+        return asyncio.run(run())
+    except (DBAPIError, OSError) as error:
+        raise unusable(error, "Is it running, and has `app migrate` been run?") from error
+
+
+def unusable(error: Exception, question: str) -> AppError:
+    """Return what is said of a database for this reason, in the words of its driver."""
+    return AppError(f"The database cannot be used: {getattr(error, 'orig', error)}. {question}")

@@ -1,0 +1,184 @@
+"""`app jobs`: batches and other jobs of all callers."""
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from engine.operate.cli.columns import minute, show_columns
+from engine.operate.cli.database import with_database
+from engine.operate.cli.settings import read_settings
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from engine.batches.batches import BatchObject
+    from engine.views.details import BatchDetail, JobDetail
+    from engine.jobs.jobs import JobObject
+    from engine.views.overview import Entry
+    from engine.sql.database import Database
+    from engine.process.queue import Kind
+
+app = typer.Typer(help="List, show, retry and cancel batches and jobs.", no_args_is_help=True)
+
+Id = Annotated[str, typer.Argument(metavar="ID", help="As in `app jobs list`.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+
+@app.command("list")
+def show_list(
+    *,
+    status: Annotated[str | None, typer.Option(help="Only those in this state.")] = None,
+    name: Annotated[str | None, typer.Option(help="A job's name, or a batch's endpoint.")] = None,
+    caller: Annotated[str | None, typer.Option(help="Only those of this caller.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many to show at most.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """List batches and jobs of all callers, newest first."""
+    from engine.views.overview import Wanted, entries
+
+    wanted = Wanted(status, name, caller, limit)
+    found = with_database(lambda database: database.read(entries, wanted))
+    if as_json:
+        _print_json(found)
+        return
+    show_columns(
+        ("ID", "NAME", "CALLER", "STATUS", "PROGRESS", "CREATED", "ERROR"), [*map(_row, found)]
+    )
+
+
+@app.command()
+def show(subject_id: Id, *, as_json: AsJson = False) -> None:
+    """Show all about a batch or a job: its items, who holds it, what went wrong."""
+    from engine.views import details
+    from engine.views.details import BatchDetail
+
+    detail = with_database(lambda database: database.read(details.show, subject_id))
+    if as_json:
+        _print_json(detail)
+    elif isinstance(detail, BatchDetail):
+        _show_batch(detail)
+    else:
+        _show_job(detail)
+
+
+@app.command()
+def cancel(subject_id: Id) -> None:
+    """End a batch or a job: at once where it waits, else as soon as its worker hears of it."""
+    from engine.views import overview
+    from engine.process.queue import Kind
+
+    async def run(database: "Database") -> "BatchObject | JobObject":
+        cancelled = await database.write(overview.cancel, subject_id)
+        await _wake(Kind.BATCHES if cancelled.object == "batch" else Kind.JOBS)
+        return cancelled
+
+    typer.echo(f"{subject_id} is {with_database(run).status}.")
+
+
+@app.command()
+def retry(subject_id: Id) -> None:
+    """Queue a job again that did not succeed, or a batch's failed items as a new batch."""
+    from engine.views import overview
+    from engine.sql.ids import new_id
+    from engine.process.queue import Kind
+
+    settings = read_settings()
+
+    async def run(database: "Database") -> "BatchObject | JobObject":
+        queued = await database.write(
+            overview.retry,
+            subject_id,
+            most_lanes=settings.batch_lanes,
+            flags=settings.feature_flags,
+            request_id=new_id("req"),
+        )
+        await _wake(Kind.BATCHES if queued.object == "batch" else Kind.JOBS)
+        return queued
+
+    queued = with_database(run)
+    typer.echo(f"{queued.id} is {queued.status}.")
+
+
+async def _wake(kind: "Kind") -> None:
+    """Tell a worker, for which Redis has a moment; without it a worker sees by itself."""
+    from engine.process.queue import open_queue
+
+    async with open_queue(read_settings()) as queue:
+        await queue.wake(kind)
+
+
+def _row(entry: "Entry") -> tuple[str, ...]:
+    return (
+        entry.id,
+        entry.name,
+        entry.caller or "-",
+        entry.status,
+        _progress(entry.progress),
+        minute(entry.created_at),
+        _line(entry.error),
+    )
+
+
+def _show_batch(detail: "BatchDetail") -> None:
+    counts = detail.batch.request_counts
+    facts = {
+        **detail.batch.model_dump(exclude={"object", "request_counts", "errors"}),
+        "caller": detail.caller,
+        "request_id": detail.request_id,
+        "progress": _progress(counts.model_dump()),
+        "errors": "; ".join(error.message for error in detail.batch.errors.data)
+        if detail.batch.errors
+        else None,
+    }
+    _show_facts(facts)
+    for lane in detail.lanes:
+        state = "free" if lane.silent is None else f"held, last sign {lane.silent:.0f} s ago"
+        typer.echo(f"lane {lane.lane}: {state}")
+    _show_table("items", [state.model_dump() for state in detail.items])
+    _show_table("first failures", [item.model_dump() for item in detail.failures])
+
+
+def _show_job(detail: "JobDetail") -> None:
+    facts = detail.job.model_dump(exclude={"object", "error"}) | detail.model_dump(exclude={"job"})
+    if detail.job.error:
+        facts["error"] = f"{detail.job.error.code}: {detail.job.error.message}"
+    _show_facts(facts)
+
+
+def _show_facts(facts: dict[str, Any]) -> None:
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        if value is not None:
+            text = minute(value) if name.endswith("_at") else _line(value)
+            typer.echo(f"{name.ljust(width)}  {text}")
+
+
+def _show_table(title: str, rows: list[dict[str, Any]]) -> None:
+    if rows:
+        typer.echo(f"\n{title}:")
+        cells = [[_line(value) for value in row.values()] for row in rows]
+        show_columns([name.upper() for name in rows[0]], cells)
+
+
+def _progress(progress: dict[str, Any] | None) -> str:
+    """Return how far something is: `812/1000, 3 failed` for a batch, all that a job reports."""
+    if not progress:
+        return "-"
+    if progress.keys() == {"total", "completed", "failed"}:
+        done = progress["completed"] + progress["failed"]
+        failed = f", {progress['failed']} failed" if progress["failed"] else ""
+        return f"{done}/{progress['total']}{failed}"
+    return ", ".join(f"{name}={value}" for name, value in progress.items())
+
+
+def _line(value: object) -> str:
+    """Return a value as one line; what callers wrote may have several."""
+    text = json.dumps(value) if isinstance(value, dict) else str(value)
+    return "-" if value is None else " ".join(text.split())
+
+
+def _print_json(value: "BaseModel | list[Entry]") -> None:
+    from pydantic_core import to_json
+
+    typer.echo(to_json(value, indent=2).decode())

@@ -1,0 +1,115 @@
+"""`app settings`: every setting with its value and where it came from."""
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from engine.operate.cli.columns import show_columns
+
+if TYPE_CHECKING:
+    from engine.settings import Settings
+
+WHERE_UNSET = {
+    "database_url": "sql_url",
+    "redis_url": "broker_url",
+    "readiness_grace": "readiness_seconds",
+    "stall_seconds": "stall_threshold",
+    "model_slots": "slots",
+    "batch_openai_base_url": "openai_base_url",
+    "batch_openai_api_key": "openai_api_key",
+}
+"""What says what holds for a setting that has no value."""
+
+
+def read_settings() -> "Settings":
+    """Return the settings; print why and exit with code 2 where they do not allow a start."""
+    from engine.settings.loading import load_settings
+    from engine.errors import Misconfigured
+
+    try:
+        return load_settings()
+    except Misconfigured as error:
+        typer.secho("The settings do not allow a start:", fg=typer.colors.RED, err=True)
+        for problem in error.problems:
+            typer.echo(f"  {problem}", err=True)
+        raise typer.Exit(2) from None
+
+
+def show(
+    *,
+    env_example: Annotated[
+        bool, typer.Option("--env-example", help="Print the text of .env.example instead.")
+    ] = False,
+) -> None:
+    """Show every setting, what is in force and where it came from; secrets are masked."""
+    if env_example:
+        typer.echo(example(), nl=False)
+        return
+    from engine.settings.urls import masked
+
+    settings = read_settings()
+    origins = {name: source for source, names in _sources() for name in names}
+    in_force = {
+        name: getattr(settings, WHERE_UNSET.get(name, name)) if value is None else value
+        for name, value in settings
+    }
+    show_columns(
+        ("SETTING", "VALUE", "FROM"),
+        [
+            (name.upper(), masked(text(value)), origins.get(name, "default"))
+            for name, value in in_force.items()
+        ],
+    )
+
+
+def example() -> str:
+    """Return `.env.example`: each setting with its description, commented out at its default."""
+    from engine.settings import Settings
+
+    head = "# Copy to .env what differs for you. `app settings` shows what is in force.\n"
+    return head + "".join(
+        f"\n{_comment(field.description or '')}\n# {name.upper()}={_quoted(text(field.default))}\n"
+        for name, field in Settings.model_fields.items()
+    )
+
+
+def text(value: object) -> str:
+    """Return a setting as it stands in the environment."""
+    match value:
+        case None:
+            return ""
+        case bool() | int() | float():
+            return json.dumps(value)
+        case tuple():
+            return json.dumps(value, default=lambda model: model.model_dump(mode="json"))
+        case list() | set() | frozenset():
+            return json.dumps(sorted(value))
+        case _:
+            return str(value)
+
+
+def _sources() -> Iterator[tuple[str, Mapping[str, object]]]:
+    """Yield the names that each source sets, weakest source first."""
+    from pydantic_settings import (
+        DotEnvSettingsSource,
+        EnvSettingsSource,
+        TomlConfigSettingsSource,
+    )
+
+    from engine.settings import Settings, reads_files
+
+    if reads_files():
+        yield "settings.toml", TomlConfigSettingsSource(Settings)()
+        yield ".env", DotEnvSettingsSource(Settings)()
+    yield "environment", EnvSettingsSource(Settings)()
+
+
+def _comment(description: str) -> str:
+    return "\n".join(f"# {line}" for line in description.splitlines())
+
+
+def _quoted(value: str) -> str:
+    return shlex.quote(value) if value else ""

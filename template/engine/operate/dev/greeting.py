@@ -1,0 +1,92 @@
+"""What a developer wants to know first: the address, a key, and a line to try."""
+
+import asyncio
+import json
+import shlex
+import socket
+from http import HTTPStatus
+
+import aiohttp
+import typer
+
+from engine.settings import Settings
+from engine.settings.urls import masked
+
+POLL = 0.1  # seconds
+MODELS_LIMIT = 10.0  # seconds for the model server, which is asked once
+WITHOUT_MODEL = """
+WARNING: the model cannot be used. {problem}
+Calls fail until then. If MODEL_PROVIDER is openai, look at OPENAI_BASE_URL ({url})
+and OPENAI_API_KEY, mend them in .env and start again.
+"""
+
+
+async def greet(settings: Settings, listener: socket.socket, key: str) -> None:
+    """Print how to use the API once it is ready; until then say now and then what it lacks."""
+    address = _address(listener)
+    headers = {"Authorization": f"Bearer {key}"}
+    async with aiohttp.ClientSession(address, headers=headers) as client:
+        while not await _ready(client, settings.open_timeout):
+            pass
+        models, problem = await _models(client)
+    model = None if problem else settings.default_model or next(iter(models), None)
+    if model is None:
+        problem = problem or "The model server lists no model: set DEFAULT_MODEL."
+        warning = WITHOUT_MODEL.format(problem=problem, url=masked(settings.openai_base_url))
+        typer.secho(warning, fg=typer.colors.YELLOW, err=True)
+    typer.echo(_greeting(settings, address, key, model))
+
+
+async def _ready(client: aiohttp.ClientSession, limit: float) -> bool:
+    """Return whether the API gets ready within `limit` seconds, having said why if it does not."""
+    lacks = "it does not answer"
+    try:
+        async with asyncio.timeout(limit):
+            while True:
+                try:
+                    async with client.get("/ready") as response:
+                        lacks = await response.text()
+                        if response.status == HTTPStatus.OK:
+                            return True
+                except aiohttp.ClientError as error:
+                    lacks = str(error)
+                await asyncio.sleep(POLL)
+    except TimeoutError:
+        typer.echo(f"The API is not ready after {limit:.0f} s: {lacks}. Still waiting.", err=True)
+        return False
+
+
+async def _models(client: aiohttp.ClientSession) -> tuple[list[str], str | None]:
+    """Return the models that the provider lists, or what is wrong with it."""
+    limit = aiohttp.ClientTimeout(MODELS_LIMIT)
+    try:
+        async with client.get("/v1/models", timeout=limit) as response:
+            answer = await response.json()
+    except TimeoutError:
+        return [], f"The model server gives no answer within {MODELS_LIMIT:.0f} s."
+    if "error" in answer:
+        return [], answer["error"]["message"]
+    return [card["id"] for card in answer["data"]], None
+
+
+def _address(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _greeting(settings: Settings, address: str, key: str, model: str | None) -> str:
+    state = "is ready" if model else "runs without a model"
+    docs = f" (documentation: {address}/docs)" if settings.docs else ""
+    greeting = f"""
+{settings.service_name} {state} at {address}{docs}.
+Its key for development: {key}
+"""
+    if model is None:
+        return greeting
+    body = {"model": model, "messages": [{"role": "user", "content": "Say hello."}]}
+    return f"""{greeting}Try it:
+
+curl {address}/v1/chat/completions -H 'Authorization: Bearer {key}' \\
+  -H 'Content-Type: application/json' -d {shlex.quote(json.dumps(body))}
+"""

@@ -1,0 +1,1 @@
+"""What a process has open: threads, HTTP, Redis, background tasks."""

@@ -1,0 +1,68 @@
+"""The door to zone 2: small work in this process, after the answer has left.
+
+Unlike FastAPI's `BackgroundTasks` it does not keep the request, its dependencies and its
+connection waiting, is bounded, and one task's failure does not stop the next.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any, ParamSpec
+
+from engine import deadline
+from engine.errors import Overloaded
+from engine.process.tasks import end_tasks
+
+P = ParamSpec("P")
+log = logging.getLogger(__name__)
+
+
+class Background:
+    """At most `limit` tasks; more are refused, a failing one is logged."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._closed = False
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def spawn(
+        self,
+        function: Callable[P, Coroutine[Any, Any, Any]],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> None:
+        """Start `function(*args)`. Raise `Overloaded` when full or when the process is stopping."""
+        if self._closed or len(self._tasks) >= self.limit:
+            raise Overloaded("There is no room for more background work.")
+        task = asyncio.create_task(
+            function(*args, **kwargs), name=function.__qualname__, context=deadline.set_aside()
+        )
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    async def close(self, grace: float) -> None:
+        """Refuse new tasks, wait `grace` seconds for the others, then cancel and await them."""
+        self._closed = True
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=grace)
+        await end_tasks(*self._tasks)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            log.error("background task %s failed", task.get_name(), exc_info=error)
+
+
+@asynccontextmanager
+async def open_background(limit: int, grace: float) -> AsyncIterator[Background]:
+    """Yield the background tasks and drain them at the end."""
+    background = Background(limit)
+    try:
+        yield background
+    finally:
+        await background.close(grace)

@@ -1,0 +1,124 @@
+"""The door to zone 3: wakes a worker up for work that SQL already records.
+
+A wake-up may be lost at any time: each worker also looks by itself, every `sweep_seconds`. So a
+service can do without Redis: then nobody is woken, and workers look more often.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from enum import StrEnum
+from typing import Any, Protocol
+
+import msgspec
+from arq.connections import ArqRedis
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from engine.process.redis import open_redis
+from engine.settings import NO_REDIS, Settings
+
+WAKE_TIMEOUT = 0.25
+"""Longest that a caller waits for the hand-over of work that is already safe."""
+
+LOOK_TIMEOUT = 2.0
+"""Longest that an operator waits to hear that Redis is away."""
+
+WAKE = "wake"
+"""Name of arq's one function here."""
+
+log = logging.getLogger(__name__)
+
+
+class Kind(StrEnum):
+    """Kinds of work, as they cross from one process to another."""
+
+    BATCHES = "batches"
+    JOBS = "jobs"
+    WEBHOOKS = "webhooks"
+
+
+def serialize(job: dict[str, Any]) -> bytes:
+    """Return a job as MessagePack. Not pickle: whoever writes to Redis could run code here."""
+    return msgspec.msgpack.encode(job, enc_hook=repr)
+
+
+def deserialize(data: bytes) -> dict[str, Any]:
+    """Return a job from MessagePack."""
+    job: dict[str, Any] = msgspec.msgpack.decode(data)
+    return job
+
+
+class Queue(Protocol):
+    """Hands over a call, never work: which piece is next, each worker asks SQL."""
+
+    async def wake(self, kind: Kind) -> bool:
+        """Tell a worker that there is work of this kind; return whether the call is on its way.
+
+        Failure costs time, not work.
+        """
+        ...
+
+    async def calls(self) -> int | None:
+        """Return how many calls no worker has heard yet, None where nobody can tell."""
+        ...
+
+
+class NoQueue:
+    """Wakes nobody: the queue of a service without Redis."""
+
+    async def wake(self, _kind: Kind) -> bool:
+        """Do nothing; return False."""
+        return False
+
+    async def calls(self) -> int | None:
+        """Return 0."""
+        return 0
+
+
+class RedisQueue:
+    """Wakes a worker through Redis."""
+
+    def __init__(self, redis: Redis, service_slug: str) -> None:
+        self.name = f"{service_slug}:queue"
+        self.arq = ArqRedis(
+            redis.connection_pool,
+            job_serializer=serialize,
+            job_deserializer=deserialize,
+            default_queue_name=self.name,
+        )
+
+    async def wake(self, kind: Kind) -> bool:
+        """Return whether Redis took the call. That it did not is only logged."""
+        try:
+            async with asyncio.timeout(WAKE_TIMEOUT):
+                await self.arq.enqueue_job(WAKE, kind)
+        except (RedisError, OSError, TimeoutError) as error:
+            log.warning("no worker could be woken for %s: %r", kind, error)
+            return False
+        return True
+
+    async def calls(self) -> int | None:
+        """Return how many calls wait in Redis, None while it is away."""
+        try:
+            async with asyncio.timeout(LOOK_TIMEOUT):
+                waiting: int = await self.arq.zcard(self.name)
+        except (RedisError, OSError, TimeoutError):
+            return None
+        return waiting
+
+
+def queue_of(redis: Redis | None, service_slug: str) -> Queue:
+    """Return the queue of a service with this Redis, or with none."""
+    return NoQueue() if redis is None else RedisQueue(redis, service_slug)
+
+
+@asynccontextmanager
+async def open_queue(settings: Settings) -> AsyncIterator[Queue]:
+    """Yield the queue alone, for a command that needs nothing else of Redis."""
+    if settings.redis_url == NO_REDIS:
+        yield NoQueue()
+    else:
+        async with open_redis(settings) as redis:
+            yield RedisQueue(redis, settings.service_slug)

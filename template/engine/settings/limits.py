@@ -1,0 +1,101 @@
+"""What a process bounds, and what it tells of itself."""
+
+from pydantic import BaseModel, ConfigDict
+
+from engine.settings.values import (
+    Amount,
+    Count,
+    Key,
+    Port,
+    Positive,
+    Seconds,
+)
+
+MIB = 1024 * 1024
+
+
+class LimitSettings(BaseModel):
+    """What a process bounds, and what it tells of itself."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    # Limits
+    request_timeout: Positive = 600.0
+    """Longest time for one request, its upload and its wait for a place and a model included, until
+    its answer begins; a client may ask for less with `X-Request-Timeout`. Whatever waits for it
+    waits no longer. To keep it costs a request 6 µs."""
+    send_timeout: Positive = 60.0
+    """Time in which a reader takes at least 16 KiB of the answer that waits for it; who takes less
+    is cut off. An answer that has begun has no other limit. nginx waits for a minute too."""
+    max_requests: Count = 1000
+    """Requests that one API process serves at once, but for streams and probes; others wait.
+    The way in and out costs a request 3 µs."""
+    max_waiting: Amount = 1000
+    """Requests of one process that may wait for their turn; more get a 503 at once."""
+    queue_target: Seconds = 0.1
+    """Longest wait for a turn once there has been a queue for `queue_interval`: who has waited
+    longer gets a 503, so that those behind are served in time."""
+    queue_interval: Seconds = 2.0
+    """Longest wait for a turn otherwise. Twenty times the target, as Facebook had them."""
+    max_streams: Count = 1000
+    """Answers that one process streams at once; more get a 503."""
+    calls_per_caller: Count = 500
+    """Model calls of one caller in flight at once in one API process, not in all together; more get
+    a 429. Half of a process, so that nobody fills it alone."""
+    max_body_bytes: Count = 10 * MIB
+    """Largest request body, but for uploads."""
+    max_file_bytes: Count = 200 * MIB
+    """Largest upload. 200 MiB is OpenAI's limit for batch files."""
+    max_batch_lines: Count = 50_000
+    """Most lines of one batch. 50,000 is OpenAI's limit."""
+    requests_per_minute: Amount = 600
+    """Model calls a minute of one caller, unless its key says otherwise. 0: no limit."""
+    tokens_per_minute: Amount = 10_000_000
+    """Tokens a minute of one caller, as OpenAI counts them at its door: the larger of `max_tokens`
+    and a quarter of the characters. 0: no limit."""
+    progress_streams: Amount = 100
+    """Callers of one API process that may watch a batch live; more get a 503. Each one costs a
+    read of the database a second."""
+    idempotency_seconds: Seconds = 86_400.0
+    """How long the answer to a request with an `Idempotency-Key` is remembered."""
+    feature_flags: frozenset[str] = frozenset({"triage"})
+    """Features that are on for every caller, as a JSON list; a key can have more of its own."""
+    key_cache_seconds: Seconds = 5.0
+    """How long an API key is remembered, so also how long a revoked one may live on.
+    Without the memory each request costs one more database read."""
+    cache_entries: Count = 10_000
+    """Most entries of the in-memory cache."""
+
+    # Outgoing HTTP
+    http_connections: Count = 1000
+    """Most open connections to model servers."""
+    http_connect_timeout: Positive = 5.0
+    """Longest wait for a connection to a model server."""
+    http_read_timeout: Positive = 120.0
+    """Longest silence of a model server that streams; a whole answer has all of its request's time.
+    After it nobody is asked again, since the server may charge for what it does."""
+
+    # Work off the event loop
+    offload_threads: Count = 16
+    """Blocking calls at once in threads of this process; more wait."""
+    offload_processes: Count = 2
+    """Processor-bound calls at once in helper processes; more wait."""
+    background_tasks: Count = 1000
+    """Small tasks after the answer has left, at once; more are refused."""
+    open_timeout: Positive = 60.0
+    """Longest wait for any one resource at the start. A local model may take a while to load."""
+    close_timeout: Positive = 10.0
+    """Longest wait for any one resource at the end."""
+
+    # Metrics
+    metrics_token: Key | None = None
+    """Who sends this as a bearer token may read `GET /metrics`. Unset: whoever reaches the port.
+    To measure a request costs 3 µs, to read all takes the event loop 1 ms."""
+    worker_metrics_port: Port = 0
+    """Port on `host` where a worker answers `GET /metrics`, and `/live` and `/ready` for probes.
+    0: none."""
+
+    stall_seconds: Seconds | None = None
+    """From which on it counts as a stall that the event loop stands; the line that kept it is told.
+    Unset: 0.1 in development, 0.25 in production. 0: nobody watches. To watch takes an idle process
+    0.2 % of a processor."""

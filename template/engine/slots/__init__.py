@@ -1,0 +1,1 @@
+"""How many calls a provider gets at once: distributed semaphore, admission queue, rates."""

@@ -1,0 +1,131 @@
+"""A bounded waiting room before bounded places, which refuses early once a queue stands.
+
+A queue that only grows serves everybody too late: at twice the capacity, an unlimited one did 13 %
+of the useful work, because what it served had been given up by then. So a wait is bounded, and more
+tightly while the queue does not empty: "controlled delay" in the simple form of B. Maurer, Fail at
+Scale, ACM Queue 13(8), 2015, after K. Nichols and V. Jacobson, Controlling Queue Delay, 2012.
+"""
+
+import asyncio
+import random
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from types import TracebackType
+
+from engine.errors import Overloaded
+
+
+class ControlledDelay:
+    """How long a waiter may have waited: `interval`, or `target` once a queue stands for that long.
+
+    A short burst may wait a while; a queue that does not empty has a backlog that helps nobody.
+    """
+
+    __slots__ = ("_empty_at", "interval", "target")
+
+    def __init__(self, target: float, interval: float) -> None:
+        self.target = target
+        self.interval = interval
+        self._empty_at = 0.0
+
+    def was_empty(self, now: float) -> None:
+        """Note that the queue was empty at `now`: to be called by whoever joins an empty one."""
+        self._empty_at = now
+
+    def longest_wait(self, now: float) -> float:
+        """Return the seconds that somebody may have waited whose turn comes at `now`."""
+        return self.target if now - self._empty_at > self.interval else self.interval
+
+    def come_back(self) -> float:
+        """Return the seconds after which to ask again: spread, so that not all do at once."""
+        return self.interval * random.uniform(1.0, 2.0)  # noqa: S311 -- no secret
+
+
+class Room:
+    """`places` at once, `most_waiting` in line for them; the first to come is the first to go in.
+
+    `async with room:` holds a place. Without a queue that costs 0.4 µs: no task, no timer.
+    """
+
+    def __init__(
+        self,
+        places: int,
+        most_waiting: int,
+        delay: ControlledDelay,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.places = places
+        self.taken = 0
+        self._most_waiting = most_waiting
+        self._delay = delay
+        self._clock = clock
+        self._queue: OrderedDict[asyncio.Future[bool], float] = OrderedDict()
+
+    @property
+    def waiting(self) -> int:
+        """How many are in line."""
+        return len(self._queue)
+
+    async def enter(self) -> None:
+        """Take a place, now or when it is free; raise `Overloaded` where that would be too late."""
+        if self.taken < self.places:
+            self.taken += 1
+        else:
+            await self._wait()
+
+    def leave(self) -> None:
+        """Give a place back: to the first in line who has not waited too long."""
+        now = self._clock()
+        longest = self._delay.longest_wait(now)
+        while self._queue:
+            turn, since = self._queue.popitem(last=False)
+            if turn.done():  # cancelled or refused, and not yet awake
+                continue
+            in_time = now - since <= longest
+            turn.set_result(in_time)
+            if in_time:
+                return
+        self.taken -= 1
+
+    async def __aenter__(self) -> None:
+        await self.enter()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.leave()
+
+    async def _wait(self) -> None:
+        if self.waiting >= self._most_waiting:
+            raise self._refusal("queue_full")
+        loop, now = asyncio.get_running_loop(), self._clock()
+        if not self._queue:
+            self._delay.was_empty(now)
+        turn: asyncio.Future[bool] = loop.create_future()
+        self._queue[turn] = now
+        # No turn after the interval could still be in time, however long the next one is away.
+        refusing = loop.call_later(self._delay.interval, _refuse, turn)
+        try:
+            in_time = await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled() and turn.result():
+                self.leave()  # the place came in the moment of the cancellation
+            raise
+        finally:
+            refusing.cancel()
+            self._queue.pop(turn, None)
+        if not in_time:
+            raise self._refusal("queue_slow")
+
+    def _refusal(self, code: str) -> Overloaded:
+        message = "This server has more to do than it can: come back in a moment."
+        return Overloaded(message, code=code, retry_after=self._delay.come_back())
+
+
+def _refuse(turn: asyncio.Future[bool]) -> None:
+    if not turn.done():
+        turn.set_result(False)

@@ -1,0 +1,104 @@
+"""Which providers there are, in the order in which they are asked, and whose slots they take."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+from redis.asyncio import Redis
+
+from engine.slots.semaphore import Capacity
+from engine.slots.redis_semaphore import Ledger, Priority
+from engine.slots.limits import Limits
+from engine.slots.pubsub import AWAY, listen_for_ever
+from engine.process.tasks import end_tasks
+from engine.settings import Fallback, Settings
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderPool:
+    """One provider, with settings of its own; calls under the same name share its slots."""
+
+    name: str
+    settings: Settings
+    model: str | None = None
+    """What it is asked for instead of the caller's model."""
+
+    @property
+    def limits(self) -> Limits:
+        """How its slots are shared out."""
+        own = self.settings
+        return Limits(
+            slots=own.slots,
+            reserve=own.model_slots_reserve,
+            lease=own.model_slot_lease,
+            longest_wait=own.model_slot_wait,
+            target=own.model_slot_target,
+            alone=own.model_slots_alone,
+            batch_pause_wait=own.batch_pause_wait,
+            longest_pause=own.model_pause_max,
+        )
+
+
+def provider_pools(settings: Settings, priority: Priority) -> Iterator[ProviderPool]:
+    """Yield the provider of the settings, then its fallbacks."""
+    own: dict[str, Any] = {}
+    if priority is Priority.BATCH and settings.batch_openai_base_url:
+        own["openai_base_url"] = settings.batch_openai_base_url
+    if priority is Priority.BATCH and settings.batch_openai_api_key:
+        own["openai_api_key"] = settings.batch_openai_api_key
+    name = _name("first", settings.model_provider) + ("-batch" if own else "")
+    yield ProviderPool(name, settings.model_copy(update=own))
+    for number, fallback in enumerate(settings.model_fallbacks, 1):
+        yield ProviderPool(
+            _name(f"fallback-{number}", fallback.provider),
+            settings.model_copy(update=_changes(fallback)),
+            fallback.model,
+        )
+
+
+def _changes(fallback: Fallback) -> dict[str, Any]:
+    changes = {
+        "model_provider": fallback.provider,
+        "openai_base_url": fallback.base_url,
+        "openai_api_key": fallback.api_key,
+    }
+    given = {name: value for name, value in changes.items() if value is not None}
+    return {**given, "model_slots": fallback.slots}
+
+
+def _name(place: str, provider: str) -> str:
+    """Return the name of a pool; a local model's slots are each machine's own."""
+    machine = f"-{socket.gethostname()}" if provider == "local" else ""
+    return f"{place}-{provider}{machine}"
+
+
+def ledger_of(
+    redis: Redis, service_slug: str, name: str, limits: Limits, priority: Priority
+) -> Ledger:
+    """Return this process's part in the slots of the provider `name`."""
+    return Ledger(redis, f"{service_slug}:slots:{name}", priority, limits.lease)
+
+
+@asynccontextmanager
+async def open_capacity(
+    name: str, limits: Limits, priority: Priority, redis: Redis | None, service_slug: str
+) -> AsyncIterator[Capacity]:
+    """Yield the slots of the provider `name`; give all back at the end."""
+    if redis is None:
+        yield Capacity(name, limits, priority)
+        return
+    ledger = ledger_of(redis, service_slug, name, limits, priority)
+    capacity = Capacity(name, limits, priority, ledger)
+    tasks = [
+        asyncio.create_task(capacity.report_for_ever()),
+        asyncio.create_task(listen_for_ever(redis, ledger.channel, ledger.process, capacity.heard)),
+    ]
+    try:
+        yield capacity
+    finally:
+        await end_tasks(*tasks)
+        with suppress(*AWAY):
+            await ledger.sign_off()

@@ -1,0 +1,172 @@
+"""The ledger in Redis of who may hold how many slots of a model provider, over all processes.
+
+A process reports what it holds and how many wait, and is told what it may hold until its next
+report. Both are whole numbers of now, never changes of something: so a lost answer, a Redis that
+was wiped and a process that was killed leave nothing to be mended. One Lua call on the server's
+clock; what a silent process may hold is free again after one lease.
+"""
+
+import asyncio
+import os
+import socket
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+from redis.asyncio import Redis
+
+from engine.slots.pauses import MOST, Pause, Reason
+
+PATIENCE = 0.25
+"""Longest that a report may take: a Redis that hangs must not hang the callers."""
+
+SCRIPT = Path(__file__).with_name("slots.lua")
+
+
+class Priority(StrEnum):
+    """Who waits in a process: people, or batches and other jobs."""
+
+    ONLINE = "online"
+    BATCH = "batch"
+
+
+@dataclass(slots=True)
+class Report:
+    """What a process holds and wants of the slots, and what it has heard from the provider."""
+
+    held: int = 0
+    waiting: int = 0
+    answers: int = 0
+    """Good answers since the last report."""
+    cuts: int = 0
+    """Answers since then that said "too much"."""
+    pauses: dict[Pause, float] = field(default_factory=dict)
+    """Seconds for which models are to be left alone."""
+    batch_pause: float = 0.0
+    """Seconds for which batches are to get no more slots."""
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What a process may hold until its next report, and what it should know of the others."""
+
+    slots: int
+    wanted: bool
+    """Whether others wait: what is not used should be given back at once."""
+    cap: int
+    """How many slots there are at the moment."""
+    processes: int
+    pauses: dict[Pause, float]
+    """Seconds that are left of all pauses."""
+    used: dict[Priority, int]
+    """What all processes may hold."""
+    known: bool
+    """Whether the ledger had this process's last report: it forgets one that is silent for a lease,
+    and all when Redis is wiped."""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What an operator sees of a pool."""
+
+    cap: int | None
+    """How many slots there are at the moment, None where no process has one."""
+    used: dict[Priority, int]
+    pauses: dict[Pause, float]
+
+
+class Ledger:
+    """One pool of slots in Redis, and one process's entry in it."""
+
+    def __init__(self, redis: Redis, key: str, priority: Priority, lease: float) -> None:
+        self._redis = redis
+        self.process = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+        self._priority = priority
+        self._lease_ms = round(lease * 1000)
+        # One hash tag, so that a cluster keeps them together: a script may not cross its nodes.
+        parts = ("processes", "slots", "news", "pauses")
+        self._keys = ["{" + key + "}:" + part for part in parts]
+        self._script = redis.register_script(SCRIPT.read_text())
+        self.channel = self._keys[2]
+
+    async def report(self, report: Report, slots: int, reserve: int) -> Allowance:
+        """Return what this process may hold now of `slots`, where batches leave `reserve` free.
+
+        Raise `RedisError`, `OSError` or `TimeoutError` while Redis is away.
+        """
+        mine, none = [report.held, report.waiting], [0, 0]
+        online = self._priority is Priority.ONLINE
+        (held, waiting), (held_batch, waiting_batch) = (mine, none) if online else (none, mine)
+        counts = [held, held_batch, waiting, waiting_batch, report.answers, report.cuts]
+        pauses = [(":".join(pause), _ms(left)) for pause, left in report.pauses.items()]
+        arguments: list[str | int] = [
+            self.process,
+            self._lease_ms,
+            slots,
+            reserve,
+            *counts,
+            _ms(report.batch_pause),
+            MOST,
+            *(word for pause in pauses for word in pause),
+        ]
+        async with asyncio.timeout(PATIENCE):
+            answer = await self._script(keys=self._keys, args=arguments)
+        may_online, may_batch, wanted, cap, processes, *used, known, now, ends = answer
+        return Allowance(
+            slots=may_online if online else may_batch,
+            wanted=bool(wanted),
+            cap=cap,
+            processes=processes,
+            pauses=_left(zip(ends[::2], ends[1::2], strict=True), now),
+            used=dict(zip(Priority, used, strict=True)),
+            known=bool(known),
+        )
+
+    async def look(self) -> State:
+        """Return what all processes hold and which models are left alone."""
+        seconds, microseconds = await self._redis.time()
+        now = 1000 * seconds + microseconds // 1000
+        async with self._redis.pipeline() as pipeline:
+            pipeline.zrangebyscore(self._keys[0], now, "inf")
+            pipeline.hgetall(self._keys[1])
+            pipeline.zrangebyscore(self._keys[3], now, "inf", withscores=True)
+            processes, fields, ends = await pipeline.execute()
+        cap = fields.get(b"cap")
+        held = {
+            priority: sum(int(fields.get(kind + process, 0)) for process in processes)
+            for priority, kind in zip(Priority, (b"o:", b"b:"), strict=True)
+        }
+        return State(None if cap is None else int(float(cap)), held, _left(ends, now))
+
+    async def resume(self, model: str | None = None) -> list[str]:
+        """Lift the pauses of this model, or of all, and return the models."""
+        asked = [pause for pause in (await self.look()).pauses if pause.reason is Reason.ASKED]
+        lifted = [pause for pause in asked if model in (None, pause.model)]
+        if lifted:
+            await self._redis.zrem(self._keys[3], *map(":".join, lifted))
+            await self._redis.publish(self.channel, "resume")
+        return [pause.model for pause in lifted]
+
+    async def sign_off(self) -> None:
+        """Give everything back at once, and tell the others."""
+        online, batch, waiting, wanting = (f"{kind}:{self.process}" for kind in "obvw")
+        async with asyncio.timeout(PATIENCE), self._redis.pipeline() as pipeline:
+            pipeline.zrem(self._keys[0], self.process)
+            pipeline.hdel(self._keys[1], online, batch, waiting, wanting)
+            pipeline.publish(self.channel, self.process)
+            await pipeline.execute()
+
+
+def _ms(seconds: float) -> int:
+    return round(1000 * seconds)
+
+
+def _left(ends: Iterable[tuple[bytes, float | bytes]], now: int) -> dict[Pause, float]:
+    """Return the seconds until each of these ends, which are in ms."""
+    left = {}
+    for name, end in ends:
+        reason, _, model = name.decode().partition(":")
+        left[Pause(Reason(reason), model)] = (float(end) - now) / 1000
+    return left

@@ -1,0 +1,1 @@
+"""The database: transactions, its clock, the tables, pagination."""

@@ -1,0 +1,63 @@
+"""Lists in pages, as OpenAI's clients read them."""
+
+from collections.abc import Callable
+from typing import Generic, Literal, TypeVar
+
+from pydantic import BaseModel, Field
+from sqlalchemy import ColumnElement, select
+from sqlalchemy.orm import Session
+
+from engine.sql.tables import (
+    BatchRow,
+    FileRow,
+    JobRow,
+    WebhookRow,
+)
+
+T = TypeVar("T")
+R = TypeVar("R", FileRow, BatchRow, JobRow, WebhookRow)
+
+
+class PageQuery(BaseModel):
+    """Which page: at most `limit` things that come after the one with the id `after`."""
+
+    after: str | None = None
+    limit: int = Field(default=20, ge=1, le=10_000)
+    order: Literal["asc", "desc"] = "desc"
+
+
+class Page(BaseModel, Generic[T]):
+    """One page. `last_id` is the `after` of the next."""
+
+    object: Literal["list"] = "list"
+    data: list[T]
+    first_id: str | None
+    last_id: str | None
+    has_more: bool
+
+
+def page_of(
+    session: Session,
+    table: type[R],
+    query: PageQuery,
+    show: Callable[[R], T],
+    *conditions: ColumnElement[bool],
+) -> Page[T]:
+    """Return a page of the rows that meet the conditions, each as `show` shows it.
+
+    Ids sort by time.
+    """
+    ascending = query.order == "asc"
+    statement = select(table).where(*conditions).limit(query.limit + 1)
+    statement = statement.order_by(table.id if ascending else table.id.desc())
+    if query.after is not None:
+        later = table.id > query.after if ascending else table.id < query.after
+        statement = statement.where(later)
+    found = list(session.scalars(statement))
+    rows = found[: query.limit]
+    return Page(
+        data=[show(row) for row in rows],
+        first_id=rows[0].id if rows else None,
+        last_id=rows[-1].id if rows else None,
+        has_more=len(found) > query.limit,
+    )

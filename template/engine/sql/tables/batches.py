@@ -1,0 +1,146 @@
+"""Batches, their items, and who works on them."""
+
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    ForeignKey,
+    Index,
+    String,
+    Text,
+    UniqueConstraint,
+    false,
+)
+from sqlalchemy.orm import Mapped, mapped_column
+
+from engine.sql.tables.registry import SERIAL, Base, index_of
+
+UNPLACED = "place IS NULL AND finished_at IS NOT NULL"
+
+
+class BatchRow(Base):
+    """A batch. Its counters are kept in the same transaction as its items.
+
+    `model` is the one that answered first. No model has answered while it and the tokens are None.
+    """
+
+    __tablename__ = "batches"
+    __table_args__ = (
+        Index("ix_batches_caller", "caller_id", "id"),
+        Index("ix_batches_open", "status", "expires_at"),
+    )
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    caller_id: Mapped[str] = mapped_column(ForeignKey("callers.id"))
+    endpoint: Mapped[str] = mapped_column(String(100))
+    input_file_id: Mapped[str] = mapped_column(String(40))
+    completion_window: Mapped[str] = mapped_column(String(10))
+    batch_metadata: Mapped[dict[str, Any] | None]
+    request_id: Mapped[str] = mapped_column(String(100))
+    status: Mapped[str] = mapped_column(String(20))
+    errors: Mapped[list[dict[str, Any]] | None] = mapped_column(JSON)
+    total: Mapped[int] = mapped_column(default=0)
+    completed: Mapped[int] = mapped_column(default=0)
+    failed: Mapped[int] = mapped_column(default=0)
+    output_file_id: Mapped[str | None] = mapped_column(String(40))
+    error_file_id: Mapped[str | None] = mapped_column(String(40))
+    created_at: Mapped[float]
+    expires_at: Mapped[float]
+    in_progress_at: Mapped[float | None]
+    finalizing_at: Mapped[float | None]
+    completed_at: Mapped[float | None]
+    failed_at: Mapped[float | None]
+    expired_at: Mapped[float | None]
+    cancelling_at: Mapped[float | None]
+    cancelled_at: Mapped[float | None]
+    retry_of: Mapped[str | None] = mapped_column(String(40))
+    model: Mapped[str | None] = mapped_column(String(200))
+    prompt_tokens: Mapped[int | None] = mapped_column(BigInteger)
+    completion_tokens: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class ItemRow(Base):
+    """One line of a batch, and what came of it.
+
+    `attempt` counts claims and fences off late writers: a result is recorded only for the attempt
+    that is written here. `errors` counts the item's own failures, `crashes` lost workers; it runs
+    `alone` when one more of these would be its end. `place` is the item's place, from 1, in the
+    order in which those of its batch ended; see `feed.py`.
+    """
+
+    __tablename__ = "batch_items"
+    __table_args__ = (
+        UniqueConstraint("batch_id", "seq"),
+        index_of("status = 'pending'", "ix_batch_items_claim", "batch_id", "not_before", "seq"),
+        index_of("status = 'running'", "ix_batch_items_running", "batch_id", "owner"),
+        index_of("place IS NOT NULL", "ix_batch_items_place", "batch_id", "place", unique=True),
+        index_of(UNPLACED, "ix_batch_items_unplaced", "batch_id", "seq"),
+    )
+
+    id: Mapped[int] = mapped_column(SERIAL, primary_key=True)
+    batch_id: Mapped[str] = mapped_column(ForeignKey("batches.id", ondelete="CASCADE"))
+    seq: Mapped[int]
+    custom_id: Mapped[str] = mapped_column(Text)
+    status: Mapped[str] = mapped_column(String(20), default="pending")
+    body: Mapped[bytes]
+    response: Mapped[bytes | None]
+    error_code: Mapped[str | None] = mapped_column(String(100))
+    error_message: Mapped[str | None] = mapped_column(Text)
+    attempt: Mapped[int] = mapped_column(default=0)
+    errors: Mapped[int] = mapped_column(default=0)
+    crashes: Mapped[int] = mapped_column(default=0)
+    alone: Mapped[bool] = mapped_column(default=False)
+    not_before: Mapped[float] = mapped_column(default=0.0)
+    owner: Mapped[str | None] = mapped_column(String(100))
+    finished_at: Mapped[float | None]
+    place: Mapped[int | None]
+
+
+class LeaseRow(Base):
+    """The sign of life of one drain of a batch or run of a job: all that its heartbeat touches.
+
+    One row for all its items, because leases on items made PostgreSQL deadlock between heartbeats
+    and completions.
+    """
+
+    __tablename__ = "leases"
+
+    id: Mapped[str] = mapped_column(String(100), primary_key=True)
+    expires_at: Mapped[float]
+
+
+class DeliveryRow(Base):
+    """A lane of a batch, on which one worker at a time may work.
+
+    `heartbeat_at` is that worker's last sign of life, 0 while the lane is free; `generation`
+    counts claims and fences off an older drain. Since `ready_at` it may be claimed where it is
+    `ready`; else it is looked at then, or never where that is None: see `readiness.py`.
+    """
+
+    __tablename__ = "deliveries"
+    __table_args__ = (
+        index_of("ready", "ix_deliveries_ready", "caller_id", "lane", "batch_id"),
+        index_of("NOT ready", "ix_deliveries_due", "ready_at"),
+        index_of("heartbeat_at > 0", "ix_deliveries_held", "heartbeat_at"),
+        index_of("caller_id IS NULL", "ix_deliveries_unadopted", "batch_id"),
+    )
+
+    batch_id: Mapped[str] = mapped_column(
+        ForeignKey("batches.id", ondelete="CASCADE"), primary_key=True
+    )
+    lane: Mapped[int] = mapped_column(primary_key=True)
+    caller_id: Mapped[str | None] = mapped_column(String(40))
+    generation: Mapped[int] = mapped_column(default=0)
+    heartbeat_at: Mapped[float] = mapped_column(default=0.0)
+    ready: Mapped[bool] = mapped_column(default=False, server_default=false())
+    ready_at: Mapped[float | None]
+
+
+class PauseRow(Base):
+    """Batches that wait `since` then: those of the caller whose id `subject` is, or all for `*`."""
+
+    __tablename__ = "pauses"
+
+    subject: Mapped[str] = mapped_column(String(40), primary_key=True)
+    since: Mapped[float]

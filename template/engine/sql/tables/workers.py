@@ -1,0 +1,18 @@
+"""Which worker processes there are."""
+
+from sqlalchemy import String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from engine.sql.tables.registry import Base
+
+
+class WorkerRow(Base):
+    """A worker process, for operators to see: nothing is decided by it. Leases tell who works."""
+
+    __tablename__ = "workers"
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    host: Mapped[str] = mapped_column(String(255))
+    pid: Mapped[int]
+    started_at: Mapped[float]
+    seen_at: Mapped[float]

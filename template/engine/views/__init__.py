@@ -1,0 +1,1 @@
+"""Operators' views: backlog, details, overview, gauges."""

@@ -1,0 +1,217 @@
+"""What waits, what runs and who works on it, for operators."""
+
+from pydantic import BaseModel
+from sqlalchemy import ColumnElement, CompoundSelect, case, func, literal, null, select, text
+from sqlalchemy.orm import Session
+
+from engine.batches import readiness
+from engine.sql.clock import instant, now
+from engine.batches.caller_pauses import Pause, pauses
+from engine.jobs.runs import IS_QUEUED, IS_RUNNING
+from engine.sql.statements import constant
+from engine.sql.tables import (
+    BatchRow,
+    DeliveryRow,
+    ItemRow,
+    JobRow,
+    LeaseRow,
+    WebhookDeliveryRow,
+    WorkerRow,
+)
+
+SNAPSHOT = text("""
+    SELECT coalesce(extract(epoch FROM clock_timestamp() - min(xact_start)), 0)
+    FROM pg_stat_activity
+    WHERE coalesce(backend_xmin, backend_xid) IS NOT NULL AND pid <> pg_backend_pid()
+        AND backend_type <> 'autovacuum worker'
+        AND coalesce(datname, current_database()) = current_database()  -- a replica's has no name
+""")
+
+
+class Depth(BaseModel):
+    """How much of one kind of work waits and runs; `oldest` has waited for that many seconds."""
+
+    work: str
+    waiting: int
+    running: int
+    oldest: float | None = None
+
+
+class Lanes(BaseModel):
+    """How many lanes of open batches a worker holds, and how many it could take."""
+
+    held: int
+    free: int
+
+
+class Lease(BaseModel):
+    """Who holds it works on `subject` and has `left` seconds to prolong it.
+
+    The subject is None while a lane of a batch has no item in flight: it is read or settled.
+    """
+
+    id: str
+    work: str | None
+    subject: str | None
+    left: float
+
+
+class WorkerInfo(BaseModel):
+    """A worker process, and the seconds since it started and since its last sign of life."""
+
+    id: str
+    host: str
+    pid: int
+    age: float
+    silent: float
+
+
+class Backlog(BaseModel):
+    """The whole picture."""
+
+    depths: list[Depth]
+    lanes: Lanes
+    pauses: list[Pause]
+    dead_webhooks: int
+    snapshot: float | None
+    leases: list[Lease]
+    workers: list[WorkerInfo]
+
+    @property
+    def oldest(self) -> float:
+        """Return for how many seconds the oldest work has waited that nobody does."""
+        return max((depth.oldest or 0.0 for depth in self.depths), default=0.0)
+
+
+def backlog(session: Session, lease_seconds: float) -> Backlog:
+    """Return what waits, what runs and who works on it."""
+    dead = WebhookDeliveryRow.status == constant("dead")
+    return Backlog(
+        depths=depths(session, lease_seconds),
+        lanes=_lanes(session, lease_seconds),
+        pauses=pauses(session),
+        dead_webhooks=session.scalar(select(func.count()).where(dead)) or 0,
+        snapshot=oldest_snapshot(session),
+        leases=_leases(session),
+        workers=_workers(session),
+    )
+
+
+def depths(session: Session, lease_seconds: float) -> list[Depth]:
+    """Return how much of each kind of work there is."""
+    batches = _batches(session, lease_seconds)
+    return [batches, _items(session), *_jobs(session), _webhooks(session)]
+
+
+def oldest_snapshot(session: Session) -> float | None:
+    """Return for how many seconds the oldest snapshot of PostgreSQL is held; None on SQLite.
+
+    No vacuum takes away what died after it, so claims walk over ever more dead rows. Sessions of
+    other roles are seen by members of `pg_read_all_stats` only.
+    """
+    if session.connection().dialect.name != "postgresql":
+        return None
+    return float(session.scalar(SNAPSHOT) or 0.0)
+
+
+def _batches(session: Session, lease_seconds: float) -> Depth:
+    """Count a batch as waiting while no worker holds a lane of it, though one could.
+
+    It waits since the last of its lanes that may be claimed has been free.
+    """
+    waiting = _free(lease_seconds).subquery()
+    held = select(DeliveryRow.batch_id).where(*_held(lease_seconds))
+    since = (
+        select(func.max(waiting.c.ready_at).label("moment"))
+        .where(waiting.c.batch_id.not_in(held))
+        .group_by(waiting.c.batch_id)
+        .subquery()
+    )
+    number, oldest = session.execute(
+        select(func.count(), now() - func.min(since.c.moment)).select_from(since)
+    ).one()
+    running = select(func.count(DeliveryRow.batch_id.distinct())).where(*_held(lease_seconds))
+    return Depth(
+        work="batches", waiting=number, running=session.scalar(running) or 0, oldest=oldest
+    )
+
+
+def _lanes(session: Session, lease_seconds: float) -> Lanes:
+    held = session.scalar(select(func.count()).where(*_held(lease_seconds)))
+    free = session.scalar(select(func.count()).select_from(_free(lease_seconds).subquery()))
+    return Lanes(held=held or 0, free=free or 0)
+
+
+def _held(lease_seconds: float) -> tuple[ColumnElement[bool], ...]:
+    return readiness.HELD, DeliveryRow.heartbeat_at >= now() - lease_seconds
+
+
+def _free(lease_seconds: float) -> CompoundSelect[str, float | None]:
+    """Select the lanes that may be claimed: those that are ready, and those whose time has come."""
+    lanes = select(DeliveryRow.batch_id, DeliveryRow.ready_at)
+    lanes = lanes.where(DeliveryRow.heartbeat_at < now() - lease_seconds)
+    due = ~DeliveryRow.ready, DeliveryRow.ready_at <= instant()
+    return lanes.where(DeliveryRow.ready).union_all(lanes.where(*due))
+
+
+def _items(session: Session) -> Depth:
+    """Count by the batches' own counters. Lines that are still being checked do not wait yet."""
+    left = func.sum(BatchRow.total - BatchRow.completed - BatchRow.failed)
+    is_open = session.scalar(select(left).where(BatchRow.status == "in_progress")) or 0
+    running = session.scalar(select(func.count()).where(ItemRow.status == constant("running"))) or 0
+    return Depth(work="items", waiting=max(0, is_open - running), running=running)
+
+
+def _jobs(session: Session) -> list[Depth]:
+    since = case((JobRow.not_before <= now(), JobRow.not_before))
+    waiting = select(JobRow.name, since.label("since"), literal(1).label("waits"))
+    running = select(JobRow.name, null(), literal(0)).where(IS_RUNNING)
+    jobs = waiting.where(IS_QUEUED).union_all(running).subquery()
+    waits = func.sum(jobs.c.waits), func.count(), now() - func.min(jobs.c.since)
+    rows = session.execute(select(jobs.c.name, *waits).group_by(jobs.c.name).order_by(jobs.c.name))
+    return [
+        Depth(work=f"job {name}", waiting=waiting, running=all_open - waiting, oldest=oldest)
+        for name, waiting, all_open, oldest in rows
+    ]
+
+
+def _webhooks(session: Session) -> Depth:
+    due = case((WebhookDeliveryRow.next_at <= now(), WebhookDeliveryRow.next_at))
+    all_of_them = select(func.count(), now() - func.min(due))
+    pending = WebhookDeliveryRow.status == constant("pending")
+    waiting, oldest = session.execute(all_of_them.where(pending)).one()
+    return Depth(work="webhooks", waiting=waiting, running=0, oldest=oldest)
+
+
+def _leases(session: Session) -> list[Lease]:
+    items = (
+        select(ItemRow.owner, func.min(ItemRow.batch_id).label("batch_id"))
+        .where(ItemRow.status == constant("running"))
+        .group_by(ItemRow.owner)
+        .subquery()
+    )
+    rows = session.execute(
+        select(LeaseRow.id, LeaseRow.expires_at - now(), JobRow.name, JobRow.id, items.c.batch_id)
+        .select_from(LeaseRow)
+        .outerjoin(JobRow, (JobRow.owner == LeaseRow.id) & IS_RUNNING)
+        .outerjoin(items, items.c.owner == LeaseRow.id)
+        .order_by(LeaseRow.id)
+    )
+    return [
+        Lease(
+            id=lease_id,
+            left=left,
+            work=f"job {name}" if job_id else "batch" if batch else None,
+            subject=job_id or batch,
+        )
+        for lease_id, left, name, job_id, batch in rows
+    ]
+
+
+def _workers(session: Session) -> list[WorkerInfo]:
+    ages = now() - WorkerRow.started_at, now() - WorkerRow.seen_at
+    rows = session.execute(select(WorkerRow, *ages).order_by(WorkerRow.id))
+    return [
+        WorkerInfo(id=worker.id, host=worker.host, pid=worker.pid, age=age, silent=silent)
+        for worker, age, silent in rows
+    ]

@@ -1,0 +1,48 @@
+"""This process's metrics as Prometheus reads them, with its limits as they are at that moment."""
+
+from collections.abc import Iterator
+
+from anyio import to_thread  # noqa: TID251 -- asked for its limit only
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from engine.watch import metrics
+from app.resources.lifespan import Resources
+from engine.models.upstreams import Upstreams
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+
+def exposition(resources: Resources) -> bytes:
+    """Return all metrics as text. Called on the event loop, where alone AnyIO tells its limits."""
+    for name, used, waiting, size in limits(resources):
+        metrics.used.labels(name).set(used)
+        metrics.waiting.labels(name).set(waiting)
+        metrics.size.labels(name).set(size)
+    if isinstance(resources.model, Upstreams):
+        tell_slots(resources.model)
+    return generate_latest()
+
+
+def tell_slots(model: Upstreams) -> None:
+    """Set how many slots each provider has, here and in all processes."""
+    for pool, slots in model.slots.items():
+        for state in ("held", "allowed", "cap", "waiting"):
+            metrics.slots.labels(pool, state).set(getattr(slots, state))
+
+
+def limits(resources: Resources) -> Iterator[tuple[str, float, int, float]]:
+    """Yield each limit of this process: its name, what is used, how many wait, its size."""
+    room, background = resources.room, resources.background
+    yield "requests", room.taken, room.waiting, room.places
+    yield "background_tasks", len(background), 0, background.limit
+    limiters = {
+        "streams": resources.streams,
+        "progress_streams": resources.progress_streams,
+        "offload_threads": resources.offload.threads,
+        "offload_processes": resources.offload.processes,
+        "framework_threads": to_thread.current_default_thread_limiter(),
+        **resources.database.limits,
+    }
+    for name, limiter in limiters.items():
+        now = limiter.statistics()
+        yield name, now.borrowed_tokens, now.tasks_waiting, now.total_tokens

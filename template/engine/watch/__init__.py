@@ -1,0 +1,1 @@
+"""How the process is: event loop watchdog, saturation, metrics, logs."""

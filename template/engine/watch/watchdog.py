@@ -1,0 +1,156 @@
+"""Names the line that blocks the event loop, also while it still blocks.
+
+A thread sleeps until a beat of the loop is late. Then it reads the frames of the loop's own thread
+until the loop goes on; the innermost frame of this app that it sees most often is the offender. It
+works on asyncio and uvloop, with blocking calls, locks and loops that compute. What holds the GIL
+without a break, as some C extensions do, is seen when it ends.
+"""
+
+import sys
+import threading
+import time
+import traceback
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from engine.watch.heartbeat import (
+    SECONDS,
+    Heartbeat,
+    open_heartbeat,
+    outwards,
+)
+
+APP = Path(__file__).parents[1]
+
+HOST = "host"
+"""Offender where no line of the app was at work: the machine had no time for this process, or a
+library kept the loop. On two busy cores such stalls of 50 to 100 ms are common."""
+
+SAMPLE = 0.01
+"""Seconds between two looks at a loop that is late."""
+
+LONGEST_PAUSE = 1.0
+"""The same for one that stays late."""
+
+STILL = 1.0
+"""Seconds after which a stall is told of that has not ended: it may never."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stall:
+    """The event loop was away, and every request with it."""
+
+    seconds: float
+    offender: str
+    """As `api/chat.py:17 answer`, or `HOST`."""
+    stack: str
+    """The frames of the loop's thread above the loop, the innermost last."""
+    ongoing: bool
+    """Whether the loop had not come back when this was told; its end is told of as well."""
+
+
+class Samples:
+    """What a late loop was seen to do."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = f"{folder}/"
+        self._seen: Counter[str] = Counter()
+        self._stacks: dict[str, str] = {}
+
+    def take(self, frame: FrameType, beneath: frozenset[FrameType]) -> None:
+        """Note the innermost frame of the app."""
+        frames = [each for each in outwards(frame) if each not in beneath]
+        own = (each for each in frames if each.f_code.co_filename.startswith(self._folder))
+        name = self._name(next(own, None))
+        self._seen[name] += 1
+        if name not in self._stacks:
+            stack = traceback.StackSummary.extract((f, f.f_lineno) for f in reversed(frames[:8]))
+            self._stacks[name] = "".join(stack.format())
+
+    def stall(self, seconds: float, *, ongoing: bool) -> Stall:
+        """Return the stall that was seen."""
+        own = Counter({name: count for name, count in self._seen.items() if name != HOST})
+        [(offender, _)] = (own or self._seen).most_common(1)
+        return Stall(seconds, offender, self._stacks[offender], ongoing)
+
+    def _name(self, frame: FrameType | None) -> str:
+        if frame is None:
+            return HOST
+        code = frame.f_code
+        path = code.co_filename.removeprefix(self._folder)
+        return f"{path}:{frame.f_lineno} {code.co_qualname}"
+
+
+class Watchdog:
+    """Watches the loop of the thread that makes it, once it is told to start."""
+
+    def __init__(
+        self,
+        heartbeat: Heartbeat,
+        threshold: float,
+        tell: Callable[[Stall], None],
+        folder: Path = APP,
+    ) -> None:
+        self.heartbeat = heartbeat
+        self._threshold = threshold
+        self._tell = tell
+        self._folder = folder
+        self._loops_thread = threading.get_ident()
+        self._over = threading.Event()
+
+    def start(self) -> None:
+        """Watch from now on: what the start-up did is no stall, since nobody waited for it."""
+        self.heartbeat.due = time.monotonic() + SECONDS
+        if self._threshold:
+            threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
+
+    def stop(self) -> None:
+        """Watch no more."""
+        self._over.set()
+
+    def _watch(self) -> None:
+        while not self._over.wait(self._threshold - self._late(self.heartbeat.due)):
+            due = self.heartbeat.due
+            if self._late(due) >= self._threshold:
+                self._follow(due)
+
+    def _follow(self, due: float) -> None:
+        """Look at the loop until the beat that was `due` has come, and tell what was seen."""
+        samples, pause, told = Samples(self._folder), SAMPLE, False
+        while True:
+            if frame := sys._current_frames().get(self._loops_thread):  # noqa: SLF001
+                samples.take(frame, self.heartbeat.beneath)
+            if not told and self._late(due) >= STILL:
+                told = True
+                self._tell(samples.stall(self._late(due), ongoing=True))
+            if self._over.wait(pause):
+                return
+            if self.heartbeat.due != due:
+                break
+            pause = min(LONGEST_PAUSE, pause * 1.1)
+        self._tell(samples.stall(self._late(due), ongoing=False))
+
+    @staticmethod
+    def _late(due: float) -> float:
+        return time.monotonic() - due
+
+
+@asynccontextmanager
+async def open_watchdog(
+    threshold: float, tell: Callable[[Stall], None], folder: Path = APP
+) -> AsyncIterator[Watchdog]:
+    """Yield the loop's watchdog, to be started: `tell` gets stalls longer than `threshold` seconds.
+
+    None is missed that is longer by a beat. `tell` is called in the watchdog's thread, while the
+    loop may be standing. Only code in `folder` is named. A threshold of 0 watches nothing.
+    """
+    async with open_heartbeat() as heartbeat:
+        watchdog = Watchdog(heartbeat, threshold, tell, folder)
+        try:
+            yield watchdog
+        finally:
+            watchdog.stop()

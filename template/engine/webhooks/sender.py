@@ -1,0 +1,82 @@
+"""Tells webhooks: sends each message until its receiver takes it or the tries are used up.
+
+A message may arrive twice, as after a kill between its arrival and its record; its id stays.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any
+from urllib.parse import urlsplit
+
+from engine.webhooks import deliveries
+from engine.webhooks.deliveries import Notification, Outcome
+from engine.webhooks.signing import signed_headers
+from app.resources.lifespan import Resources
+from engine.watch.telemetry import request_id
+
+log = logging.getLogger(__name__)
+
+GONE = 410
+LONGEST_ASKED = 86_400.0
+"""Seconds; a receiver may ask for a longer wait, but what is a day late is of no use."""
+
+
+async def claim(
+    resources: Resources, _stopping: asyncio.Event
+) -> Callable[[], Coroutine[Any, Any, None]] | None:
+    """Claim the message that is due for longest; return what sends it, or None where none is due.
+
+    It is claimed for longer than a try can take, so that no other worker sends it meanwhile.
+    """
+    settings = resources.settings
+    notification = await resources.database.write(
+        deliveries.claim,
+        seconds=settings.webhook_timeout + settings.lease_seconds,
+        most_in_flight=settings.webhooks_in_flight,
+    )
+    return partial(deliver, resources, notification) if notification else None
+
+
+async def deliver(resources: Resources, notification: Notification) -> None:
+    """Send a claimed message once and record what came of it."""
+    request_id.set(notification.id)
+    outcome = await _send(resources, notification)
+    if outcome.error:
+        host = urlsplit(notification.url).hostname  # the rest may be what its receiver trusts
+        log.warning("webhook to %s, try %s: %s", host, notification.attempt, outcome.error)
+    if outcome.http_status == GONE:
+        await resources.database.write(deliveries.disable, notification)
+    else:
+        await resources.database.write(deliveries.record, notification, outcome)
+
+
+async def _send(resources: Resources, notification: Notification) -> Outcome:
+    waits = resources.settings.webhook_waits
+    payload = notification.payload
+    try:
+        headers = signed_headers(notification.id, payload, notification.secrets)
+        reply = await resources.receivers.post(notification.url, payload, headers)
+    except Exception as error:  # noqa: BLE001 -- one that came out would be tried for ever
+        return _failed(waits, notification, None, f"{type(error).__name__}: {error}")
+    if 200 <= reply.status < 300:
+        return Outcome("delivered", reply.status)
+    message = f"The receiver answered {reply.status}."
+    return _failed(waits, notification, reply.status, message, reply.retry_after)
+
+
+def _failed(
+    waits: tuple[float, ...],
+    notification: Notification,
+    status: int | None,
+    message: str,
+    asked: float = 0.0,
+) -> Outcome:
+    error = " ".join(message.replace("\0", "").split())  # PostgreSQL cannot store NUL
+    if notification.attempt > len(waits):
+        return Outcome("dead", status, error)
+    wait = max(waits[notification.attempt - 1], min(asked, LONGEST_ASKED))
+    # Longer by chance, so that messages which failed together do not come together again.
+    return Outcome("pending", status, error, delay=wait * random.uniform(1.0, 1.2))  # noqa: S311

@@ -1,0 +1,1 @@
+"""Claimed work of every kind: leases, workers, outbox."""

@@ -1,0 +1,1 @@
+"""The worker process: pools, reaper of expired leases, schedules, retention, probes."""

@@ -1,0 +1,95 @@
+"""What a worker tells by HTTP: whether it lives, whether it can work, and its metrics."""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+from aiohttp import web
+from sqlalchemy.orm import Session
+
+from engine.watch import metrics
+from engine.views.backlog import Depth, depths, oldest_snapshot
+from engine.errors import OpenError
+from engine.worker.pulse import Pulse
+from engine.views.gauges import CONTENT_TYPE, exposition
+from app.resources.lifespan import Resources
+
+log = logging.getLogger(__name__)
+
+TURNS = 8
+"""A sweep is three transactions, each of which waits for its turn and then runs; two to spare."""
+
+
+@asynccontextmanager
+async def serving_probes(resources: Resources, pulse: Pulse) -> AsyncIterator[None]:
+    """Serve them at `worker_metrics_port` on this event loop, where one is set.
+
+    `/live` fails where no sweep has ended for longer than one can take: restart the worker then.
+    `/ready` fails where none has ended well for a lease, after which it holds nothing any more.
+    Whoever reaches the port may read. Raise `OpenError` where it cannot be listened on.
+    """
+    settings = resources.settings
+    if not settings.worker_metrics_port:
+        yield
+        return
+
+    async def live(_request: web.Request) -> web.Response:
+        stuck = pulse.silence > settings.sweep_seconds + TURNS * settings.database_timeout
+        return _state("stuck" if stuck else "alive", well=not stuck)
+
+    async def ready(_request: web.Request) -> web.Response:
+        well = pulse.failing <= settings.sweep_seconds + settings.lease_seconds
+        return _state("ready" if well else "unavailable", well=well)
+
+    async def load() -> bytes:
+        await _tell_depths(resources)
+        return exposition(resources)
+
+    async def tell_metrics(_request: web.Request) -> web.Response:
+        body = await resources.probes.get("metrics", load)
+        return web.Response(body=body, headers={"content-type": CONTENT_TYPE})
+
+    app = web.Application()
+    app.router.add_get("/live", live)
+    app.router.add_get("/ready", ready)
+    app.router.add_get("/metrics", tell_metrics)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    try:
+        await _listen(web.TCPSite(runner, settings.host, settings.worker_metrics_port))
+        yield
+    finally:
+        await runner.cleanup()  # asyncio cancels once
+
+
+def _state(status: str, *, well: bool) -> web.Response:
+    return web.json_response({"status": status}, status=200 if well else 503)
+
+
+async def _tell_depths(resources: Resources) -> None:
+    """Set the gauges of work from the database; where it does not answer, none."""
+    metrics.queue.clear()
+    metrics.oldest.clear()
+    try:
+        read = partial(resources.database.read, _look, resources.settings.lease_seconds)
+        found, snapshot = await resources.depths.get("depths", read)
+    except Exception:
+        log.exception("the depth of the queue cannot be read")
+        return
+    for depth in found:
+        metrics.queue.labels(depth.work, "waiting").set(depth.waiting)
+        metrics.queue.labels(depth.work, "running").set(depth.running)
+        metrics.oldest.labels(depth.work).set(depth.oldest or 0.0)
+    metrics.snapshot.set(snapshot or 0.0)
+
+
+def _look(session: Session, lease_seconds: float) -> tuple[list[Depth], float | None]:
+    return depths(session, lease_seconds), oldest_snapshot(session)
+
+
+async def _listen(site: web.TCPSite) -> None:
+    try:
+        await site.start()
+    except OSError as error:
+        raise OpenError(f"WORKER_METRICS_PORT cannot be opened: {error.strerror}") from error

@@ -1,0 +1,40 @@
+"""Looks, again and again, for what dead workers left behind and for what is due by the clock."""
+
+import asyncio
+import logging
+
+from engine.worker import recovery, schedules
+from engine.work import workers
+from engine.jobs.jobs import jobs
+from engine.work.workers import Worker
+from engine.worker.pulse import Pulse
+from app.resources.lifespan import Resources
+
+log = logging.getLogger(__name__)
+
+
+async def sweep_for_ever(resources: Resources, pulse: Pulse) -> None:
+    """Sweep every `sweep_seconds`. Every worker does: a sweep is idempotent and needs no leader."""
+    seconds, write = resources.settings.sweep_seconds, resources.database.write
+    worker = Worker()
+    try:
+        while True:
+            try:
+                await write(workers.sign_in, worker)
+                await sweep(resources)
+                pulse.tried(well=True)
+            except Exception:
+                pulse.tried(well=False)
+                log.exception("a sweep failed; the next one is in %s s", seconds)
+            await asyncio.sleep(seconds)
+    finally:
+        await write(workers.sign_off, worker)
+
+
+async def sweep(resources: Resources) -> None:
+    """Put back what is lost, end what is late, submit what is due."""
+    settings, write = resources.settings, resources.database.write
+    await write(
+        recovery.recover, lease_seconds=settings.lease_seconds, most_crashes=settings.batch_crashes
+    )
+    await write(schedules.start_due, jobs().values())

@@ -1,0 +1,43 @@
+"""Jobs that are due by the clock: each tick is started once, whichever worker sees it first."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from cronsim import CronSim
+from sqlalchemy import select, text, update
+from sqlalchemy.orm import Session
+
+from engine.sql.clock import now
+from engine.jobs.jobs import Job, submit
+from engine.sql.statements import changed
+from engine.sql.tables import ScheduleRow
+
+# The same text for SQLite and PostgreSQL, whose SQLAlchemy constructs for it differ.
+MEET = text("INSERT INTO schedules (name, tick) VALUES (:name, :tick) ON CONFLICT DO NOTHING")
+
+
+def start_due(session: Session, jobs: Iterable[Job[Any]]) -> int:
+    """Submit each job whose last tick nobody has started yet; return how many were.
+
+    A job is started once for all the ticks that were missed while no worker ran, and not at all
+    for those before it was first seen here.
+    """
+    moment = session.scalars(select(now())).one()
+    return sum(_start(session, job, moment) for job in jobs if job.cron is not None)
+
+
+def last_tick(cron: str, moment: float) -> float:
+    """Return the last time at or before `moment` (since 1970, in UTC) when `cron` was due."""
+    after = datetime.fromtimestamp(int(moment) + 1, UTC)
+    return next(CronSim(cron, after, reverse=True)).timestamp()
+
+
+def _start(session: Session, job: Job[Any], moment: float) -> bool:
+    tick = last_tick(job.cron or "", moment)
+    session.execute(MEET, {"name": job.name, "tick": tick})
+    missed = (ScheduleRow.name == job.name, ScheduleRow.tick < tick)
+    if not changed(session, update(ScheduleRow).where(*missed).values(tick=tick)):
+        return False
+    submit(session, None, job, job.subject(), request_id=f"tick_{tick:.0f}")
+    return True
