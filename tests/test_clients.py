@@ -22,7 +22,7 @@ def known(checkout: Render, environment: Environment) -> Iterator[dict[str, str]
     """What a script must know of a render at work; it has no local model."""
     interpreter = next(filter(None, map(find_python, PYTHONS)))
     python = f"{environment(interpreter)['UV_PROJECT_ENVIRONMENT']}/bin/python"
-    app = [python, "-m", "engine.operate.cli"]
+    app = [python, "-m", "app.cli"]
     with running(checkout({"model_provider": "simulated"}), [*app, "dev"], FAST) as service:
         yield variables(service, service, app)
 

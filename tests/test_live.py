@@ -26,7 +26,7 @@ def start(
     python = Path(environment(interpreter)["UV_PROJECT_ENVIRONMENT"]) / "bin" / "python"
 
     def start(answers: dict[str, str], **settings: str) -> AbstractContextManager[Service]:
-        return running(checkout(answers), [str(python), "-m", "engine.operate.cli", "dev"], settings)
+        return running(checkout(answers), [str(python), "-m", "app.cli", "dev"], settings)
 
     return start
 

@@ -17,7 +17,7 @@ from tests.conftest import Environment, Render, find_python
 from tests.test_rendered_project import CHECKS, SUITE, TEMPLATE, in_environment
 
 ANSWERS = {"extras": "[doctor, lab, benchmarks]", "model_provider": ALL_OFF["model_provider"]}
-APP = ("python", "-m", "engine.operate.cli")
+APP = ("python", "-m", "app.cli")
 ALEMBIC = ("python", "-m", "alembic")
 EXAMPLE = "tests/test_cli.py::TestSettings::test_the_example_file_is_the_generated_one"
 

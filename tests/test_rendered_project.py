@@ -122,7 +122,7 @@ def test_the_example_of_the_environment_is_made_from_the_settings(
 ) -> None:
     project = checkout({})
     made = in_environment(
-        project, environment(interpreter), *["python", "-m", "engine.operate.cli", "settings", "--env-example"]
+        project, environment(interpreter), *["python", "-m", "app.cli", "settings", "--env-example"]
     )
     assert made == (project / ".env.example").read_text()
 

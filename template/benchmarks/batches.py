@@ -19,12 +19,12 @@ from openai.types import Batch
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from app.resources.lifespan import open_resources
+from app.settings import Settings
+from benchmarks.upload import say
+from engine.models.interface import ChatRequest
 from engine.models.operations import CHAT
 from engine.sql.tables import BatchRow, ItemRow
-from app.resources.lifespan import open_resources
-from engine.models.interface import ChatRequest
-from engine.settings import Settings
-from benchmarks.upload import say
 from tests.lines import chat_body, chats
 from tests.servers import EmbeddedRedis, Postgres, running
 from tests.service import Service, eventually, service

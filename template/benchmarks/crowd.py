@@ -11,9 +11,9 @@ from itertools import count
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from engine.sql.tables import BatchRow, ItemRow
 from benchmarks.batches import SLOTS, at, finished, servers, serving
 from benchmarks.upload import say
+from engine.sql.tables import BatchRow, ItemRow
 from tests.crowd import fill
 from tests.lines import chat_body
 from tests.service import Service, eventually

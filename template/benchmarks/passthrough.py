@@ -19,9 +19,9 @@ from typing import Any
 
 from aiohttp import ClientSession, TCPConnector
 
-from engine.settings import NO_REDIS
 from benchmarks.relays import TOKENS
 from benchmarks.upload import say
+from engine.settings import NO_REDIS
 from tests.lines import chat_body
 from tests.servers import EmbeddedRedis, running
 from tests.service import eventually, free_port, service

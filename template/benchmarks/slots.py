@@ -19,13 +19,13 @@ from statistics import median
 
 from redis.asyncio import Redis
 
-from engine.slots.semaphore import Capacity
-from engine.slots.redis_semaphore import Priority
+from app.settings import Settings
+from benchmarks.upload import say
+from engine.process.redis import open_redis
 from engine.slots.limits import Limits
 from engine.slots.pools import open_capacity
-from engine.process.redis import open_redis
-from engine.settings import Settings
-from benchmarks.upload import say
+from engine.slots.redis_semaphore import Priority
+from engine.slots.semaphore import Capacity
 from tests.servers import EmbeddedRedis, running
 
 SLOTS = 50

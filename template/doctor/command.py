@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 HERE = Path.cwd()
 """Where the command was typed, before it went to its project."""
 
-ROUTES = Path(__file__).parents[2] / "routes.txt"
+ROUTES = Path(__file__).parents[1] / "routes.txt"
 
 
 def command(
@@ -53,14 +53,15 @@ def command(
 def own() -> "Examination":
     """Return what the doctor says of this app and its jobs. Nothing is started."""
     import app
-    from app import worker
-    from doctor.examination import examine
-    from engine.jobs.jobs import jobs
+    import engine
     from app.main import create_app
-    from engine.settings import Settings
+    from app.resources.lifespan import all_jobs
+    from app.settings import Settings
+    from doctor.examination import examine
+    from engine.worker import process
 
-    work: list[Callable[..., Any]] = [worker.work, *(job.run for job in jobs().values())]
-    return examine(create_app(Settings()), *map(Path, app.__path__), jobs=work)
+    work: list[Callable[..., Any]] = [process.work, *(job.run for job in all_jobs().values())]
+    return examine(create_app(Settings()), *map(Path, [*app.__path__, *engine.__path__]), jobs=work)
 
 
 def other(name: str) -> "Examination":

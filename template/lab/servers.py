@@ -15,18 +15,18 @@ from typing import NamedTuple, Self
 
 from aiohttp import ClientError, ClientSession
 
+from app.settings import Settings
+from engine.callers.keys import create_key
 from engine.operate.cli.settings import text
 from engine.operate.dev import CannotStart, valkey
-from engine.callers.keys import create_key
 from engine.sql.database import open_database
-from engine.settings import Settings
 from lab import server as lab_server
 from lab.measures import Point
 from lab.processes import end, running
 
 START_LIMIT = 60.0
 BACKLOG = 2048
-APP = (sys.executable, "-m", "engine.operate.cli")
+APP = (sys.executable, "-m", "app.cli")
 LAG = re.compile(rb"^app_event_loop_lag_seconds_(?:sum|count) (\S+)", re.MULTILINE)
 SCRAPE_EVERY = 0.1
 LEASE = 3

@@ -12,8 +12,8 @@ from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.pool import NullPool
 
 from engine.settings.loading import load_settings
-from engine.sql.tables import Base
 from engine.sql.postgres import open_engine
+from engine.sql.tables import Base
 
 LOCK = 7_295_140_631  # any number: that of this app's migrations among PostgreSQL's advisory locks
 SQLITE_WAIT = 60.0  # seconds for another migration to end
@@ -69,7 +69,7 @@ def write_sql(url: str) -> None:
 
 def main() -> None:
     """Do what the command line asks for."""
-    settings = load_settings()
+    settings = load_settings(Settings)
     url = settings.sql_url
     if context.is_offline_mode():
         write_sql(url)

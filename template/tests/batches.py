@@ -12,13 +12,13 @@ from openai.types import Batch
 from sqlalchemy.orm import Session
 
 from engine.batches import items, lanes
-from engine.callers import keys
-from engine.work import leases
-from engine.sql.clock import now
-from engine.sql.ids import new_id
 from engine.batches.items import Outcome
 from engine.batches.lanes import Hold
+from engine.callers import keys
+from engine.sql.clock import now
+from engine.sql.ids import new_id
 from engine.sql.tables import BatchRow, ItemRow
+from engine.work import leases
 from tests.lines import CHAT_URL, chat_body
 from tests.service import Service, eventually
 

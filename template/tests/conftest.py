@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from openai import OpenAI
 
+from app.settings import Settings
 from engine.sql.database import Database, open_database
-from engine.settings import Settings
 from tests.batches import HoldBatch, holding_batches
 from tests.blocking import no_blocking
 from tests.isolation import own_folder, refuse_foreign_databases

@@ -3,7 +3,7 @@
 from fastapi.routing import iter_route_contexts
 
 from app.main import create_app
-from engine.settings import Settings
+from app.settings import Settings
 
 OURS = (
     *("batches", "chat", "completions", "embeddings", "feed", "files", "health", "jobs", "metrics"),

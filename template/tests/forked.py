@@ -67,7 +67,7 @@ def _run(
     errors: Path,
 ) -> None:
     from app import domain  # noqa: PLC0415 -- imported already, and only there
-    from engine.operate.cli import main  # noqa: PLC0415
+    from app.cli import main  # noqa: PLC0415
 
     for path, stream in ((output, sys.stdout), (errors, sys.stderr)):
         with path.open("ab") as file:

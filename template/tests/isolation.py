@@ -11,7 +11,8 @@ from typing import Any
 
 from sqlalchemy import Dialect, Engine, event, make_url
 
-from engine.settings import SETTINGS_FILES, Settings
+from app.settings import Settings
+from engine.settings import SETTINGS_FILES
 
 SQLITE_IN_MEMORY = ("", ":memory:")
 

@@ -5,11 +5,11 @@ import time
 from pydantic import HttpUrl
 from sqlalchemy.orm import Session
 
-from engine.work import outbox
-from engine.webhooks import endpoints
-from engine.work.outbox import EventType
 from engine.sql.tables import CallerRow, WebhookDeliveryRow, WebhookRow
+from engine.webhooks import endpoints
 from engine.webhooks.endpoints import WebhookObject, WebhookWithSecret
+from engine.work import outbox
+from engine.work.outbox import EventType
 
 
 def add_caller(session: Session, caller_id: str = "caller_a") -> str:

@@ -6,11 +6,11 @@ import pytest
 import uvicorn
 from sqlalchemy.orm import configure_mappers
 
-import engine.operate.cli
+import app.cli
 import app.main
 import app.worker
 
-MODULES = alembic.command, engine.operate.cli, app.main, app.worker, pytest, uvicorn
+MODULES = alembic.command, app.cli, app.main, app.worker, pytest, uvicorn
 
 bpe_openai.get_encoding("cl100k_base")
 configure_mappers()

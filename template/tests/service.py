@@ -20,9 +20,9 @@ from redis import Redis
 from redis.exceptions import RedisError
 from sqlalchemy import make_url
 
+from app.settings import Settings
 from engine.callers import keys
 from engine.sql.database import Transaction, open_database
-from engine.settings import Settings
 from tests.forked import MORE_MODULES, Forked
 from tests.isolation import check_url, own_folder
 from tests.tables import new_database

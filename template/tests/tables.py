@@ -5,9 +5,9 @@ from uuid import uuid4
 import asyncpg
 from sqlalchemy.orm import Session
 
-from engine.sql.tables import Base
+from app.settings import Settings
 from engine.sql.database import open_database
-from engine.settings import Settings
+from engine.sql.tables import Base
 
 
 async def new_database(server: str) -> str:

@@ -12,9 +12,10 @@ from typing import NamedTuple
 import pytest
 from typer.testing import CliRunner
 
+from app.settings import Settings
 from engine.operate.cli import PROJECT, app
 from engine.operate.cli.settings import example
-from engine.settings import SETTINGS_FILES, Settings
+from engine.settings import SETTINGS_FILES
 from engine.settings.urls import MASK, masked
 from tests.forked import Forked
 from tests.service import LIMIT

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from openai import OpenAI
 
-from engine.callers import keys
 from app.features.triage.task import Triage
+from engine.callers import keys
 from tests.batches import ended, lines_of, submit
 from tests.lines import jsonl, line
 from tests.service import Service, service

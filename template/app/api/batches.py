@@ -6,7 +6,6 @@ from fastapi import APIRouter, Depends, Query
 from pydantic import Field
 
 from app.api.errors import failures
-from engine.body import Body
 from app.dependencies.body import describe, json_body
 from app.dependencies.caller import Flags
 from app.dependencies.database import CallersRows
@@ -15,9 +14,10 @@ from app.dependencies.request_id import RequestId
 from app.dependencies.resources import Shared
 from engine.batches import batches, retry
 from engine.batches.batches import BatchObject
-from engine.sql.pagination import Page, PageQuery
+from engine.body import Body
 from engine.errors import Conflict, NotFound, Unsupported
 from engine.process.queue import Kind
+from engine.sql.pagination import Page, PageQuery
 
 router = APIRouter(prefix="/v1/batches", tags=["batches"])
 
@@ -61,6 +61,7 @@ async def create_batch(
         input_file_id=new.input_file_id,
         completion_window=new.completion_window,
         metadata=new.metadata,
+        operations=shared.operations,
         flags=flags,
         request_id=request_id,
     )
@@ -97,6 +98,7 @@ async def retry_batch(
         retry.retry,
         batch_id,
         most_lanes=shared.settings.batch_lanes,
+        operations=shared.operations,
         flags=flags,
         request_id=request_id,
     )

@@ -5,10 +5,11 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel
 
-from app.api.answering import ModelAnswer, TokenUsage
+from app.api.answering import TokenUsage, streamed, whole
 from app.dependencies.body import describe, json_body
-from engine.models.operations import CHAT
+from app.dependencies.model import CallersModel
 from engine.models.interface import ChatRequest, Message
+from engine.models.operations import CHAT
 
 router = APIRouter(prefix="/v1", tags=["chat"])
 
@@ -45,8 +46,8 @@ class ChatCompletion(BaseModel):
     openapi_extra=describe(ChatRequest, EXAMPLE),
     responses={200: {"model": ChatCompletion, "content": {"text/event-stream": {}}}},
 )
-async def complete(chat: ChatBody, answer: ModelAnswer) -> Response:
+async def complete(chat: ChatBody, model: CallersModel) -> Response:
     """Answer with a `chat.completion`, or with its chunks where `stream` asks for them."""
     if chat.stream:
-        return await answer.streamed(chat, answer.resources.model.stream(chat))
-    return await answer.whole(CHAT, chat)
+        return await streamed(model, model.stream(chat))
+    return await whole(model, CHAT, chat)

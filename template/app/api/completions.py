@@ -5,9 +5,10 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel
 
-from app.api.answering import ModelAnswer, TokenUsage
+from app.api.answering import TokenUsage, streamed, whole
 from app.dependencies.body import describe, json_body
-from engine.models.completions import OPERATION, stream
+from app.dependencies.model import CallersModel
+from engine.models.completions import COMPLETIONS, stream
 from engine.models.interface import CompletionRequest
 
 router = APIRouter(prefix="/v1", tags=["chat"])
@@ -43,8 +44,8 @@ class TextCompletion(BaseModel):
     openapi_extra=describe(CompletionRequest, EXAMPLE),
     responses={200: {"model": TextCompletion, "content": {"text/event-stream": {}}}},
 )
-async def complete(completion: CompletionBody, answer: ModelAnswer) -> Response:
+async def complete(completion: CompletionBody, model: CallersModel) -> Response:
     """Answer with a `text_completion`, or with its pieces where `stream` asks for them."""
     if completion.stream:
-        return await answer.streamed(completion, stream(answer.resources, completion))
-    return await answer.whole(OPERATION, completion)
+        return await streamed(model, stream(model.bound, completion))
+    return await whole(model, COMPLETIONS, completion)

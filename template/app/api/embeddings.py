@@ -5,10 +5,11 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel
 
-from app.api.answering import ModelAnswer, TokenUsage
+from app.api.answering import TokenUsage, whole
 from app.dependencies.body import describe, json_body
-from engine.models.operations import EMBEDDINGS
+from app.dependencies.model import CallersModel
 from engine.models.interface import EmbeddingsRequest
+from engine.models.operations import EMBEDDINGS
 
 router = APIRouter(prefix="/v1", tags=["embeddings"])
 
@@ -39,6 +40,6 @@ class EmbeddingList(BaseModel):
     openapi_extra=describe(EmbeddingsRequest, EXAMPLE),
     responses={200: {"model": EmbeddingList}},
 )
-async def embed(embeddings: EmbeddingsBody, answer: ModelAnswer) -> Response:
+async def embed(embeddings: EmbeddingsBody, model: CallersModel) -> Response:
     """Answer with one vector for each input, as floats or base64."""
-    return await answer.whole(EMBEDDINGS, embeddings)
+    return await whole(model, EMBEDDINGS, embeddings)

@@ -14,9 +14,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import Scope
 
+from app.dependencies.disconnect import ClientGoneError
 from engine import errors
 from engine.body import invalid
-from app.dependencies.disconnect import ClientGoneError
 from engine.watch.telemetry import request_id
 
 log = logging.getLogger(__name__)

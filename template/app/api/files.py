@@ -15,13 +15,13 @@ from app.dependencies.idempotency import Once, OnceDatabase
 from app.dependencies.resources import Shared
 from engine.batches import files
 from engine.batches.files import PART_BYTES, FileDeleted, FileObject
-from engine.sql.pagination import Page, PageQuery
 from engine.errors import (
     Conflict,
     InvalidRequest,
     TooLarge,
     Unsupported,
 )
+from engine.sql.pagination import Page, PageQuery
 
 router = APIRouter(prefix="/v1/files", tags=["files"])
 

@@ -14,14 +14,14 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from app.dependencies.resources import Shared
-from engine.sql.tables import Base
 from engine.errors import Unavailable
-from engine.process.concurrency import bounded_map
-from app.resources.lifespan import Resources
 from engine.models.interface import Model
-from engine.process.outages import lacks_table
-from engine.slots.pauses import Reason
 from engine.models.upstreams import Upstreams
+from engine.process.concurrency import bounded_map
+from engine.process.outages import lacks_table
+from engine.resources import Resources
+from engine.slots.pauses import Reason
+from engine.sql.tables import Base
 
 router = APIRouter(tags=["health"])
 

@@ -6,17 +6,17 @@ from fastapi import APIRouter, Depends, Query, Response
 from pydantic import Field
 
 from app.api.errors import failures
-from engine.body import Body, part
 from app.dependencies.body import describe, json_body
 from app.dependencies.caller import Flags
 from app.dependencies.database import CallersRows
 from app.dependencies.jobs import CallersJobs
 from app.dependencies.resources import Shared
+from engine.body import Body, part
+from engine.errors import Conflict
 from engine.jobs import jobs
 from engine.jobs.jobs import JobObject, JobQuery, job_for_callers
-from engine.sql.pagination import Page
-from engine.errors import Conflict
 from engine.process.queue import Kind
+from engine.sql.pagination import Page
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -39,7 +39,7 @@ async def submit_job(
     new: NewJobBody, flags: Flags, callers_jobs: CallersJobs, shared: Shared, response: Response
 ) -> JobObject:
     """Submit a job by its name. Its `Location` tells how far it is."""
-    job = job_for_callers(new.name, flags)
+    job = job_for_callers(shared.jobs, new.name, flags)
     subject = part(job.subject, jobs.storable(new.subject), "subject")
     submitted = await callers_jobs.submit(job, subject)
     response.headers["location"] = f"{shared.settings.root_path}/v1/jobs/{submitted.id}"
@@ -72,7 +72,7 @@ async def cancel_job(job_id: str, rows: CallersRows) -> JobObject:
 @router.post("/{job_id}/retry", status_code=202, responses=failures(Conflict))
 async def retry_job(job_id: str, rows: CallersRows, shared: Shared) -> JobObject:
     """Queue a job again that failed, expired or was cancelled."""
-    job = await rows.write(jobs.retry, job_id)
+    job = await rows.write(jobs.retry, job_id, shared.jobs)
     await shared.queue.wake(Kind.JOBS)
     return job
 

@@ -8,10 +8,10 @@ from fastapi import FastAPI
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, iter_route_contexts
 
-from engine import errors
 from app.api.answering import answering
 from app.api.errors import ErrorAnswer, failures
 from app.dependencies import caller, idempotency, limits
+from engine import errors
 from engine.settings import Settings
 
 ANYWHERE = (errors.InvalidRequest, errors.Overloaded, errors.DeadlineExceeded)

@@ -1,17 +1,24 @@
-"""GET /v1/batches/{id}/events: a batch as it changes, as server-sent events."""
+"""A batch that still runs: GET /v1/batches/{id}/events and /v1/batches/{id}/results."""
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator
 from contextlib import suppress
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends, Query, Response
+from pydantic import BaseModel, Field
 
+from app.api.errors import come_back
 from app.api.streaming import EventStream, event
 from app.dependencies.database import CallerDatabase, CallersRows
 from app.dependencies.resources import Shared
-from app.dependencies.watching import watching
-from engine.batches import batches
+from app.dependencies.stream_slots import watching
+from engine.batches import batches, feed
 from engine.batches.batches import FINAL, BatchObject
+from engine.batches.feed import Feed
+from engine.models.interface import Chunk
+from engine.sql.pagination import Page
 
 router = APIRouter(prefix="/v1/batches", tags=["batches"])
 
@@ -22,6 +29,17 @@ COME_BACK = b": this server stops, please connect again\nretry: 1000\n"
 """Fields of the last event of a process that ends. Browsers come back by themselves, after 1,000 ms
 (https://html.spec.whatwg.org/multipage/server-sent-events.html). They need no data for it, but
 OpenAI's clients take each event without any for broken JSON."""
+
+
+WAIT_SECONDS = 1.0
+"""When a reader who has all that is there should ask again."""
+
+
+class FeedQuery(BaseModel):
+    """At most `limit` results that came after the one with the id `after`."""
+
+    after: str | None = None
+    limit: int = Field(default=100, ge=1, le=1000)
 
 
 @router.get(
@@ -42,7 +60,7 @@ async def watch_batch(batch_id: str, rows: CallersRows, shared: Shared) -> Event
 
 async def _changes(
     rows: CallerDatabase, batch: BatchObject, stopping: asyncio.Event
-) -> AsyncGenerator[bytes, None]:
+) -> AsyncGenerator[Chunk, None]:
     yield _event(batch)
     while batch.status not in FINAL and not stopping.is_set():
         with suppress(TimeoutError):
@@ -52,8 +70,40 @@ async def _changes(
         if batch != known:
             yield _event(batch)
     if batch.status not in FINAL:
-        yield COME_BACK + _event(batch)
+        yield _event(batch, COME_BACK)
 
 
-def _event(batch: BatchObject) -> bytes:
-    return event(batch.model_dump_json().encode())
+def _event(batch: BatchObject, before: bytes = b"") -> Chunk:
+    return Chunk(before + event(batch.model_dump_json().encode()))
+
+
+@router.get(
+    "/{batch_id}/results",
+    response_class=Response,
+    responses={
+        200: {"model": Page[dict[str, Any]], "description": "Lines as in the output files."},
+        202: {"model": Page[dict[str, Any]], "description": "None yet: see `Retry-After`."},
+    },
+)
+async def read_results(
+    batch_id: str, rows: CallersRows, query: Annotated[FeedQuery, Query()]
+) -> Response:
+    """Give the next results, each once, in the order in which they came.
+
+    `has_more` says that others follow, now or later; `last_id` is the `after` of the next request.
+    Where there is nothing yet, the answer is an empty list with the status 202.
+    """
+    found = await rows.read(feed.page, batch_id, after=query.after, limit=query.limit)
+    waiting = found.has_more and not found.lines
+    headers = come_back(WAIT_SECONDS) if waiting else {}
+    return Response(_json(found), 202 if waiting else 200, headers, "application/json")
+
+
+def _json(found: Feed) -> bytes:
+    first, last = json.dumps(found.first_id).encode(), json.dumps(found.last_id).encode()
+    rest = b'"first_id": %b, "last_id": %b, "has_more": %b' % (
+        first,
+        last,
+        b"true" if found.has_more else b"false",
+    )
+    return b'{"object": "list", "data": [%b], %b}' % (b", ".join(found.lines), rest)

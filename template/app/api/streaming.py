@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 from app.api.errors import envelope
 from app.dependencies.disconnect import ClientGoneError, until_disconnect
 from engine.errors import AppError, ModelError
+from engine.models.interface import Chunk
 from engine.process.tasks import end_tasks
 
 log = logging.getLogger(__name__)
@@ -23,7 +24,7 @@ PING_SECONDS = 15.0
 
 
 class EventStream(Response):
-    """Streams events, pings in silence, stops their source when the client goes.
+    """Streams the events of chunks, `last` behind them, pings in silence, stops their source when the client goes.
 
     One task relays, one pings and one watches the client for the whole stream: an event costs none.
     In the request's own task each would go through its twenty coroutines, out and in: 0.6 µs of 5.
@@ -32,11 +33,19 @@ class EventStream(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, events: AsyncGenerator[bytes, None], headers: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        chunks: AsyncGenerator[Chunk, None],
+        headers: Mapping[str, str],
+        first: Chunk | None = None,
+        last: bytes = b"",
+    ) -> None:
         self.status_code = 200
         self.background = None
         self.init_headers({"cache-control": "no-store", "x-accel-buffering": "no", **headers})
-        self._events = events
+        self._chunks = chunks
+        self._first = first
+        self._last = last
         self._last_sent = -math.inf
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -52,11 +61,14 @@ class EventStream(Response):
             await end_tasks(pinging)
 
     async def _relay(self, send: Send) -> None:
-        last = b""
+        last = self._last
         try:
-            async with aclosing(self._events):
-                async for events in self._events:
-                    await self._write(send, events)
+            async with aclosing(self._chunks):
+                if self._first and self._first.events:
+                    await self._write(send, self._first.events)
+                async for chunk in self._chunks:
+                    if chunk.events:
+                        await self._write(send, chunk.events)
         except AppError as error:
             last = error_event(error)
         except Exception:

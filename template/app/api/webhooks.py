@@ -7,22 +7,22 @@ from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, Field, HttpUrl
 
 from app.api.errors import failures
-from engine.body import NO_NUL, Body
 from app.dependencies.body import describe, json_body
 from app.dependencies.caller import CurrentCaller
 from app.dependencies.database import CallersRows
 from app.dependencies.idempotency import Once
 from app.dependencies.limits import RateHeaders
 from app.dependencies.resources import Shared
-from engine.webhooks import deliveries, endpoints
-from engine.work.outbox import EVENT_TYPES, EventType
-from engine.webhooks.deliveries import Notification
-from engine.sql.pagination import Page, PageQuery
-from engine.webhooks.signing import signed_headers
-from engine.webhooks.endpoints import WebhookDeleted, WebhookObject, WebhookWithSecret
+from engine.body import NO_NUL, Body
 from engine.errors import ReceiverUnreachable
-from app.resources.lifespan import Resources
 from engine.process.webhook_client import NOT_PUBLIC
+from engine.resources import Resources
+from engine.sql.pagination import Page, PageQuery
+from engine.webhooks import deliveries, endpoints
+from engine.webhooks.deliveries import Notification
+from engine.webhooks.endpoints import WebhookDeleted, WebhookObject, WebhookWithSecret
+from engine.webhooks.signing import signed_headers
+from engine.work.outbox import EVENT_TYPES, EventType
 
 router = APIRouter(prefix="/v1", tags=["webhooks"])
 

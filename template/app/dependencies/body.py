@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 from fastapi import Request
 from pydantic import BaseModel
 
-from engine.body import read
 from app.dependencies.caller import CurrentCaller
+from engine.body import read
 
 B = TypeVar("B", bound=BaseModel)
 

@@ -6,12 +6,12 @@ from typing import Annotated, TypeVar
 from fastapi import Depends
 from pydantic import BaseModel
 
-from engine.watch import telemetry
 from app.dependencies.idempotency import Once, OnceDatabase
 from app.dependencies.resources import Shared
 from engine.jobs import jobs
 from engine.jobs.jobs import Job, JobObject
 from engine.process.queue import Kind, Queue
+from engine.watch import telemetry
 
 S = TypeVar("S", bound=BaseModel)
 

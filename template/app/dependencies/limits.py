@@ -7,15 +7,15 @@ from typing import Annotated
 from fastapi import Depends, Request
 from pydantic import BaseModel
 
-from engine.watch import metrics
 from app.dependencies.caller import CurrentCaller
-from app.dependencies.held import Holding
+from app.dependencies.on_finish import OnFinish
 from app.dependencies.resources import opened
 from engine.callers.keys import Caller
 from engine.errors import RateLimited
-from app.resources.lifespan import Resources
 from engine.models.quota import cost_of
+from engine.resources import Resources
 from engine.slots.rates import Cost, Rate
+from engine.watch import metrics
 
 
 async def within_limits(request: Request, caller: CurrentCaller) -> dict[str, str]:
@@ -26,7 +26,7 @@ async def within_limits(request: Request, caller: CurrentCaller) -> dict[str, st
     """
     shared = opened(request)
     headers = await _hit(caller, shared, getattr(request.state, "body", None))
-    _hold_call(caller, shared, request.state.held, headers)
+    _hold_call(caller, shared, request.state.on_finish, headers)
     return headers
 
 
@@ -52,14 +52,14 @@ async def _hit(caller: Caller, shared: Resources, body: BaseModel | None) -> dic
 
 
 def _hold_call(
-    caller: Caller, shared: Resources, held: Holding, headers: Mapping[str, str]
+    caller: Caller, shared: Resources, on_finish: OnFinish, headers: Mapping[str, str]
 ) -> None:
     limit = shared.settings.calls_per_caller
     if not shared.calls.begin(caller.id, limit):
         metrics.refused.labels("calls_per_caller").inc()
         message = f"You have {limit} calls in flight: wait until one has ended."
         raise RateLimited(message, code="too_many_calls_in_flight", headers=headers)
-    held.append(lambda: shared.calls.end(caller.id))
+    on_finish.append(lambda: shared.calls.end(caller.id))
 
 
 def _headers(rate: Rate) -> Iterator[tuple[str, str]]:

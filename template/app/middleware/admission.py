@@ -5,11 +5,11 @@ from contextlib import suppress
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from engine.watch import metrics
 from app.api.errors import answer_to
-from app.dependencies.held import Holding
+from app.dependencies.on_finish import OnFinish
 from engine.errors import Overloaded
-from app.resources.lifespan import Resources
+from engine.resources import Resources
+from engine.watch import metrics
 
 EXEMPT = {"/live", "/ready", "/metrics"}
 """What must answer just when the process is full."""
@@ -19,7 +19,7 @@ class Admission:
     """Plain ASGI: requests in flight are bounded, and so is the time that others wait for them.
 
     An answer that begins to stream gives its place back, since it may take minutes: streams have
-    bounds of their own. What dependencies hold for a request (`dependencies/held.py`) is given back
+    bounds of their own. What dependencies hold for a request (`dependencies/on_finish.py`) is given back
     here. The way in and out costs 3 µs, a refusal 20 µs, most of it for its body.
     """
 
@@ -40,20 +40,20 @@ class Admission:
             await answer_to(error)(scope, receive, send)
             return
         leave = room.leave
-        held: Holding = [leave]
-        scope["state"]["held"] = held
+        on_finish: OnFinish = [leave]
+        scope["state"]["on_finish"] = on_finish
 
         def watched(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start" and _streams(message):
                 with suppress(ValueError):
-                    held.remove(leave)
+                    on_finish.remove(leave)
                     leave()
             return send(message)
 
         try:
             await self.app(scope, receive, watched)
         finally:
-            for give_back in held:
+            for give_back in on_finish:
                 give_back()
 
 

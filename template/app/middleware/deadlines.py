@@ -5,8 +5,8 @@ from collections.abc import Awaitable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from engine import deadline
 from app.api.errors import answer_to
+from engine import deadline
 from engine.errors import AppError, InvalidRequest
 
 HEADER = b"x-request-timeout"

@@ -9,7 +9,7 @@ from app.api.errors import answer_to
 from app.api.streaming import error_event
 from engine.errors import ShuttingDown
 from engine.process.drain import Drain
-from app.resources.lifespan import Resources
+from engine.resources import Resources
 
 
 class Draining:

@@ -11,10 +11,10 @@ from collections.abc import Awaitable
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from engine.watch import metrics
 from app.api.errors import bad_url, internal_error, unavailable
-from engine.sql.ids import new_id
 from engine.process.outages import is_outage
+from engine.sql.ids import new_id
+from engine.watch import metrics
 from engine.watch.telemetry import request_id, traceparent
 
 log = logging.getLogger(__name__)

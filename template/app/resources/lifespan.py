@@ -1,72 +1,45 @@
-"""Opens every resource in order, closes them in reverse. The same for API and worker."""
+"""The composition root: opens every resource in order, closes them in reverse. API and worker share it."""
 
-import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from dataclasses import dataclass
 
 from anyio import CapacityLimiter, to_thread  # noqa: TID251 -- asked for its limit only
-from redis.asyncio import Redis
 
-from engine.process.background import Background, open_background
+from app.features import JOBS, OPERATIONS
+from app.settings import Settings
+from engine import resources
+from engine.callers.usage_buffer import UsageBuffer
+from engine.jobs.jobs import Jobs
+from engine.models.completions import COMPLETIONS
+from engine.models.operations import CHAT, EMBEDDINGS, Operations
+from engine.models.upstreams import open_upstreams
+from engine.process.background import open_background
 from engine.process.cache import Cache
-from engine.process.calls import Calls
-from engine.sql.database import Database, open_database
-from engine.process.drain import Drain, open_drain
+from engine.process.drain import open_drain
 from engine.process.garbage import frozen_heap, measured_garbage
-from engine.process.http import Http, open_http
-from engine.slots.redis_semaphore import Priority
-from engine.models.interface import Model
+from engine.process.http import open_http
 from engine.process.offload import Offload
 from engine.process.opening import Opening
-from engine.process.queue import Queue, queue_of
-from engine.slots.rates import Rates
-from engine.process.webhook_client import Receivers, open_receivers
+from engine.process.queue import queue_of
 from engine.process.redis import open_redis
+from engine.process.tokenizer import open_tokenizer
+from engine.process.webhook_client import open_receivers
+from engine.settings import NO_REDIS
 from engine.slots.admission_queue import ControlledDelay, Room
+from engine.slots.rates import Rates
+from engine.slots.redis_semaphore import Priority
+from engine.sql.database import open_database
 from engine.watch.saturation import Exhaustion, Stalls
-from engine.models.usage_buffer import Tallies
-from engine.process.tokenizer import Tokenizer, open_tokenizer
-from engine.models.upstreams import open_upstreams
 from engine.watch.watchdog import Watchdog, open_watchdog
-from engine.settings import NO_REDIS, Settings
-
-T = TypeVar("T")
-log = logging.getLogger(__name__)
+from engine.worker.retention import RETENTION
 
 
-@dataclass(frozen=True, slots=True)
-class Resources:
-    """What one process shares between all its requests or jobs. Frozen: nobody's data fits in."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resources(resources.Resources):
+    """What one process shares. Your own: a field here, and a line in `open_resources`."""
 
     settings: Settings
-    offload: Offload
-    cache: Cache[str, object]
-    database: Database
-    redis: Redis | None
-    """None where `redis_url` is `none`."""
-    queue: Queue
-    rates: Rates
-    http: Http
-    receivers: Receivers
-    tokenizer: Tokenizer
-    model: Model
-    background: Background
-    drain: Drain
-    room: Room
-    streams: CapacityLimiter
-    progress_streams: CapacityLimiter
-    calls: Calls = field(default_factory=Calls)
-    tallies: Tallies = field(default_factory=Tallies)
-    probes: Cache[str, Any] = field(default_factory=lambda: Cache(entries=100, seconds=1.0))
-    """What probes and scrapes are told: a flood of them, without a key, asks once a second."""
-    depths: Cache[str, Any] = field(default_factory=lambda: Cache(entries=1, seconds=5.0))
-    """How much work there is, for which the database has to count."""
-
-    async def default_model(self) -> str:
-        """Return the model of the app's own features: the setting, or the provider's first."""
-        return self.settings.default_model or (await self.model.models())[0].id
 
 
 @asynccontextmanager
@@ -79,11 +52,19 @@ async def open_resources(
     Requests and background tasks come last, so that they end while all that they use is open.
     """
     async with AsyncExitStack() as stack:
-        offload = Offload(settings.offload_threads, settings.offload_processes)
         opening = Opening(stack, settings)
+        offload = Offload(settings.offload_threads, settings.offload_processes)
         watchdog = await _watch(opening, stack, settings, offload)
         database = await opening.enter("database", open_database(settings))
-        clients = await _open_clients(opening, settings, priority, offload)
+        redis = None
+        if settings.redis_url != NO_REDIS:
+            redis = await opening.enter("redis", open_redis(settings))
+        http = await opening.enter("http", open_http(settings))
+        receivers = await opening.enter("receivers", open_receivers(settings))
+        tokenizer = await opening.enter("tokenizer", open_tokenizer(offload))
+        upstreams = await opening.enter(
+            "model", open_upstreams(settings, priority, http, redis, tokenizer)
+        )
         background = await opening.enter(
             "background", open_background(settings.background_tasks, settings.close_timeout / 2)
         )
@@ -94,11 +75,20 @@ async def open_resources(
         watchdog.start()
         yield Resources(
             settings=settings,
+            operations=all_operations(),
+            jobs=all_jobs(),
             offload=offload,
             cache=Cache(settings.cache_entries, settings.key_cache_seconds),
             database=database,
-            **clients,
+            redis=redis,
+            queue=queue_of(redis, settings.service_slug),
+            rates=Rates(redis, settings.service_slug),
+            http=http,
+            receivers=receivers,
+            tokenizer=tokenizer,
+            upstreams=upstreams,
             background=background,
+            usage=UsageBuffer(database, tokenizer, background),
             drain=drain,
             room=Room(
                 settings.max_requests,
@@ -110,26 +100,14 @@ async def open_resources(
         )
 
 
-async def _open_clients(
-    opening: Opening, settings: Settings, priority: Priority, offload: Offload
-) -> dict[str, Any]:
-    """Open what speaks with other servers, and the model, which needs most of it."""
-    redis = None
-    if settings.redis_url != NO_REDIS:
-        redis = await opening.enter("redis", open_redis(settings))
-    http = await opening.enter("http", open_http(settings))
-    receivers = await opening.enter("receivers", open_receivers(settings))
-    tokenizer = await opening.enter("tokenizer", open_tokenizer(offload))
-    model = open_upstreams(settings, priority, http, redis, tokenizer)
-    return {
-        "redis": redis,
-        "queue": queue_of(redis, settings.service_slug),
-        "rates": Rates(redis, settings.service_slug),
-        "http": http,
-        "receivers": receivers,
-        "tokenizer": tokenizer,
-        "model": await opening.enter("model", model),
-    }
+def all_operations() -> Operations:
+    """Return OpenAI's operations and those of the features, by URL."""
+    return {each.url: each for each in (CHAT, COMPLETIONS, EMBEDDINGS, *OPERATIONS)}
+
+
+def all_jobs() -> Jobs:
+    """Return the engine's jobs and those of the features, by name."""
+    return {each.name: each for each in (RETENTION, *JOBS)}
 
 
 async def _watch(

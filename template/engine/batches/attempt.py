@@ -3,24 +3,25 @@
 import asyncio
 
 from engine import deadline
+from engine.batches.batches import Work
 from engine.batches.items import Claimed, Outcome
-from engine.models.operations import operations
-from engine.work.attempts import failure_of
-from app.resources.lifespan import Resources
 from engine.models.reading import one_line
+from engine.resources import Resources
+from engine.work.attempts import failure_of
 
 
-async def attempt(resources: Resources, endpoint: str, item: Claimed) -> Outcome:
+async def attempt(resources: Resources, work: Work, item: Claimed) -> Outcome:
     """Run the item by the same function as a request; never raise but when cancelled.
 
     An error that may pass is tried again, up to `batch_attempts` times; any other ends the item.
     """
-    operation = operations()[endpoint]
+    operation = resources.operations[work.endpoint]
+    model = resources.model_for(work.caller_id, counted=False)  # `items.record` counts its tokens
     try:
         body = operation.body.model_validate_json(item.body)
         # Not by `request_timeout`: that is a call's, and an item may wait long for its slot.
         async with asyncio.timeout_at(deadline.ends_at.get()):
-            answer = await operation.run(resources, body)
+            answer = await operation.run(model, body)
         return Outcome(
             item.id,
             item.attempt,

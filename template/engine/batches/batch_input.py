@@ -4,21 +4,22 @@ import hashlib
 from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 from sqlalchemy import delete, insert
 from sqlalchemy.orm import Session
 
-from engine.body import read
-from engine.work import outbox
 from engine.batches import lanes
 from engine.batches.batches import LineError
-from engine.sql.clock import now
 from engine.batches.lanes import Hold
-from engine.models.operations import operations
 from engine.batches.readiness import ALONE
-from engine.sql.tables import BatchRow, ItemRow
+from engine.body import read
 from engine.errors import InvalidRequest
+from engine.models.operations import Operation
+from engine.sql.clock import now
+from engine.sql.tables import BatchRow, ItemRow
+from engine.work import outbox
 
 MOST_ERRORS = 100
 """Line errors that are reported: who sees a hundred needs no more to find the cause."""
@@ -60,7 +61,7 @@ class BadLineError(Exception):
 class Intake:
     """Checks lines one after the other; what is wrong gathers in `errors`."""
 
-    endpoint: str
+    operation: Operation[Any]
     most_lines: int
     longest_line: int
     lines: int = 0
@@ -98,7 +99,7 @@ class Intake:
         if len(text) > self.longest_line:
             message = f"The line has more than {self.longest_line} bytes."
             raise BadLineError("line_too_long", message)
-        line = _parse(text, self.endpoint)
+        line = _parse(text, self.operation)
         seen = hashlib.sha256(line.custom_id.encode()).digest()  # 50,000 long ids are 100 MB
         if seen in self._seen:
             message = f"The custom_id {line.custom_id} stands in an earlier line."
@@ -113,7 +114,7 @@ class Intake:
             )
 
 
-def _parse(text: bytes, endpoint: str) -> Line:
+def _parse(text: bytes, operation: Operation[Any]) -> Line:
     try:
         line = msgspec.json.decode(text, type=Line)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
@@ -121,19 +122,19 @@ def _parse(text: bytes, endpoint: str) -> Line:
         raise BadLineError("invalid_json_line", message) from error
     if line.method != "POST":
         raise BadLineError("invalid_method", "The method must be POST.", "method")
-    if line.url != endpoint:
-        message = f"The url must be the batch's endpoint, {endpoint}."
+    if line.url != operation.url:
+        message = f"The url must be the batch's endpoint, {operation.url}."
         raise BadLineError("mismatched_url", message, "url")
     if not 1 <= len(line.custom_id) <= MOST_ID or "\0" in line.custom_id:
         message = f"The custom_id must have 1 to {MOST_ID} characters, none of them NUL."
         raise BadLineError("invalid_custom_id", message, "custom_id")
-    _check_body(endpoint, bytes(line.body))
+    _check_body(operation, bytes(line.body))
     return line
 
 
-def _check_body(endpoint: str, body: bytes) -> None:
+def _check_body(operation: Operation[Any], body: bytes) -> None:
     try:
-        request = read(operations()[endpoint].body, body)
+        request = read(operation.body, body)
     except InvalidRequest as error:
         param = f"body.{error.param}" if error.param else "body"
         raise BadLineError("invalid_request", error.message, param) from error

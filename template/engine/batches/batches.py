@@ -8,15 +8,15 @@ from pydantic import BaseModel
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from engine.callers import fairness, usage
 from engine.batches import files, lanes, readiness
-from engine.sql.clock import now
-from engine.sql.ids import new_id
-from engine.models.operations import operations
-from engine.sql.pagination import Page, PageQuery, page_of
-from engine.sql.tables import BatchRow
+from engine.callers import fairness, usage
 from engine.callers.usage import UsageObject
 from engine.errors import Conflict, InvalidRequest, NotFound
+from engine.models.operations import Operations
+from engine.sql.clock import now
+from engine.sql.ids import new_id
+from engine.sql.pagination import Page, PageQuery, page_of
+from engine.sql.tables import BatchRow
 
 WINDOW_SECONDS = {"24h": 86_400.0}
 FINAL = ("failed", "completed", "expired", "cancelled")
@@ -110,6 +110,7 @@ def create(
     input_file_id: str,
     completion_window: str,
     metadata: dict[str, str] | None,
+    operations: Operations,
     flags: Collection[str],
     request_id: str,
 ) -> BatchObject:
@@ -119,7 +120,7 @@ def create(
     `PermissionDenied` for an endpoint whose flag the caller lacks, `NotFound` for a file that is
     not the caller's.
     """
-    check_endpoint(endpoint, flags)
+    check_endpoint(operations, endpoint, flags)
     if files.hold(session, caller_id, input_file_id).purpose != "batch":
         raise InvalidRequest("Upload the input with the purpose `batch`.", param="input_file_id")
     batch = add(
@@ -186,12 +187,12 @@ def cancel(session: Session, caller_id: str, batch_id: str) -> BatchObject:
     return shown(batch)
 
 
-def check_endpoint(endpoint: str, flags: Collection[str]) -> None:
+def check_endpoint(operations: Operations, endpoint: str, flags: Collection[str]) -> None:
     """Raise `InvalidRequest` or `PermissionDenied` where it is no endpoint for this caller."""
-    if endpoint not in operations():
-        known = ", ".join(sorted(operations()))
+    if endpoint not in operations:
+        known = ", ".join(sorted(operations))
         raise InvalidRequest(f"Batches are for one of {known}.", param="endpoint")
-    operations()[endpoint].permit(flags)
+    operations[endpoint].permit(flags)
 
 
 def find(session: Session, caller_id: str, batch_id: str, *, for_update: bool = False) -> BatchRow:

@@ -5,9 +5,9 @@ from sqlalchemy import ColumnElement, delete, exists, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from engine.callers import fairness
+from engine.errors import NotFound
 from engine.sql.clock import now
 from engine.sql.tables import CallerRow, PauseRow
-from engine.errors import NotFound
 
 EVERYBODY = "*"
 

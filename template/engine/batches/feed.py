@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
-from engine.batches import batches, batch_output
+from engine.batches import batch_output, batches
 from engine.batches.batch_output import Ended
-from engine.sql.tables import ItemRow
 from engine.errors import InvalidRequest
+from engine.sql.tables import ItemRow
 
 LONGEST_SEQ = 9
 """Digits of the largest number of a line: more would be more lines than any file has."""

@@ -9,10 +9,10 @@ from sqlalchemy import delete, select, true
 from sqlalchemy.orm import Session
 
 from engine.batches import batch_output
+from engine.errors import Conflict, NotFound
 from engine.sql.ids import new_id
 from engine.sql.pagination import Page, PageQuery, page_of
 from engine.sql.tables import BatchRow, FileChunkRow, FileRow
-from engine.errors import Conflict, NotFound
 
 PART_BYTES = 1024 * 1024
 OPEN_BATCH = ("validating", "in_progress", "finalizing", "cancelling")
@@ -154,4 +154,6 @@ def _object(file: FileRow) -> FileObject:
 
 def _stored(purpose: str) -> tuple[str, ...]:
     """Return the purposes in SQL of files that are shown with this one."""
-    return (batch_output.OUTPUT, batch_output.ERRORS) if purpose == batch_output.OUTPUT else (purpose,)
+    return (
+        (batch_output.OUTPUT, batch_output.ERRORS) if purpose == batch_output.OUTPUT else (purpose,)
+    )

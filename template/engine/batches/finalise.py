@@ -3,11 +3,11 @@
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
-from engine.work import outbox
-from engine.batches import readiness, batch_output
+from engine.batches import batch_output, readiness
 from engine.sql.clock import now
 from engine.sql.ids import new_id
 from engine.sql.tables import BatchRow, FileRow, ItemRow
+from engine.work import outbox
 
 
 def cut_off(session: Session, batch_id: str) -> None:

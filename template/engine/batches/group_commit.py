@@ -9,10 +9,10 @@ from typing import Self, TypeAlias
 from engine.batches import items
 from engine.batches.items import Outcome
 from engine.batches.lanes import Hold
-from engine.work.attempts import UNRECORDABLE, UNRECORDABLE_MESSAGE
-from engine.sql.database import Database
 from engine.process.outages import is_refused
 from engine.process.tasks import end_tasks
+from engine.sql.database import Database
+from engine.work.attempts import UNRECORDABLE, UNRECORDABLE_MESSAGE
 
 log = logging.getLogger(__name__)
 

@@ -12,14 +12,14 @@ from typing import Any, Literal
 from sqlalchemy import Boolean, ColumnElement, Select, bindparam, case, func, select, update
 from sqlalchemy.orm import Session
 
-from engine.callers import fairness, usage
-from engine.batches import lanes, caller_pauses
-from engine.sql.clock import instant, now
+from engine.batches import caller_pauses, lanes
 from engine.batches.lanes import Hold
 from engine.batches.readiness import ALONE
+from engine.callers import fairness, usage
+from engine.models.interface import Usage
+from engine.sql.clock import instant, now
 from engine.sql.statements import constant, some
 from engine.sql.tables import BatchRow, ItemRow
-from engine.models.interface import Usage
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,28 +13,27 @@ from typing import Any
 
 from engine import deadline
 from engine.batches import (
+    batch_input,
+    batch_output,
     batches,
     files,
-    batch_input,
+    finalise,
     items,
     lanes,
-    batch_output,
-    finalise,
 )
-from engine.batches.batches import Work
-from engine.sql.ids import new_id
+from engine.batches.attempt import attempt
 from engine.batches.batch_input import Intake
+from engine.batches.batches import Work
+from engine.batches.group_commit import Recorder
 from engine.batches.lanes import Hold, LostHoldError
 from engine.batches.lines import LineSplitter
-from engine.batches.attempt import attempt
-from engine.work.renewal import kept
-from engine.batches.group_commit import Recorder
 from engine.batches.turns import Holdings, Turn
-from engine.slots import semaphore
-from app.resources.lifespan import Resources
 from engine.process.queue import Kind
 from engine.process.tasks import end_tasks, uncut
+from engine.resources import Resources
+from engine.sql.ids import new_id
 from engine.watch.telemetry import request_id
+from engine.work.renewal import kept
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +74,6 @@ async def run_batch(
     try:
         work = await database.read(batches.work, hold.batch_id)
         request_id.set(work.request_id)
-        semaphore.caller.set(work.caller_id)
         expires_at = asyncio.get_running_loop().time() + work.seconds
         await Drain(resources, stopping, hold, turn, work, expires_at, asked_at).run()
         await database.write(items.give_back, hold)
@@ -131,7 +129,8 @@ class Drain:
 
     async def _take_in(self) -> None:
         settings, write = self.resources.settings, self.resources.database.write
-        checked = Intake(self.work.endpoint, settings.max_batch_lines, settings.max_body_bytes)
+        operation = self.resources.operations[self.work.endpoint]
+        checked = Intake(operation, settings.max_batch_lines, settings.max_body_bytes)
         await write(batch_input.restart, self.hold)
         async for lines in self._lines():
             new_items = await self.resources.offload.in_thread(checked.read, lines)
@@ -179,7 +178,7 @@ class Drain:
 
         async def run(item: items.Claimed) -> None:
             deadline.ends_at.set(self.expires_at)  # of this item's own task
-            await recorder.record(await attempt(self.resources, self.work.endpoint, item))
+            await recorder.record(await attempt(self.resources, self.work, item))
 
         return {asyncio.create_task(run(item)) for item in claimed}
 
@@ -198,6 +197,8 @@ async def _size(resources: Resources, batch_id: str, purpose: str) -> int:
     size = 0
     position: int | None = 0
     while position is not None:
-        more, position = await resources.database.read(batch_output.size, batch_id, purpose, position)
+        more, position = await resources.database.read(
+            batch_output.size, batch_id, purpose, position
+        )
         size += more
     return size

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, Select, and_, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from engine.work import leases, workers
 from engine.batches import caller_pauses, readiness
-from engine.sql.clock import now
 from engine.batches.readiness import ALONE
+from engine.errors import Conflict
+from engine.sql.clock import now
 from engine.sql.statements import skip_scan
 from engine.sql.tables import (
     BatchRow,
@@ -18,7 +18,7 @@ from engine.sql.tables import (
     DeliveryRow,
     PauseRow,
 )
-from engine.errors import Conflict
+from engine.work import leases, workers
 
 ENDING = ("cancelling", "finalizing")
 

@@ -19,8 +19,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
-from engine.sql.clock import instant, now
 from engine.batches.files import OPEN_BATCH
+from engine.sql.clock import instant, now
 from engine.sql.statements import constant
 from engine.sql.tables import BatchRow, DeliveryRow, ItemRow
 

@@ -6,13 +6,14 @@ from sqlalchemy import insert, literal, select
 from sqlalchemy.orm import Session
 
 from engine.batches import batches, lanes
-from engine.batches.batches import FINAL, BatchObject
-from engine.sql.clock import now
-from engine.batches.readiness import ALONE
 from engine.batches.batch_output import ERRORS, WANTED
+from engine.batches.batches import FINAL, BatchObject
+from engine.batches.readiness import ALONE
+from engine.errors import Conflict
+from engine.models.operations import Operations
+from engine.sql.clock import now
 from engine.sql.statements import changed
 from engine.sql.tables import ItemRow
-from engine.errors import Conflict
 
 
 def retry(
@@ -21,6 +22,7 @@ def retry(
     batch_id: str,
     *,
     most_lanes: int,
+    operations: Operations,
     flags: Collection[str],
     request_id: str,
 ) -> BatchObject:
@@ -32,7 +34,7 @@ def retry(
     old = batches.find(session, caller_id, batch_id)
     if old.status not in FINAL:
         raise Conflict(f"The batch is {old.status}: retry it when it has ended.")
-    batches.check_endpoint(old.endpoint, flags)
+    batches.check_endpoint(operations, old.endpoint, flags)
     new = batches.add(
         session,
         old.caller_id,

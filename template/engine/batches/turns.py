@@ -5,7 +5,7 @@ from collections import Counter
 
 from engine.batches import lanes
 from engine.batches.lanes import Hold, Terms
-from app.resources.lifespan import Resources
+from engine.resources import Resources
 
 
 class Holdings:

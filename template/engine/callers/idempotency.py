@@ -14,8 +14,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from engine.sql.tables import IdempotencyRow
 from engine.errors import Conflict, KeyReused
+from engine.sql.tables import IdempotencyRow
 
 PATIENCE = "500ms"
 """How long a request waits on PostgreSQL for another with its key: it holds a connection."""

@@ -11,9 +11,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from engine.callers import fairness
+from engine.errors import InvalidRequest, NotFound
 from engine.sql.ids import new_id
 from engine.sql.tables import ApiKeyRow, CallerRow
-from engine.errors import InvalidRequest, NotFound
 
 PREFIX = "sk-"
 NO_HASH = bytes(32)

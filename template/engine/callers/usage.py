@@ -8,9 +8,8 @@ from pydantic import BaseModel
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
-from engine.sql.tables import UsageRow
 from engine.models.interface import Usage
-from engine.models.usage_buffer import Tally
+from engine.sql.tables import UsageRow
 
 # The same text for SQLite and PostgreSQL, whose SQLAlchemy constructs for it differ.
 ADD = text("""
@@ -21,6 +20,16 @@ ADD = text("""
         prompt_tokens = usage.prompt_tokens + excluded.prompt_tokens,
         completion_tokens = usage.completion_tokens + excluded.completion_tokens
 """)
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What one caller used of one model."""
+
+    caller_id: str
+    model: str
+    requests: int
+    used: Usage
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,28 +1,26 @@
 """Long jobs of every kind but batches, as their callers see them: submit, follow, cancel, retry."""
 
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from dataclasses import dataclass
-from functools import cache
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 from pydantic import BaseModel
 from sqlalchemy import ColumnElement, true
 from sqlalchemy.orm import Session
 
-from engine.work import outbox
-from engine.sql.clock import now
-from app.domain.features import offered
-from engine.sql.ids import new_id
-from engine.sql.pagination import Page, PageQuery, page_of
-from engine.jobs.runs import Run
-from engine.sql.tables import JobRow
 from engine.errors import (
     Conflict,
     InvalidRequest,
     NotFound,
     PermissionDenied,
 )
+from engine.jobs.runs import Run
+from engine.sql.clock import now
 from engine.sql.database import to_json
+from engine.sql.ids import new_id
+from engine.sql.pagination import Page, PageQuery, page_of
+from engine.sql.tables import JobRow
+from engine.work import outbox
 
 S = TypeVar("S", bound=BaseModel)
 
@@ -33,7 +31,7 @@ FINAL = ("succeeded", "failed", "cancelled", "expired")
 
 @dataclass(frozen=True, slots=True)
 class Job(Generic[S]):
-    """A kind of job. A module of `app.domain` adds its own by defining `JOB`.
+    """A kind of job; it is on once `app.features.JOBS` has it.
 
     `run(run, subject)` may return a model, which is the job's result. It may be run again after a
     crash or an error that may pass, so what it does must bear that.
@@ -51,6 +49,10 @@ class Job(Generic[S]):
     """Feature flag that a caller must have."""
     cron: str | None = None
     """When it is due by itself, as in crontab(5), in UTC. Callers cannot submit such a job."""
+
+
+Jobs: TypeAlias = Mapping[str, Job[Any]]
+"""Every kind of job by its name."""
 
 
 class JobError(BaseModel):
@@ -86,18 +88,12 @@ class JobQuery(PageQuery):
     status: Status | None = None
 
 
-@cache
-def jobs() -> dict[str, Job[Any]]:
-    """Return every job that a module of `app.domain` defines, by its name."""
-    return {job.name: job for job in offered("JOB")}
-
-
-def job_for_callers(name: str, flags: Collection[str]) -> Job[Any]:
+def job_for_callers(jobs: Jobs, name: str, flags: Collection[str]) -> Job[Any]:
     """Return the job that callers may submit under this name.
 
     Raise `InvalidRequest` where there is none, `PermissionDenied` where its flag is lacking.
     """
-    known = {job.name: job for job in jobs().values() if job.cron is None}
+    known = {job.name: job for job in jobs.values() if job.cron is None}
     if name not in known:
         names = ", ".join(sorted(known)) or "none"
         raise InvalidRequest(f"There is no job {name}. Known jobs: {names}.", param="name")
@@ -185,23 +181,23 @@ def cancel_row(session: Session, row: JobRow) -> JobObject:
     return as_object(row)
 
 
-def retry(session: Session, caller_id: str, job_id: str) -> JobObject:
+def retry(session: Session, caller_id: str, job_id: str, kinds: Jobs) -> JobObject:
     """Queue a job again that did not succeed, with all its attempts and its time before it.
 
     Raise `Conflict` for one that has succeeded or not ended.
     """
-    return retry_row(session, _row(session, caller_id, job_id, for_update=True))
+    return retry_row(session, _row(session, caller_id, job_id, for_update=True), kinds)
 
 
-def retry_row(session: Session, row: JobRow) -> JobObject:
+def retry_row(session: Session, row: JobRow, kinds: Jobs) -> JobObject:
     """Queue a job again, whoever's it is."""
     if row.status not in FINAL or row.status == "succeeded":
         raise Conflict(f"The job {row.id} is {row.status}: only one that has failed is retried.")
-    if row.name not in jobs():
+    if row.name not in kinds:
         raise Conflict(f"There is no job {row.name} any more.")
     row.status, row.errors, row.crashes, row.not_before = "queued", 0, 0, now()
     row.error_code = row.error_message = row.finished_at = None
-    row.deadline_at = now() + jobs()[row.name].seconds
+    row.deadline_at = now() + kinds[row.name].seconds
     outbox.forget(session, row.id)
     session.flush()
     return as_object(row)

@@ -11,22 +11,21 @@ from pydantic import BaseModel
 
 from engine import deadline
 from engine.jobs import runs
-from engine.sql.ids import new_id
-from engine.jobs.jobs import Job, jobs
+from engine.jobs.jobs import Job
 from engine.jobs.runs import (
     Claimed,
     LostRunError,
     Outcome,
     Run,
 )
-from engine.work.attempts import UNRECORDABLE, UNRECORDABLE_MESSAGE, failure_of
-from engine.work.renewal import kept
-from engine.slots import semaphore
-from app.resources.lifespan import Resources
 from engine.process.outages import is_refused
 from engine.process.queue import Kind
 from engine.process.tasks import end_tasks, uncut
+from engine.resources import Resources
+from engine.sql.ids import new_id
 from engine.watch.telemetry import request_id, traceparent
+from engine.work.attempts import UNRECORDABLE, UNRECORDABLE_MESSAGE, failure_of
+from engine.work.renewal import kept
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +41,7 @@ async def claim(
         runs.claim,
         new_id("lease"),
         resources.settings.lease_seconds,
-        sorted(jobs()),
+        sorted(resources.jobs),
         scheduled=scheduled,
     )
     return None if claimed is None else partial(run_job, resources, claimed, asked_at)
@@ -52,10 +51,11 @@ async def run_job(resources: Resources, claimed: Claimed, asked_at: float) -> No
     """Run the job and record what came of it; give it back where this process stops before."""
     request_id.set(claimed.request_id)
     traceparent.set(claimed.traceparent)
-    semaphore.caller.set(claimed.caller_id or "")
     outcome = Outcome("queued")
     try:
-        outcome = await Attempt(resources, claimed, jobs()[claimed.name], asked_at).outcome()
+        outcome = await Attempt(
+            resources, claimed, resources.jobs[claimed.name], asked_at
+        ).outcome()
     except LostRunError as error:
         log.warning("%s", error)
     finally:

@@ -7,12 +7,13 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, case, func, select, update
 from sqlalchemy.orm import Session
 
-from engine.work import outbox, leases
+from engine.errors import Conflict
+from engine.models.bound_model import BoundModel
+from engine.resources import Resources
 from engine.sql.clock import instant, now
 from engine.sql.statements import changed, constant, skip_scan
 from engine.sql.tables import JobRow
-from engine.errors import Conflict
-from app.resources.lifespan import Resources
+from engine.work import leases, outbox
 
 RUNNING = ("running", "cancelling")
 IS_RUNNING = JobRow.status.in_([constant(status) for status in RUNNING])
@@ -64,6 +65,11 @@ class Run:
     progress: dict[str, Any] | None
     """What an earlier attempt has reported last: a job may go on from there."""
     owner: str
+
+    @property
+    def model(self) -> BoundModel:
+        """The model bound to the job's caller."""
+        return self.resources.model_for(self.caller_id or "")
 
     async def report(self, **progress: object) -> None:
         """Show the caller how far the job is, and keep it for another attempt.

@@ -5,10 +5,9 @@ from contextlib import aclosing
 
 import msgspec
 
-from engine.models.operations import Operation
 from engine.errors import InvalidRequest
-from app.resources.lifespan import Resources
 from engine.models import wire
+from engine.models.bound_model import BoundModel
 from engine.models.interface import (
     Answer,
     Chunk,
@@ -18,6 +17,7 @@ from engine.models.interface import (
     Message,
     Usage,
 )
+from engine.models.operations import Operation
 from engine.models.wire import Json
 
 MOST_CHOICES = 128
@@ -27,14 +27,14 @@ DEFAULT_TOKENS = 16
 """OpenAI's, where the caller sets no limit."""
 
 
-async def complete(resources: Resources, request: CompletionRequest) -> Answer:
+async def complete(model: BoundModel, request: CompletionRequest) -> Answer:
     """Return a whole `text_completion`: the choices of the first prompt, of the second, and so on.
 
     Raise `InvalidRequest` for too many prompts.
     """
     head, choices, usage = Json(), list[Json](), Usage()
-    for number, prompt in enumerate(await _prompts(resources, request)):
-        answer = await resources.model.complete(prompt)
+    for number, prompt in enumerate(await _prompts(model, request)):
+        answer = await model.complete(prompt)
         body = msgspec.json.decode(answer.body)
         head = head or _head(body)
         choices += _texts(body, prompt, number)
@@ -43,11 +43,11 @@ async def complete(resources: Resources, request: CompletionRequest) -> Answer:
     return Answer(wire.encode(whole), usage)
 
 
-async def stream(resources: Resources, request: CompletionRequest) -> AsyncGenerator[Chunk, None]:
+async def stream(model: BoundModel, request: CompletionRequest) -> AsyncGenerator[Chunk, None]:
     """Yield the same in pieces, one prompt after the other, with one usage at the end."""
     head, usage = Json(), Usage()
-    for number, prompt in enumerate(await _prompts(resources, request)):
-        async with aclosing(resources.model.stream(prompt)) as chunks:
+    for number, prompt in enumerate(await _prompts(model, request)):
+        async with aclosing(model.stream(prompt)) as chunks:
             async for chunk in chunks:
                 usage += chunk.usage or Usage()
                 for body in _bodies(chunk.events):
@@ -58,8 +58,8 @@ async def stream(resources: Resources, request: CompletionRequest) -> AsyncGener
     yield Chunk(wire.event(last) if request.include_usage else b"", usage)
 
 
-async def _prompts(resources: Resources, request: CompletionRequest) -> list[Continuation]:
-    texts = await wire.texts(request.prompt, resources.tokenizer, "prompt")
+async def _prompts(model: BoundModel, request: CompletionRequest) -> list[Continuation]:
+    texts = await wire.texts(request.prompt, model.tokenizer, "prompt")
     if len(texts) * (request.n or 1) > MOST_CHOICES:
         message = f"An answer may have {MOST_CHOICES} choices: send fewer prompts."
         raise InvalidRequest(message, param="prompt")
@@ -131,4 +131,4 @@ def _logprobs(found: Json | None) -> Json | None:
     }
 
 
-OPERATION = Operation("/v1/completions", CompletionRequest, complete)
+COMPLETIONS = Operation("/v1/completions", CompletionRequest, complete)

@@ -6,7 +6,6 @@ again. `usage` is all that the rest of the app reads.
 
 import json
 from collections.abc import AsyncGenerator
-from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Annotated, Any, Protocol
 
@@ -33,10 +32,6 @@ class Progress:
     """How many tokens a call has generated so far, which counts where it never ends."""
 
     generated: int = 0
-
-
-progress: ContextVar[Progress | None] = ContextVar("progress", default=None)
-"""Where the call at work notes them, if somebody wants to know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,8 +216,11 @@ class Model(Protocol):
     `NotFound` with code `model_not_found` for a model it does not have, `ModelError` for the rest.
     """
 
-    async def complete(self, request: ChatRequest) -> Answer:
-        """Answer a chat as a whole; `request.stream` is ignored."""
+    async def complete(self, request: ChatRequest, so_far: Progress | None = None, /) -> Answer:
+        """Answer a chat as a whole; `request.stream` is ignored.
+
+        A provider that generates the answer itself notes in `so_far` how far it is.
+        """
         ...
 
     def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:

@@ -23,7 +23,6 @@ from engine.errors import (
     ModelError,
     Unsupported,
 )
-from engine.process.http import Http
 from engine.models import wire
 from engine.models.interface import (
     Answer,
@@ -31,9 +30,11 @@ from engine.models.interface import (
     Chunk,
     EmbeddingsRequest,
     ModelCard,
+    Progress,
     Usage,
 )
 from engine.models.wire import Json
+from engine.process.http import Http
 from engine.process.offload import in_thread
 from engine.process.tokenizer import Tokenizer
 from engine.settings import Settings
@@ -79,9 +80,9 @@ class Local:
         self._generating = CapacityLimiter(settings.local_parallel)
         self._embedding = CapacityLimiter(1)
 
-    async def complete(self, request: ChatRequest) -> Answer:
+    async def complete(self, request: ChatRequest, so_far: Progress | None = None) -> Answer:
         """Answer as a whole: a stream put together, because only a stream can be stopped."""
-        return await wire.whole(self._chunks(request))
+        return await wire.whole(self._chunks(request), so_far)
 
     def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
         """Answer token by token."""

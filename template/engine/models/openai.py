@@ -19,19 +19,20 @@ from aiohttp import (
 
 from engine import deadline
 from engine.errors import ModelDown, ModelError, ModelTimeout
-from engine.process.http import Http
 from engine.models import reading
-from engine.models.sse import BROKE_OFF, Events
 from engine.models.interface import (
     Answer,
     ChatRequest,
     Chunk,
     EmbeddingsRequest,
     ModelCard,
+    Progress,
     StreamOptions,
     Usage,
 )
 from engine.models.refusals import LONGEST_BODY, refusal
+from engine.models.sse import BROKE_OFF, Events
+from engine.process.http import Http
 from engine.process.tokenizer import Tokenizer
 from engine.settings import Settings
 from engine.watch.telemetry import traceparent
@@ -59,7 +60,7 @@ class OpenAI:
         self._authorization = {"authorization": f"Bearer {key.get_secret_value()}"} if key else {}
         self._until_deadline = ClientTimeout(sock_connect=settings.http_connect_timeout)
 
-    async def complete(self, request: ChatRequest) -> Answer:
+    async def complete(self, request: ChatRequest, _so_far: Progress | None = None) -> Answer:
         """Relay a whole answer."""
         path, sent = request.sent()
         whole = sent.model_copy(update={"stream": False})

@@ -1,18 +1,13 @@
-"""What callers may ask a model for: the same function serves a request and a line of a batch.
+"""What callers may ask a model for: the same function serves a request and a line of a batch."""
 
-A module of `app.domain` adds its own by defining `OPERATION`; see `triage.py`.
-"""
-
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from dataclasses import dataclass
-from functools import cache
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from pydantic import BaseModel
 
-from app.domain.features import offered
 from engine.errors import PermissionDenied
-from app.resources.lifespan import Resources
+from engine.models.bound_model import BoundModel
 from engine.models.interface import Answer, ChatRequest, EmbeddingsRequest
 
 B = TypeVar("B", bound=BaseModel)
@@ -24,7 +19,7 @@ class Operation(Generic[B]):
 
     url: str
     body: type[B]
-    run: Callable[[Resources, B], Coroutine[Any, Any, Answer]]
+    run: Callable[[BoundModel, B], Coroutine[Any, Any, Answer]]
     flag: str | None = None
     """Feature flag that a caller must have."""
 
@@ -38,19 +33,17 @@ class Operation(Generic[B]):
         return str(getattr(body, "model", None) or self.url)
 
 
-async def _chat(resources: Resources, request: ChatRequest) -> Answer:
-    return await resources.model.complete(request)
+Operations: TypeAlias = Mapping[str, Operation[Any]]
+"""Every operation by its URL."""
 
 
-async def _embeddings(resources: Resources, request: EmbeddingsRequest) -> Answer:
-    return await resources.model.embed(request)
+async def _chat(model: BoundModel, request: ChatRequest) -> Answer:
+    return await model.complete(request)
+
+
+async def _embeddings(model: BoundModel, request: EmbeddingsRequest) -> Answer:
+    return await model.embed(request)
 
 
 CHAT = Operation("/v1/chat/completions", ChatRequest, _chat)
 EMBEDDINGS = Operation("/v1/embeddings", EmbeddingsRequest, _embeddings)
-
-
-@cache
-def operations() -> dict[str, Operation[Any]]:
-    """Return every operation by its URL: the two above and those of the modules beside this one."""
-    return {each.url: each for each in (CHAT, EMBEDDINGS, *offered("OPERATION"))}

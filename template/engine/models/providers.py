@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib import import_module
 
-from engine.errors import Misconfigured
 from engine import models
-from engine.process.http import Http
+from engine.errors import Misconfigured
 from engine.models.interface import Model
+from engine.process.http import Http
 from engine.process.tokenizer import Tokenizer
 from engine.settings import Settings
 

@@ -11,9 +11,9 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from engine.errors import ModelRateLimited
-from engine.slots.redis_semaphore import Priority
 from engine.models.interface import ChatRequest, EmbeddingsRequest, Message
 from engine.settings import Settings
+from engine.slots.redis_semaphore import Priority
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,6 @@ from numpy.random import default_rng
 from numpy.typing import NDArray
 
 from engine.errors import ModelRateLimited, ModelUnavailable, Unsupported
-from engine.process.http import Http
 from engine.models import wire
 from engine.models.interface import (
     Answer,
@@ -26,10 +25,12 @@ from engine.models.interface import (
     Chunk,
     EmbeddingsRequest,
     ModelCard,
+    Progress,
     Usage,
 )
 from engine.models.wire import Json
 from engine.models.words import Words, script
+from engine.process.http import Http
 from engine.process.offload import in_thread
 from engine.process.tokenizer import Tokenizer
 from engine.settings import Settings
@@ -48,9 +49,9 @@ class Simulated:
         self._embedding = CapacityLimiter(1)
         self._slots = asyncio.Semaphore(settings.simulated_parallel)
 
-    async def complete(self, request: ChatRequest) -> Answer:
+    async def complete(self, request: ChatRequest, so_far: Progress | None = None) -> Answer:
         """Answer as a whole, as slowly as the stream."""
-        return await wire.whole(self._limited(request))
+        return await wire.whole(self._limited(request), so_far)
 
     def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
         """Answer token by token."""

@@ -9,22 +9,18 @@ from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeAlias, TypeVar
 
 from redis.asyncio import Redis
 
 from engine import deadline
-from engine.watch import metrics
 from engine.errors import (
     ModelError,
     ModelRateLimited,
     ModelUnavailable,
     Overloaded,
 )
-from engine.slots.semaphore import Capacity
 from engine.models.circuit_breaker import Circuit, circuits
-from engine.process.http import Http
-from engine.slots.redis_semaphore import Priority
 from engine.models.interface import (
     Answer,
     ChatRequest,
@@ -32,15 +28,21 @@ from engine.models.interface import (
     EmbeddingsRequest,
     Model,
     ModelCard,
+    Progress,
 )
 from engine.models.providers import open_model
-from engine.slots.pauses import Pause, Reason
-from engine.slots.pools import open_capacity, provider_pools
 from engine.models.quota import Quota, limiter_of
 from engine.models.retries import Budget, Patience, RetryBudget
+from engine.process.http import Http
 from engine.process.tokenizer import Tokenizer
 from engine.settings import Settings
+from engine.slots.pauses import Pause, Reason
+from engine.slots.pools import open_capacity, provider_pools
+from engine.slots.redis_semaphore import Priority
+from engine.slots.semaphore import Capacity
+from engine.watch import metrics
 
+Request: TypeAlias = ChatRequest | EmbeddingsRequest
 R = TypeVar("R", ChatRequest, EmbeddingsRequest)
 T = TypeVar("T")
 
@@ -61,13 +63,13 @@ class Upstream:
     """What this provider is asked for instead of the caller's model."""
 
     @asynccontextmanager
-    async def call(self, request: ChatRequest | EmbeddingsRequest) -> AsyncIterator[None]:
+    async def call(self, request: Request, caller_id: str) -> AsyncIterator[None]:
         """Hold a slot for one call, and learn from how it ends."""
         outcome, model = "cancelled", self.model or request.model
         circuit = self.circuit_of(model)
         circuit.check()  # before any wait, in which it may open
         await self.quota.spend(request)
-        async with self.capacity.slot(model):
+        async with self.capacity.slot(model, caller_id):
             try:
                 with circuit.call():
                     yield
@@ -95,7 +97,10 @@ class Upstream:
 
 
 class Upstreams:
-    """A `Model` made of providers, the first of which that can answers."""
+    """All providers as one model: the first that can answers.
+
+    Each call names its caller, in whose turn it gets a slot: `BoundModel` does so.
+    """
 
     def __init__(self, upstreams: list[Upstream], budget: Budget, longest_call: float) -> None:
         self._all = upstreams
@@ -113,22 +118,28 @@ class Upstreams:
         pauses = (upstream.capacity.pauses.all() for upstream in self._all)
         return Counter(pause.reason for each in pauses for pause in each)
 
-    async def complete(self, request: ChatRequest) -> Answer:
+    async def complete(
+        self, request: ChatRequest, caller_id: str, so_far: Progress | None = None
+    ) -> Answer:
         """Answer a chat as a whole."""
-        return await self._ask(request, lambda up: up.provider.complete(up.request(request)))
+        return await self._ask(
+            request, caller_id, lambda up: up.provider.complete(up.request(request), so_far)
+        )
 
-    async def embed(self, request: EmbeddingsRequest) -> Answer:
+    async def embed(self, request: EmbeddingsRequest, caller_id: str) -> Answer:
         """Embed each input."""
-        return await self._ask(request, lambda up: up.provider.embed(up.request(request)))
+        return await self._ask(
+            request, caller_id, lambda up: up.provider.embed(up.request(request))
+        )
 
-    async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
+    async def stream(self, request: ChatRequest, caller_id: str) -> AsyncGenerator[Chunk, None]:
         """Answer a chat as it is generated; an error after the first chunk is the end of it."""
         tries = Tries(self._all, self._budget)
         async for upstream in tries:
             begun = False
             try:
                 async with (
-                    upstream.call(request),
+                    upstream.call(request, caller_id),
                     aclosing(upstream.provider.stream(upstream.request(request))) as chunks,
                 ):
                     async for chunk in chunks:
@@ -145,12 +156,14 @@ class Upstreams:
         """List the models of the first provider: the others stand in for it."""
         return await self._all[0].provider.models()
 
-    async def _ask(self, request: R, ask: Callable[[Upstream], Coroutine[Any, Any, T]]) -> T:
+    async def _ask(
+        self, request: R, caller_id: str, ask: Callable[[Upstream], Coroutine[Any, Any, T]]
+    ) -> T:
         tries = Tries(self._all, self._budget)
         async for upstream in tries:
             try:
                 # Counted from here: a batch may wait for its slot as long as it must.
-                async with upstream.call(request), deadline.within(self._longest_call):
+                async with upstream.call(request, caller_id), deadline.within(self._longest_call):
                     return await ask(upstream)
             except PASSING as error:
                 tries.failed(error)

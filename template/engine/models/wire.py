@@ -18,7 +18,6 @@ from engine.models.interface import (
     EmbeddingsRequest,
     Progress,
     Usage,
-    progress,
 )
 from engine.process.tokenizer import Tokenizer
 
@@ -120,10 +119,12 @@ async def texts(
         raise InvalidRequest(str(error), param=param) from error
 
 
-async def whole(chunks: AsyncGenerator[Json, None]) -> Answer:
-    """Return `chat.completion.chunk` objects, the last with the usage, as one answer."""
-    assembly, usage = Assembly(), Usage()
-    so_far = progress.get() or Progress()
+async def whole(chunks: AsyncGenerator[Json, None], so_far: Progress | None = None) -> Answer:
+    """Return `chat.completion.chunk` objects, the last with the usage, as one answer.
+
+    The choices that have come are counted in `so_far`.
+    """
+    assembly, usage, so_far = Assembly(), Usage(), so_far or Progress()
     async with aclosing(chunks):
         async for chunk in chunks:
             so_far.generated += len(chunk["choices"])

@@ -1,6 +1,7 @@
 """Reads the settings and refuses those that do not allow a start."""
 
 import tomllib
+from typing import TypeVar
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -9,11 +10,13 @@ from pydantic_settings import SettingsError
 from engine.errors import Misconfigured
 from engine.settings import Settings
 
+S = TypeVar("S", bound=Settings)
 
-def load_settings() -> Settings:
-    """Read the settings; raise `Misconfigured` with every problem at once."""
+
+def load_settings(kind: type[S]) -> S:
+    """Read the settings of this class; raise `Misconfigured` with every problem at once."""
     try:
-        settings = Settings()
+        settings = kind()
     except ValidationError as error:
         problems = [_sentence(each) for each in error.errors()]
         raise Misconfigured(problems) from error

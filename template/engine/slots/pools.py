@@ -9,12 +9,12 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from engine.slots.semaphore import Capacity
-from engine.slots.redis_semaphore import Ledger, Priority
-from engine.slots.limits import Limits
-from engine.slots.pubsub import AWAY, listen_for_ever
 from engine.process.tasks import end_tasks
 from engine.settings import Fallback, Settings
+from engine.slots.limits import Limits
+from engine.slots.pubsub import AWAY, listen_for_ever
+from engine.slots.redis_semaphore import Ledger, Priority
+from engine.slots.semaphore import Capacity
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,26 +14,22 @@ import logging
 import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from contextvars import ContextVar
 
-from engine.watch import metrics
 from engine.errors import Overloaded
+from engine.slots.admission_queue import ControlledDelay
 from engine.slots.fair_queue import FairQueue
+from engine.slots.limits import Limits
+from engine.slots.pauses import Pause, Pauses, Reason
+from engine.slots.pubsub import AWAY
 from engine.slots.redis_semaphore import (
     Allowance,
     Ledger,
     Priority,
     Report,
 )
-from engine.slots.limits import Limits
-from engine.slots.pubsub import AWAY
-from engine.slots.pauses import Pause, Pauses, Reason
-from engine.slots.admission_queue import ControlledDelay
+from engine.watch import metrics
 
 log = logging.getLogger(__name__)
-
-caller: ContextVar[str] = ContextVar("caller", default="")
-"""For whom the request or job at work asks the model, so that callers take turns."""
 
 LINGER = 0.005
 """How long a slot that was given back may be taken again in this process without a trip to Redis,
@@ -87,8 +83,8 @@ class Capacity:
         return len(self._turns)
 
     @asynccontextmanager
-    async def slot(self, model: str) -> AsyncIterator[None]:
-        """Hold a slot for a call of this model.
+    async def slot(self, model: str, caller_id: str) -> AsyncIterator[None]:
+        """Hold a slot for a call of this model. Callers take turns.
 
         Raise `Overloaded` where an online caller would wait too long, `ModelRateLimited` where the
         provider has asked for a longer pause of the model.
@@ -96,7 +92,7 @@ class Capacity:
         longest = SHORT_PAUSE if self._priority is Priority.ONLINE else math.inf
         while True:
             await self.pauses.outlast(model, longest)
-            await self._take()
+            await self._take(caller_id)
             if not self.pauses.left(model):
                 break
             self._give_back()  # the pause was heard of during the wait
@@ -127,7 +123,7 @@ class Capacity:
             self._news.pauses[pause] = max(seconds, self._news.pauses.get(pause, 0.0))
             self._due.set()
 
-    async def _take(self) -> None:
+    async def _take(self, caller_id: str) -> None:
         if self.held < self.allowed and not (self._turns or self._reporting or self._wanted):
             self.held += 1
             self._waits.observe(0.0)
@@ -136,7 +132,7 @@ class Capacity:
         turn, began = loop.create_future(), loop.time()
         if not self._turns:
             self._delay.was_empty(began)
-        self._turns.join(caller.get(), turn)
+        self._turns.join(caller_id, turn)
         self._tell()
         online = self._priority is Priority.ONLINE
         try:

@@ -29,8 +29,8 @@ from engine.process.outages import (
     code_of,
     is_outage,
 )
-from engine.sql.postgres import open_engine
 from engine.settings import Settings
+from engine.sql.postgres import open_engine
 
 to_json = partial(json.dumps, allow_nan=False, ensure_ascii=False)
 """JSON for a column. NaN would be read back by nobody, nor would half of a character."""

@@ -5,9 +5,9 @@ from sqlalchemy import ColumnElement, CompoundSelect, case, func, literal, null,
 from sqlalchemy.orm import Session
 
 from engine.batches import readiness
-from engine.sql.clock import instant, now
 from engine.batches.caller_pauses import Pause, pauses
 from engine.jobs.runs import IS_QUEUED, IS_RUNNING
+from engine.sql.clock import instant, now
 from engine.sql.statements import constant
 from engine.sql.tables import (
     BatchRow,

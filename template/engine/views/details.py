@@ -5,11 +5,10 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from engine.batches import batches
-from engine.jobs import jobs
 from engine.batches.batches import BatchObject
-from engine.sql.clock import now
+from engine.jobs import jobs
 from engine.jobs.jobs import JobObject
-from engine.views.overview import find
+from engine.sql.clock import now
 from engine.sql.tables import (
     BatchRow,
     CallerRow,
@@ -18,6 +17,7 @@ from engine.sql.tables import (
     JobRow,
     LeaseRow,
 )
+from engine.views.overview import find
 
 SHOWN_FAILURES = 5
 

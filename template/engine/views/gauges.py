@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from anyio import to_thread  # noqa: TID251 -- asked for its limit only
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from engine.watch import metrics
-from app.resources.lifespan import Resources
 from engine.models.upstreams import Upstreams
+from engine.resources import Resources
+from engine.watch import metrics
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 

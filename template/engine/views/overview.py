@@ -8,13 +8,14 @@ from pydantic import BaseModel
 from sqlalchemy import Row, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from engine.batches import batches, retry as retries
-from engine.jobs import jobs
+from engine.batches import batches
+from engine.batches import retry as retries
 from engine.batches.batches import BatchObject
 from engine.batches.files import OPEN_BATCH
+from engine.errors import InvalidRequest, NotFound
+from engine.jobs import jobs
 from engine.jobs.jobs import JobObject
 from engine.sql.tables import BatchRow, CallerRow, JobRow
-from engine.errors import InvalidRequest, NotFound
 
 R = TypeVar("R", BatchRow, JobRow)
 
@@ -73,7 +74,14 @@ def cancel(session: Session, subject_id: str) -> BatchObject | JobObject:
 
 
 def retry(
-    session: Session, subject_id: str, *, most_lanes: int, flags: frozenset[str], request_id: str
+    session: Session,
+    subject_id: str,
+    *,
+    jobs_known: Jobs,
+    operations: Operations,
+    most_lanes: int,
+    flags: frozenset[str],
+    request_id: str,
 ) -> BatchObject | JobObject:
     """Queue a job again, or the failed items of a batch as a new batch, as their caller may.
 
@@ -81,13 +89,14 @@ def retry(
     """
     row = find(session, subject_id, for_update=True)
     if isinstance(row, JobRow):
-        return jobs.retry_row(session, row)
+        return jobs.retry_row(session, row, jobs_known)
     caller = session.get_one(CallerRow, row.caller_id)
     return retries.retry(
         session,
         caller.id,
         row.id,
         most_lanes=most_lanes,
+        operations=operations,
         flags=flags | set(caller.flags),
         request_id=request_id,
     )

@@ -7,14 +7,14 @@ from typing import Literal
 from sqlalchemy import ColumnElement, Select, func, select, text, update
 from sqlalchemy.orm import Session
 
-from engine.webhooks import endpoints as webhooks
+from engine.errors import Conflict, NotFound
 from engine.sql.clock import instant, now
-from engine.work.outbox import EventType, event_payload
 from engine.sql.ids import new_id
 from engine.sql.statements import changed, constant, skip_scan
 from engine.sql.tables import WebhookDeliveryRow, WebhookRow
 from engine.sql.tables.webhooks import IN_FLIGHT
-from engine.errors import Conflict, NotFound
+from engine.webhooks import endpoints as webhooks
+from engine.work.outbox import EventType, event_payload
 
 PENDING = constant("pending")
 GONE = "The receiver answered 410, so its webhook is disabled."

@@ -11,13 +11,13 @@ from pydantic import BaseModel, Field, HttpUrl
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from engine.errors import Conflict, InvalidRequest, NotFound
+from engine.process.address_guard import is_public
 from engine.sql.clock import now
-from engine.work.outbox import EventType
 from engine.sql.ids import new_id
 from engine.sql.pagination import Page, PageQuery, page_of
 from engine.sql.tables import CallerRow, WebhookRow
-from engine.errors import Conflict, InvalidRequest, NotFound
-from engine.process.address_guard import is_public
+from engine.work.outbox import EventType
 
 SECRET_BYTES = 32
 """Standard Webhooks asks for 24 to 64."""

@@ -11,11 +11,11 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
+from engine.resources import Resources
+from engine.watch.telemetry import request_id
 from engine.webhooks import deliveries
 from engine.webhooks.deliveries import Notification, Outcome
 from engine.webhooks.signing import signed_headers
-from app.resources.lifespan import Resources
-from engine.watch.telemetry import request_id
 
 log = logging.getLogger(__name__)
 

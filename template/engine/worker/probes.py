@@ -8,12 +8,12 @@ from functools import partial
 from aiohttp import web
 from sqlalchemy.orm import Session
 
-from engine.watch import metrics
-from engine.views.backlog import Depth, depths, oldest_snapshot
 from engine.errors import OpenError
-from engine.worker.pulse import Pulse
+from engine.resources import Resources
+from engine.views.backlog import Depth, depths, oldest_snapshot
 from engine.views.gauges import CONTENT_TYPE, exposition
-from app.resources.lifespan import Resources
+from engine.watch import metrics
+from engine.worker.pulse import Pulse
 
 log = logging.getLogger(__name__)
 

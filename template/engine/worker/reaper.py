@@ -3,12 +3,11 @@
 import asyncio
 import logging
 
-from engine.worker import recovery, schedules
+from engine.resources import Resources
 from engine.work import workers
-from engine.jobs.jobs import jobs
 from engine.work.workers import Worker
+from engine.worker import recovery, schedules
 from engine.worker.pulse import Pulse
-from app.resources.lifespan import Resources
 
 log = logging.getLogger(__name__)
 
@@ -37,4 +36,4 @@ async def sweep(resources: Resources) -> None:
     await write(
         recovery.recover, lease_seconds=settings.lease_seconds, most_crashes=settings.batch_crashes
     )
-    await write(schedules.start_due, jobs().values())
+    await write(schedules.start_due, resources.jobs.values())

@@ -5,12 +5,12 @@ from collections import Counter
 from sqlalchemy import case, select, update
 from sqlalchemy.orm import Session
 
-from engine.work import leases
 from engine.batches import readiness
 from engine.jobs import runs
 from engine.sql.clock import instant, now
 from engine.sql.statements import constant
 from engine.sql.tables import BatchRow, ItemRow
+from engine.work import leases
 
 CRASHED = "The workers that ran this died {crashes} times; it is not tried again."
 

@@ -8,8 +8,8 @@ from cronsim import CronSim
 from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
-from engine.sql.clock import now
 from engine.jobs.jobs import Job, submit
+from engine.sql.clock import now
 from engine.sql.statements import changed
 from engine.sql.tables import ScheduleRow
 

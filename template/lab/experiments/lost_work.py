@@ -6,8 +6,8 @@ import time
 from aiohttp import ClientSession
 from sqlalchemy.orm import Session
 
-from engine.sql.tables import BatchRow
 from engine.sql.database import open_database
+from engine.sql.tables import BatchRow
 from lab import server
 from lab.batches import Batches
 from lab.measures import Experiment, Headline, Run

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from app.main import create_app
-from engine.settings import Settings
+from app.settings import Settings
 from tests.api.serving import serving
 from tests.service import Service, free_port
 from tests.tables import make_tables

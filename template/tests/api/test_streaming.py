@@ -12,8 +12,8 @@ from starlette.types import Message
 
 from app.api import streaming
 from app.api.streaming import EventStream
-from engine.errors import ModelUnavailable
 from app.main import create_app
+from engine.errors import ModelUnavailable
 from engine.models.interface import ChatRequest, Chunk
 from tests.api.serving import Streaming, serving, with_model
 from tests.lines import chat_body

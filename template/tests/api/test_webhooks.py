@@ -17,8 +17,8 @@ from openai.types import Batch
 from openai.types.webhooks import WebhookEndpointWithSecret
 from sqlalchemy.orm import Session
 
-from engine.work.outbox import EVENT_TYPES
 from engine.sql.tables import WebhookDeliveryRow
+from engine.work.outbox import EVENT_TYPES
 from tests.lines import chats
 from tests.receiver import Receiver
 from tests.service import Service, eventually, free_port

@@ -6,9 +6,9 @@ from typing import Any, ParamSpec, TypeVar
 
 from typer.testing import CliRunner, Result
 
-from engine.operate.cli import app
+from app.cli import app
+from app.settings import Settings
 from engine.sql.database import Transaction, open_database
-from engine.settings import Settings
 
 P = ParamSpec("P")
 T = TypeVar("T")

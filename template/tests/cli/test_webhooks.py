@@ -8,12 +8,12 @@ import pytest
 from sqlalchemy.orm import Session
 from typer.testing import CliRunner
 
-from engine.operate.cli import app
-from engine.work import outbox
-from engine.webhooks import deliveries
+from app.cli import app
+from app.settings import Settings
 from engine.errors import Conflict
 from engine.sql.database import Transaction, open_database
-from engine.settings import Settings
+from engine.webhooks import deliveries
+from engine.work import outbox
 from tests.owing import add_caller, owed, register
 
 P = ParamSpec("P")

@@ -9,15 +9,15 @@ import pytest
 from sqlalchemy.orm import Session
 from standardwebhooks import WebhookVerificationError
 
-from engine.work import outbox
-from engine.webhooks import deliveries, endpoints
+from app.resources.lifespan import Resources, open_resources
+from app.settings import Settings
+from engine.process.tasks import end_tasks
 from engine.sql.clock import now
 from engine.sql.tables import WebhookDeliveryRow
+from engine.webhooks import deliveries, endpoints
 from engine.webhooks.endpoints import WebhookWithSecret
 from engine.webhooks.sender import claim
-from app.resources.lifespan import Resources, open_resources
-from engine.process.tasks import end_tasks
-from engine.settings import Settings
+from engine.work import outbox
 from tests.owing import add_caller, make_due, owe, owed, register
 from tests.receiver import Receiver
 from tests.service import eventually

@@ -19,8 +19,8 @@ from arq.constants import in_progress_key_prefix, job_key_prefix, retry_key_pref
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from app.settings import Settings
 from engine.operate.dev import valkey
-from engine.worker.pool import Pool
 from engine.process.queue import (
     WAKE,
     Kind,
@@ -29,8 +29,8 @@ from engine.process.queue import (
 )
 from engine.process.redis import open_redis
 from engine.process.tasks import end_tasks
-from engine.settings import Settings
-from app.worker import Listener, _abandon, arq_worker
+from engine.worker.pool import Pool
+from engine.worker.wake_up import Listener, _abandon, arq_worker
 from tests.service import LIMIT
 
 pytestmark = pytest.mark.anyio

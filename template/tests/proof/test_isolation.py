@@ -13,13 +13,14 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from app.settings import Settings
+from engine.settings import SETTINGS_FILES
 from engine.sql.database import open_database
-from engine.settings import SETTINGS_FILES, Settings
 from tests.isolation import ISOLATED, ForeignDatabaseError
 from tests.service import PROJECT, free_port, service
 
 READ = (
-    "import tests; from engine.settings import Settings; s = Settings(); "
+    "import tests; from app.settings import Settings; s = Settings(); "
     "print(s.database_url, s.port == Settings.model_fields['port'].default)"
 )
 

@@ -18,7 +18,7 @@ from tests.service import PROJECT, eventually
 
 LOADS = {"src", "href", "srcset", "data", "action", "poster", "background"}
 VOID = {"meta", "link", "br", "img", "input", "hr"}
-APP = [sys.executable, "-m", "engine.operate.cli", "lab"]
+APP = [sys.executable, "-m", "app.cli", "lab"]
 
 pytestmark = pytest.mark.skipif(not (PROJECT / "lab").exists(), reason="lab/ has been deleted")
 

@@ -13,13 +13,13 @@ import pytest
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
+from app.settings import Settings
 from engine.batches import lanes
-from engine.worker import recovery
-from engine.sql.ids import new_id
 from engine.batches.lanes import Terms
-from engine.sql.tables import BatchRow, DeliveryRow
 from engine.sql.database import Transaction, open_database
-from engine.settings import Settings
+from engine.sql.ids import new_id
+from engine.sql.tables import BatchRow, DeliveryRow
+from engine.worker import recovery
 from tests.service import PROJECT
 from tests.tables import new_database
 

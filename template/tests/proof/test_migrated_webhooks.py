@@ -11,9 +11,9 @@ import pytest
 from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
+from app.settings import Settings
 from engine.operate.cli import PROJECT
 from engine.sql.database import open_database
-from engine.settings import Settings
 from tests.tables import new_database
 
 CALLER = "INSERT INTO callers (id, name, flags, created_at) VALUES ('caller_1', 'a', '[]', 1)"

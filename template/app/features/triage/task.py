@@ -1,17 +1,17 @@
-"""The example feature, yours to change: sorts a support ticket.
+"""Sorts a support ticket: a function with a prompt and a typed result.
 
-One function with a prompt and a typed result. It answers POST /v1/triage (`app/features/triage/endpoint.py`)
-and, because it is an `OPERATION`, each line of a batch with that URL: the worker runs those.
+It answers POST /v1/triage (`endpoint.py`) and, since `OPERATIONS` has it, each line of a batch with
+that URL: the worker runs those.
 """
 
 from typing import Literal
 
 from pydantic import BaseModel, Field, ValidationError
 
-from engine.models.operations import Operation
 from engine.errors import ModelUnavailable
-from app.resources.lifespan import Resources
+from engine.models.bound_model import BoundModel
 from engine.models.interface import Answer, ChatRequest, Message
+from engine.models.operations import Operation
 
 PROMPT = """Sort the support ticket. Answer with JSON: the team that should read it (billing,
 technical or other), whether it is urgent, and a summary in at most ten words."""
@@ -31,11 +31,11 @@ class Triage(BaseModel):
     summary: str = Field(max_length=200)
 
 
-async def triage(resources: Resources, ticket: Ticket) -> Answer:
+async def triage(model: BoundModel, ticket: Ticket) -> Answer:
     """Return a `Triage` as JSON. Raise `ModelUnavailable` when the model does not give one."""
-    answer = await resources.model.complete(
+    answer = await model.complete(
         ChatRequest(
-            model=await resources.default_model(),
+            model=await model.default(),
             messages=[
                 Message(role="system", content=PROMPT),
                 Message(role="user", content=ticket.text),
@@ -55,4 +55,4 @@ async def triage(resources: Resources, ticket: Ticket) -> Answer:
     return Answer(result.model_dump_json().encode(), answer.usage)
 
 
-OPERATION = Operation("/v1/triage", Ticket, triage, flag="triage")
+TRIAGE = Operation("/v1/triage", Ticket, triage, flag="triage")

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import typer
 
+from engine.errors import AppError, OpenError
 from engine.operate.cli import (
     api,
     batch,
@@ -24,37 +25,35 @@ from engine.operate.cli import (
     settings,
     webhooks,
 )
+from engine.operate.cli.project import Project, project
 from engine.operate.dev import CannotStart
-from engine.errors import AppError, OpenError
 
-PROJECT = Path(__file__).parents[2]
+PROJECT = Path(__file__).parents[3]
 
 EXTRAS = {"doctor": "doctor.command", "lab": "lab.command"}
 """Commands that a project may lack, and the module that each one comes with."""
 
-app = typer.Typer(
-    help="Run and look after this LLM API.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-app.add_typer(batch.app, name="batch")
-app.add_typer(jobs.app, name="jobs")
-app.add_typer(keys.app, name="keys")
-app.add_typer(model.app, name="model")
-app.add_typer(queue.app, name="queue")
-app.add_typer(webhooks.app, name="webhooks")
-app.command(name="api")(api.serve)
-app.command(name="migrate")(migrations.migrate)
-app.command(name="settings")(settings.show)
+
+def commands(own: Project) -> typer.Typer:
+    """Return all commands, for an app."""
+    project.set(own)
+    app = typer.Typer(
+        help="Run and look after this LLM API.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+    for each in (batch, jobs, keys, model, queue, webhooks):
+        app.add_typer(each.app, name=each.__name__.rpartition(".")[-1])
+    for name, command in COMMANDS.items():
+        app.command(name=name)(command)
+    for name, module in EXTRAS.items():
+        if find_spec(module.partition(".")[0]) and find_spec(module):
+            app.command(name=name)(import_module(module).command)
+    return app
 
 
-for name, module in EXTRAS.items():
-    if find_spec(module.partition(".")[0]) and find_spec(module):
-        app.command(name=name)(import_module(module).command)
-
-
-def main() -> None:
+def run(app: typer.Typer) -> None:
     """Run one command line; what its writer can mend is told in a sentence, without traceback."""
     if (PROJECT / "pyproject.toml").exists():
         os.chdir(PROJECT)
@@ -65,11 +64,10 @@ def main() -> None:
         sys.exit(1)
 
 
-@app.command()
 def dev() -> None:
     """Run everything for development: Redis, the database, the API and a worker."""
-    from engine.operate.dev.supervisor import run_everything
     from engine.operate.dev.lock import hold
+    from engine.operate.dev.supervisor import run_everything
 
     values = settings.read_settings()
     if values.production:
@@ -79,9 +77,15 @@ def dev() -> None:
         run_everything(values)
 
 
-@app.command()
 def worker() -> None:
     """Run a worker that works off batches."""
-    from app.worker import run
+    asyncio.run(project.get().worker()(settings.read_settings()))
 
-    asyncio.run(run(settings.read_settings()))
+
+COMMANDS = {
+    "api": api.serve,
+    "dev": dev,
+    "migrate": migrations.migrate,
+    "settings": settings.show,
+    "worker": worker,
+}

@@ -6,17 +6,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from engine.operate.cli.project import project
 from engine.operate.cli.settings import read_settings
 
 if TYPE_CHECKING:
     from engine.settings import Settings
 
-FACTORY = "app.main:create_app"
-
 
 def serve(
     *,
-    reload: Annotated[bool, typer.Option(help="Start again when code in app/ changes.")] = False,
+    reload: Annotated[bool, typer.Option(help="Start again when code changes.")] = False,
     workers: Annotated[int, typer.Option(min=1, help="Processes that share the port.")] = 1,
     fd: Annotated[int | None, typer.Option(hidden=True, help="A socket that listens.")] = None,
 ) -> None:
@@ -26,17 +25,17 @@ def serve(
     from engine.operate.cli.workers import run_workers
     from engine.watch.telemetry import configure_logging
 
-    values = read_settings()
+    values, factory = read_settings(), project.get().factory
     configure_logging(values.log_level, as_json=values.production)
     options = _options(values)
     if fd is not None:
-        config = uvicorn.Config(FACTORY, **options)
+        config = uvicorn.Config(factory, **options)
         uvicorn.Server(config).run(sockets=[socket.socket(fileno=fd)])
     elif workers > 1 and not reload:
-        run_workers(uvicorn.Config(FACTORY, workers=workers, **options))
+        run_workers(uvicorn.Config(factory, workers=workers, **options))
     else:
-        watched = ["app"] if reload else None
-        uvicorn.run(FACTORY, reload=reload, reload_dirs=watched, **options)
+        watched = ["app", "engine"] if reload else None
+        uvicorn.run(factory, reload=reload, reload_dirs=watched, **options)
 
 
 def _options(values: "Settings") -> dict[str, Any]:
@@ -49,7 +48,7 @@ def _options(values: "Settings") -> dict[str, Any]:
         # engine.watch.telemetry configures logs, and the app logs its requests itself.
         "log_config": None,
         "access_log": False,
-        "http": "app.api.connection:Connection",
+        "http": "engine.process.connection:Connection",
         # engine.process.drain ends requests in words; whoever has not ended then is cancelled.
         "timeout_graceful_shutdown": math.ceil(values.shutdown_grace + LAST_WORDS),
         # Longer than proxies keep idle connections (nginx 60 s, AWS 60 s): who would send the next

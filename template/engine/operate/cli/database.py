@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
-from engine.operate.cli.settings import read_settings
 from engine.errors import AppError
+from engine.operate.cli.settings import read_settings
 
 if TYPE_CHECKING:
     from engine.sql.database import Database

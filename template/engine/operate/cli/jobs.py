@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from engine.batches.batches import BatchObject
-    from engine.views.details import BatchDetail, JobDetail
     from engine.jobs.jobs import JobObject
-    from engine.views.overview import Entry
-    from engine.sql.database import Database
     from engine.process.queue import Kind
+    from engine.sql.database import Database
+    from engine.views.details import BatchDetail, JobDetail
+    from engine.views.overview import Entry
 
 app = typer.Typer(help="List, show, retry and cancel batches and jobs.", no_args_is_help=True)
 
@@ -65,8 +65,8 @@ def show(subject_id: Id, *, as_json: AsJson = False) -> None:
 @app.command()
 def cancel(subject_id: Id) -> None:
     """End a batch or a job: at once where it waits, else as soon as its worker hears of it."""
-    from engine.views import overview
     from engine.process.queue import Kind
+    from engine.views import overview
 
     async def run(database: "Database") -> "BatchObject | JobObject":
         cancelled = await database.write(overview.cancel, subject_id)
@@ -79,9 +79,9 @@ def cancel(subject_id: Id) -> None:
 @app.command()
 def retry(subject_id: Id) -> None:
     """Queue a job again that did not succeed, or a batch's failed items as a new batch."""
-    from engine.views import overview
-    from engine.sql.ids import new_id
     from engine.process.queue import Kind
+    from engine.sql.ids import new_id
+    from engine.views import overview
 
     settings = read_settings()
 

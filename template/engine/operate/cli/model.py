@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from engine.errors import AppError
 from engine.operate.cli.columns import show_columns
 from engine.operate.cli.settings import read_settings
-from engine.errors import AppError
 
 if TYPE_CHECKING:
-    from engine.slots.redis_semaphore import Ledger, State
     from engine.slots.pools import ProviderPool
+    from engine.slots.redis_semaphore import Ledger, State
 
 T = TypeVar("T")
 
@@ -51,10 +51,10 @@ def _in_each_pool(use: "Callable[[Ledger], Awaitable[T]]") -> "list[tuple[Provid
     """Return each provider with what `use` returns of its ledger."""
     from redis.exceptions import RedisError
 
-    from engine.slots.redis_semaphore import Priority
-    from engine.slots.pools import ledger_of, provider_pools
     from engine.process.redis import open_redis
     from engine.settings import NO_REDIS
+    from engine.slots.pools import ledger_of, provider_pools
+    from engine.slots.redis_semaphore import Priority
 
     settings = read_settings()
     if settings.redis_url == NO_REDIS:
@@ -78,8 +78,8 @@ def _in_each_pool(use: "Callable[[Ledger], Awaitable[T]]") -> "list[tuple[Provid
 
 
 def _told(pool: "ProviderPool", state: "State") -> dict[str, Any]:
-    from engine.slots.redis_semaphore import Priority
     from engine.slots.pauses import Pause, Reason
+    from engine.slots.redis_semaphore import Priority
 
     def left(reason: Reason, model: str) -> float | None:
         return state.pauses.get(Pause(reason, model))

@@ -11,8 +11,8 @@ from engine.operate.cli.database import with_database
 from engine.operate.cli.settings import read_settings
 
 if TYPE_CHECKING:
-    from engine.views.backlog import Backlog
     from engine.sql.database import Database
+    from engine.views.backlog import Backlog
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -31,8 +31,8 @@ def status(
     ] = None,
 ) -> None:
     """Show the depth of the queue, what waits for longest, leases and workers."""
-    from engine.views.backlog import backlog
     from engine.process.queue import open_queue
+    from engine.views.backlog import backlog
 
     settings = read_settings()
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from engine.operate.cli.columns import show_columns
+from engine.operate.cli.project import project
 
 if TYPE_CHECKING:
     from engine.settings import Settings
@@ -26,11 +27,11 @@ WHERE_UNSET = {
 
 def read_settings() -> "Settings":
     """Return the settings; print why and exit with code 2 where they do not allow a start."""
-    from engine.settings.loading import load_settings
     from engine.errors import Misconfigured
+    from engine.settings.loading import load_settings
 
     try:
-        return load_settings()
+        return load_settings(project.get().settings())
     except Misconfigured as error:
         typer.secho("The settings do not allow a start:", fg=typer.colors.RED, err=True)
         for problem in error.problems:
@@ -67,12 +68,10 @@ def show(
 
 def example() -> str:
     """Return `.env.example`: each setting with its description, commented out at its default."""
-    from engine.settings import Settings
-
     head = "# Copy to .env what differs for you. `app settings` shows what is in force.\n"
     return head + "".join(
         f"\n{_comment(field.description or '')}\n# {name.upper()}={_quoted(text(field.default))}\n"
-        for name, field in Settings.model_fields.items()
+        for name, field in project.get().settings().model_fields.items()
     )
 
 
@@ -99,12 +98,13 @@ def _sources() -> Iterator[tuple[str, Mapping[str, object]]]:
         TomlConfigSettingsSource,
     )
 
-    from engine.settings import Settings, reads_files
+    from engine.settings import reads_files
 
+    kind = project.get().settings()
     if reads_files():
-        yield "settings.toml", TomlConfigSettingsSource(Settings)()
-        yield ".env", DotEnvSettingsSource(Settings)()
-    yield "environment", EnvSettingsSource(Settings)()
+        yield "settings.toml", TomlConfigSettingsSource(kind)()
+        yield ".env", DotEnvSettingsSource(kind)()
+    yield "environment", EnvSettingsSource(kind)()
 
 
 def _comment(description: str) -> str:

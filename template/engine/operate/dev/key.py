@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from engine.callers.keys import create_key, find_caller
-from engine.sql.database import open_database
 from engine.settings import Settings
+from engine.sql.database import open_database
 
 CALLER = "developer"
 

@@ -21,7 +21,7 @@ REDIS_LIMIT = 10.0  # seconds for Valkey, which takes 0.1 with little data
 SWEEP_WITHOUT_REDIS = 0.2  # seconds until a new batch starts, at most; 6 % of a core while idle
 RELOAD_GRACE = 3.0  # seconds: changed code should show soon, also beside an open stream
 CODE = Path(__file__).parents[1]
-APP = (sys.executable, "-m", "engine.operate.cli")
+APP = (sys.executable, "-m", "app.cli")
 WITHOUT_REDIS = """
 WARNING: this runs WITHOUT REDIS. {reason}
 Until then calls are counted in the API process alone, and the worker looks for work by itself.

@@ -5,10 +5,10 @@ import sys
 
 from fastapi import FastAPI
 
-from engine.callers.keys import create_key
 from app.main import create_app
+from app.settings import Settings
+from engine.callers.keys import create_key
 from engine.sql.database import open_database
-from engine.settings import Settings
 from tests.api.serving import serving
 from tests.lines import CHAT_URL, chats
 from tests.tables import make_tables

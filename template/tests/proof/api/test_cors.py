@@ -7,7 +7,7 @@ import httpx2
 import pytest
 
 from app.main import create_app
-from engine.settings import Settings
+from app.settings import Settings
 from tests.api.serving import serving
 from tests.lines import chat_body
 from tests.service import Service

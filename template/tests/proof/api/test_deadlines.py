@@ -9,8 +9,8 @@ from aiohttp import web
 from openai import OpenAI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.middleware.deadlines import Deadlines
 from app.main import create_app
+from app.middleware.deadlines import Deadlines
 from tests import upstream
 from tests.api.serving import serving
 from tests.lines import chat_body

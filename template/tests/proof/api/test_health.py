@@ -13,11 +13,11 @@ from redis.asyncio import Redis
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from engine.callers.keys import create_key
 from app.main import create_app
+from app.settings import Settings
+from engine.callers.keys import create_key
 from engine.models.circuit_breaker import FAILURES
 from engine.sql.database import open_database
-from engine.settings import Settings
 from tests import upstream
 from tests.api.serving import serving
 from tests.servers import EmbeddedRedis, running

@@ -11,10 +11,10 @@ from sqlalchemy import make_url, update
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import Session
 
+from app.main import create_app
+from app.settings import Settings
 from engine.callers import idempotency
 from engine.sql.tables import IdempotencyRow
-from app.main import create_app
-from engine.settings import Settings
 from tests.batches import HoldBatch
 from tests.endpoints import endpoints
 from tests.lines import CHAT_URL, chat_body, chats

@@ -12,12 +12,12 @@ from pydantic import SecretStr
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.types import ASGIApp
 
+from app.main import create_app
+from app.resources.lifespan import open_resources
+from app.settings import Settings
 from engine.errors import OpenError
 from engine.worker.probes import serving_probes
 from engine.worker.pulse import Pulse
-from app.main import create_app
-from app.resources.lifespan import open_resources
-from engine.settings import Settings
 from tests.api.serving import serving
 from tests.proof import past
 from tests.service import Service, eventually, free_port

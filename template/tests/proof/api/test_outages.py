@@ -14,12 +14,12 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from app.main import create_app
+from app.settings import Settings
 from engine.callers.keys import create_key
 from engine.errors import Unavailable
-from app.main import create_app
-from engine.sql.database import open_database
 from engine.process.outages import is_outage
-from engine.settings import Settings
+from engine.sql.database import open_database
 from tests.api.serving import serving
 from tests.isolation import own_server
 from tests.service import free_port

@@ -10,13 +10,13 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from sqlalchemy.orm import Session
 
 from app.api.webhooks import _send as send_sample
+from app.settings import Settings
 from engine.callers.keys import PREFIX, create_key, find_caller
-from engine.webhooks.deliveries import Notification
 from engine.errors import ReceiverUnreachable
-from engine.webhooks.sender import deliver
-from engine.sql.database import Database
 from engine.process.webhook_client import open_receivers
-from engine.settings import Settings
+from engine.sql.database import Database
+from engine.webhooks.deliveries import Notification
+from engine.webhooks.sender import deliver
 
 pytestmark = pytest.mark.anyio
 

@@ -10,9 +10,9 @@ from typing import TypeVar
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from engine.sql.clock import now
 from engine.batches.files import OPEN_BATCH
 from engine.batches.readiness import ALONE
+from engine.sql.clock import now
 from engine.sql.tables import (
     BatchRow,
     DeliveryRow,

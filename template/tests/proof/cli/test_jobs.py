@@ -4,10 +4,10 @@ import pytest
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from engine.work import leases
+from engine.errors import Conflict, InvalidRequest, NotFound
 from engine.sql.clock import now
 from engine.sql.tables import CallerRow, DeliveryRow, ItemRow
-from engine.errors import Conflict, InvalidRequest, NotFound
+from engine.work import leases
 from tests.cli.command import in_database, run, told, told_json
 from tests.proof import past
 from tests.service import free_port

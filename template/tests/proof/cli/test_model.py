@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from app.settings import Settings
 from engine.errors import AppError
-from engine.slots.redis_semaphore import Ledger, Priority, Report
-from engine.slots.pauses import Pause, Reason
 from engine.process.redis import open_redis
-from engine.settings import Settings
+from engine.slots.pauses import Pause, Reason
+from engine.slots.redis_semaphore import Ledger, Priority, Report
 from tests.cli.command import run, told, told_json
 
 

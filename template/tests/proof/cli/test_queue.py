@@ -7,12 +7,12 @@ import pytest
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from engine.work import leases, workers
+from app.settings import Settings
+from engine.process.queue import Kind, open_queue
 from engine.sql.clock import now
 from engine.sql.tables import DeliveryRow, ItemRow, WorkerRow
+from engine.work import leases, workers
 from engine.work.workers import Worker
-from engine.process.queue import Kind, open_queue
-from engine.settings import Settings
 from tests.cli.command import in_database, run, told, told_json
 from tests.proof import past
 from tests.service import free_port

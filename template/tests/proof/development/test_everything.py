@@ -24,7 +24,11 @@ pytestmark = [
 ]
 
 PROJECT = Path(__file__).parents[3]
-CHILDREN = {"api": "engine.operate.cli api", "worker": "engine.operate.cli worker", "redis": "valkey-server"}
+CHILDREN = {
+    "api": "engine.operate.cli api",
+    "worker": "engine.operate.cli worker",
+    "redis": "valkey-server",
+}
 
 
 class Dev:
@@ -79,7 +83,7 @@ def start(project: Path) -> Iterator[Callable[..., Dev]]:
         log = project / f"log{len(started)}"
         with log.open("w") as file:
             process = subprocess.Popen(
-                [sys.executable, "-m", "engine.operate.cli", "dev"],
+                [sys.executable, "-m", "app.cli", "dev"],
                 cwd=project,
                 env=os.environ | {"MODEL_PROVIDER": "simulated", "PORT": "0", **settings},
                 stdout=file,

@@ -41,7 +41,7 @@ def test_a_route_that_has_changed_is_told_until_it_is_accepted(routes: Path) -> 
 
 
 def test_another_app_is_examined_from_where_the_command_is_typed() -> None:
-    command = [sys.executable, "-m", "engine.operate.cli", "doctor", BROKEN, "--json"]
+    command = [sys.executable, "-m", "app.cli", "doctor", BROKEN, "--json"]
     result = subprocess.run(command, cwd=PROJECT, capture_output=True, check=False)
     (finding,) = json.loads(result.stdout)["findings"]
     assert result.returncode == 1

@@ -7,7 +7,7 @@ from typing import Literal
 
 import pytest
 
-from engine.batches import batches, batch_output
+from engine.batches import batch_output, batches
 from engine.batches.items import Claimed, Outcome
 from engine.batches.lanes import Hold
 from engine.batches.readiness import ALONE

@@ -8,18 +8,20 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from engine.batches import (
-    batches,
     batch_input as intake,
-    items,
-    lanes,
+)
+from engine.batches import (
+    batches,
     caller_pauses,
     finalise,
+    items,
+    lanes,
 )
-from engine.worker import recovery
 from engine.batches.batch_input import NewItem
 from engine.batches.items import Claimed
 from engine.batches.lanes import Hold, LostHoldError, Terms
 from engine.errors import Conflict
+from engine.worker import recovery
 from tests.proof.domain.batch_books import Books, Ending, Written, outcome, sizes
 from tests.proof.domain.machine import ANY, BEAT, LEASE, MOST_CRASHES, allow_everything, store
 from tests.proof.domain.store import CALLER, INPUT, expire_at

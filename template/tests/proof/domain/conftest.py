@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from app.settings import Settings
 from engine.sql.database import Database, open_database
-from engine.settings import Settings
 from tests.tables import empty
 
 

@@ -7,19 +7,19 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from engine.batches import (
+    batch_input,
     batches,
     files,
-    batch_input,
+    finalise,
     items,
     lanes,
-    finalise,
 )
-from engine.callers import keys
 from engine.batches.batch_input import NewItem
 from engine.batches.items import Outcome
 from engine.batches.lanes import Hold, Terms
-from engine.sql.tables import BatchRow, CallerRow
+from engine.callers import keys
 from engine.models.interface import Usage
+from engine.sql.tables import BatchRow, CallerRow
 
 CHUNK = 10
 """Items that a drain runs in one turn."""

@@ -14,10 +14,10 @@ from typing import Any, Literal
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from engine.jobs import jobs, runs
-from engine.worker import recovery, schedules
-from engine.jobs.runs import Claimed, LostRunError, Outcome
 from engine.errors import Conflict
+from engine.jobs import jobs, runs
+from engine.jobs.runs import Claimed, LostRunError, Outcome
+from engine.worker import recovery, schedules
 from tests.proof.domain.machine import ANY, LEASE, MOST_CRASHES, allow_everything, store
 from tests.proof.domain.store import CALLER, WEBHOOKS
 from tests.proof.features import counting, greeting

@@ -8,13 +8,13 @@ from sqlalchemy import create_engine, event, text
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import StaticPool
 
+from engine.sql.database import Transaction, _begin_with, _commit
 from engine.sql.tables import (
     Base,
     CallerRow,
     FileRow,
     WebhookRow,
 )
-from engine.sql.database import Transaction, _begin_with, _commit
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -6,9 +6,9 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from engine.views.backlog import oldest_snapshot
+from app.settings import Settings
 from engine.sql.database import Database, open_database
-from engine.settings import Settings
+from engine.views.backlog import oldest_snapshot
 
 pytestmark = pytest.mark.anyio
 OLD = 0.3

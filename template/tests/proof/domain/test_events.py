@@ -7,10 +7,10 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from engine.work import outbox
-from engine.webhooks import endpoints
-from engine.sql.tables import CallerRow
 from engine.sql.database import Database
+from engine.sql.tables import CallerRow
+from engine.webhooks import endpoints
+from engine.work import outbox
 from tests.owing import add_caller, disable, owed, register
 
 pytestmark = pytest.mark.anyio

@@ -10,12 +10,12 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from engine.batches import batches, caller_pauses
-from engine.jobs import jobs, runs
 from engine.callers import keys
-from engine.worker import recovery
-from engine.sql.tables import CallerRow, DeliveryRow
 from engine.errors import InvalidRequest, NotFound
+from engine.jobs import jobs, runs
 from engine.sql.database import Database
+from engine.sql.tables import CallerRow, DeliveryRow
+from engine.worker import recovery
 from tests.proof.domain.contest import CHUNK, Contest
 from tests.proof.domain.machine import store
 from tests.proof.features import counting

@@ -14,16 +14,16 @@ from sqlalchemy import Connection, Engine, event, text
 from sqlalchemy.engine.interfaces import DBAPICursor, _DBAPIAnyExecuteParams
 from sqlalchemy.orm import Session
 
-from engine.views import backlog
+from app.settings import Settings
 from engine.batches import items, lanes, readiness
+from engine.batches.lanes import Hold, Terms
+from engine.jobs import runs
+from engine.sql.database import Database, open_database
+from engine.sql.ids import new_id
+from engine.sql.tables import Base
+from engine.views import backlog
 from engine.webhooks import deliveries
 from engine.worker import recovery
-from engine.jobs import runs
-from engine.sql.ids import new_id
-from engine.batches.lanes import Hold, Terms
-from engine.sql.tables import Base
-from engine.sql.database import Database, open_database
-from engine.settings import Settings
 from tests.crowd import fill
 from tests.proof.domain.store import Store
 from tests.tables import make_tables, new_database

@@ -5,11 +5,11 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from engine.batches import batches, items, lanes
-from engine.worker import recovery
-from engine.sql.clock import now
 from engine.batches.lanes import Hold, Terms
-from engine.sql.tables import BatchRow, DeliveryRow, ItemRow
+from engine.sql.clock import now
 from engine.sql.database import Database
+from engine.sql.tables import BatchRow, DeliveryRow, ItemRow
+from engine.worker import recovery
 from tests.proof import past
 from tests.proof.domain.races import Counted, Held, run_into
 

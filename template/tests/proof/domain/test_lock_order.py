@@ -12,21 +12,21 @@ import pytest
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import Session
 
-from engine.callers import fairness
+from app.settings import Settings
 from engine.batches import items
-from engine.worker import recovery
-from engine.sql.clock import now
 from engine.batches.items import Outcome
 from engine.batches.lanes import Hold
+from engine.callers import fairness
+from engine.models.interface import Usage
+from engine.sql.clock import now
+from engine.sql.database import Database, open_database
 from engine.sql.tables import (
     Base,
     BatchRow,
     CallerRow,
     ItemRow,
 )
-from engine.sql.database import Database, open_database
-from engine.models.interface import Usage
-from engine.settings import Settings
+from engine.worker import recovery
 from tests.proof.domain.races import Counted, Held, Step, run_into
 from tests.tables import new_database
 

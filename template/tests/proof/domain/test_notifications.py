@@ -7,11 +7,11 @@ import pytest
 from sqlalchemy.orm import Session
 from sqlalchemy.util import await_only
 
-from engine.work import outbox
-from engine.webhooks import deliveries, endpoints
-from engine.webhooks.deliveries import Notification, Outcome
 from engine.errors import Conflict, NotFound
 from engine.sql.database import Database
+from engine.webhooks import deliveries, endpoints
+from engine.webhooks.deliveries import Notification, Outcome
+from engine.work import outbox
 from tests.owing import add_caller, change, make_due, owed, register
 
 pytestmark = pytest.mark.anyio

@@ -10,12 +10,12 @@ from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
 from engine.batches import items
-from engine.worker import retention
 from engine.batches.lanes import Hold
-from engine.worker.retention import ROWS
+from engine.sql.database import Database
 from engine.sql.statements import changed
 from engine.sql.tables import ItemRow
-from engine.sql.database import Database
+from engine.worker import retention
+from engine.worker.retention import ROWS
 from tests.proof import past
 
 pytestmark = pytest.mark.anyio

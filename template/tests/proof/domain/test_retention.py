@@ -9,18 +9,13 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 from sqlalchemy.util import await_only
 
+from app.settings import Settings
 from engine.batches import batches, files
-from engine.jobs import jobs, runs
-from engine.worker import retention
 from engine.batches.files import OPEN_BATCH
-from engine.sql.ids import new_id
-from engine.worker.retention import (
-    CHUNKS,
-    ROWS,
-    Deleted,
-    Everything,
-)
+from engine.jobs import jobs, runs
 from engine.jobs.runs import Claimed, Run
+from engine.sql.database import Database
+from engine.sql.ids import new_id
 from engine.sql.tables import (
     BatchRow,
     DeliveryRow,
@@ -31,8 +26,13 @@ from engine.sql.tables import (
     JobRow,
     WebhookDeliveryRow,
 )
-from engine.sql.database import Database
-from engine.settings import Settings
+from engine.worker import retention
+from engine.worker.retention import (
+    CHUNKS,
+    ROWS,
+    Deleted,
+    Everything,
+)
 from tests.proof import past
 
 pytestmark = pytest.mark.anyio

@@ -6,8 +6,8 @@ import pytest
 from sqlalchemy.orm import Session
 
 from engine.batches import finalise
-from engine.sql.tables import BatchRow
 from engine.sql.database import Database
+from engine.sql.tables import BatchRow
 from tests.owing import add_caller, owed, register
 
 pytestmark = pytest.mark.anyio

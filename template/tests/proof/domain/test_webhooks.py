@@ -7,12 +7,12 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from engine.webhooks import endpoints
-from engine.work.outbox import EventType
-from engine.sql.pagination import PageQuery
-from engine.sql.tables import WebhookRow
 from engine.errors import Conflict, InvalidRequest, NotFound
 from engine.sql.database import Database
+from engine.sql.pagination import PageQuery
+from engine.sql.tables import WebhookRow
+from engine.webhooks import endpoints
+from engine.work.outbox import EventType
 from tests.owing import add_caller, change, disable, register
 
 pytestmark = pytest.mark.anyio
@@ -111,7 +111,9 @@ async def test_another_callers_webhook_does_not_exist(database: Database, caller
 
 async def test_of_several_that_delete_it_at_once_one_does(database: Database, caller: str) -> None:
     made = [await database.write(register, caller) for _ in range(10)]
-    removals = [database.write(endpoints.remove, caller, each.id) for each in made for _ in range(4)]
+    removals = [
+        database.write(endpoints.remove, caller, each.id) for each in made for _ in range(4)
+    ]
     results = await asyncio.gather(*removals, return_exceptions=True)
     assert sum(isinstance(each, NotFound) for each in results) == 30
 

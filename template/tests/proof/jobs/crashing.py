@@ -21,15 +21,15 @@ from typing import Literal, ParamSpec, TypeVar
 from sqlalchemy import event, exists, select
 from sqlalchemy.orm import Session, configure_mappers
 
+from app.resources.lifespan import open_resources
+from app.settings import Settings
 from engine.batches import batches
 from engine.jobs import jobs
 from engine.models.operations import operations
-from engine.sql.tables import BatchRow, JobRow
-from engine.worker.pulse import Pulse
 from engine.sql.database import Database, Transaction
-from app.resources.lifespan import open_resources
-from engine.settings import Settings
-from app.worker import work
+from engine.sql.tables import BatchRow, JobRow
+from engine.worker.process import work
+from engine.worker.pulse import Pulse
 from tests.proof.features import features, greeting
 from tests.service import PROJECT
 

@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
-from engine.batches import batches, files, batch_output
+from engine.batches import batch_output, batches, files
 from engine.jobs import jobs
 from engine.sql.tables import (
     Base,

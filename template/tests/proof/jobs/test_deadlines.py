@@ -9,17 +9,17 @@ import pytest
 from pydantic import BaseModel
 
 from engine import deadline
-from engine.jobs import runs
-from engine.batches.items import Claimed, Outcome
-from engine.jobs.jobs import Job
-from engine.batches.lanes import Hold
-from engine.jobs.runs import Run
-from engine.work.attempts import failure_of
-from engine.batches.lane_worker import Drain
 from engine.batches.attempt import attempt
-from engine.jobs.runner import Attempt
+from engine.batches.items import Claimed, Outcome
+from engine.batches.lane_worker import Drain
+from engine.batches.lanes import Hold
 from engine.batches.turns import Turn
+from engine.jobs import runs
+from engine.jobs.jobs import Job
+from engine.jobs.runner import Attempt
+from engine.jobs.runs import Run
 from engine.models.interface import Answer, ChatRequest, Usage
+from engine.work.attempts import failure_of
 from tests.lines import CHAT_URL, chat_body
 from tests.proof.resources.models.asking import settings as configured
 

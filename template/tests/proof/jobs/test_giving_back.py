@@ -12,14 +12,14 @@ from typing import Any, cast
 import pytest
 from sqlalchemy.orm import Session
 
-from engine.work import leases
-from engine.batches.lanes import Hold
-from engine.jobs.runs import Claimed
+from app.settings import Settings
 from engine.batches.lane_worker import run_batch
+from engine.batches.lanes import Hold
 from engine.jobs.runner import run_job
+from engine.jobs.runs import Claimed
+from engine.resources import Resources
 from engine.sql.database import Database
-from app.resources.lifespan import Resources
-from engine.settings import Settings
+from engine.work import leases
 from tests.jobs.batches import open_leases
 
 pytestmark = pytest.mark.anyio

@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from engine.worker.pool import Pool, Work
 from engine.process.queue import Kind
+from engine.worker.pool import Pool, Work
 
 pytestmark = pytest.mark.anyio
 

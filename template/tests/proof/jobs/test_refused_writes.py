@@ -11,13 +11,13 @@ from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from engine.work import leases
+from engine.batches.group_commit import Recorder
 from engine.batches.items import Outcome
 from engine.batches.lanes import Hold
-from engine.sql.tables import BatchRow, CallerRow, ItemRow
-from engine.batches.group_commit import Recorder
-from engine.sql.database import Database
 from engine.models.interface import Usage
+from engine.sql.database import Database
+from engine.sql.tables import BatchRow, CallerRow, ItemRow
+from engine.work import leases
 from tests.service import Service, eventually, service
 
 pytestmark = pytest.mark.anyio

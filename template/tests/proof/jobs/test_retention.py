@@ -3,9 +3,9 @@
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from engine.worker import retention, schedules
 from engine.jobs.jobs import DAY, jobs
 from engine.sql.tables import JobRow, ScheduleRow
+from engine.worker import retention, schedules
 from tests.service import Service, eventually
 
 

@@ -8,12 +8,12 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app.settings import Settings
+from engine.process.tasks import end_tasks
+from engine.sql.database import Database
 from engine.sql.tables import WorkerRow
 from engine.worker.pulse import Pulse
 from engine.worker.reaper import sweep_for_ever
-from engine.sql.database import Database
-from engine.process.tasks import end_tasks
-from engine.settings import Settings
 
 pytestmark = pytest.mark.anyio
 

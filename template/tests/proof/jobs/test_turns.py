@@ -7,12 +7,12 @@ from typing import Any, cast
 
 import pytest
 
-from engine.batches.lanes import Hold, Terms
+from app.settings import Settings
 from engine.batches.lane_worker import Drain
-from engine.work.renewal import LOST
+from engine.batches.lanes import Hold, Terms
 from engine.batches.turns import Holdings, Turn
-from app.resources.lifespan import Resources
-from engine.settings import Settings
+from engine.resources import Resources
+from engine.work.renewal import LOST
 
 pytestmark = pytest.mark.anyio
 

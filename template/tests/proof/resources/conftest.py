@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from engine.slots import redis_semaphore
+from app.settings import Settings
 from engine.process.redis import open_redis
-from engine.settings import Settings
+from engine.slots import redis_semaphore
 from tests.servers import EmbeddedRedis, running
 
 

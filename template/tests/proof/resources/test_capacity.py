@@ -12,14 +12,14 @@ import pytest
 from prometheus_client import REGISTRY
 from redis.asyncio import Redis
 
+from app.settings import Settings
 from engine.errors import ModelRateLimited, Overloaded
-from engine.slots.semaphore import Capacity, caller
-from engine.slots.redis_semaphore import Ledger, Priority, Report
+from engine.process.redis import open_redis
 from engine.slots.limits import Limits
 from engine.slots.pauses import MOST
 from engine.slots.pools import open_capacity
-from engine.process.redis import open_redis
-from engine.settings import Settings
+from engine.slots.redis_semaphore import Ledger, Priority, Report
+from engine.slots.semaphore import Capacity, caller
 from tests.servers import EmbeddedRedis, running
 
 pytestmark = pytest.mark.anyio

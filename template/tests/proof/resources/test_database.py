@@ -13,10 +13,10 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 from sqlalchemy.util import await_only
 
+from app.settings import Settings
 from engine import deadline
 from engine.errors import DeadlineExceeded
 from engine.sql.database import Database, SqliteDatabase, open_database
-from engine.settings import Settings
 
 pytestmark = pytest.mark.anyio
 

@@ -10,8 +10,8 @@ from itertools import count
 import pytest
 from aiohttp import ClientSession, ServerDisconnectedError, ServerTimeoutError, web
 
+from app.settings import Settings
 from engine.process.http import open_http
-from engine.settings import Settings
 
 pytestmark = pytest.mark.anyio
 

@@ -8,9 +8,9 @@ from typing import NamedTuple
 import pytest
 from redis.asyncio import Redis
 
-from engine.slots.redis_semaphore import Ledger, Priority, Report
+from app.settings import Settings
 from engine.process.redis import open_redis
-from engine.settings import Settings
+from engine.slots.redis_semaphore import Ledger, Priority, Report
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("patient")]
 

@@ -6,10 +6,10 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, supp
 
 import pytest
 
-from engine.errors import OpenError
 from app.resources.lifespan import open_resources
+from app.settings import Settings
+from engine.errors import OpenError
 from engine.process.opening import Opening
-from engine.settings import Settings
 from tests.leaks import nothing_left
 
 pytestmark = pytest.mark.anyio

@@ -11,9 +11,9 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from app.settings import Settings
 from engine.errors import Unavailable
 from engine.sql.database import Database, open_database
-from engine.settings import Settings
 from tests.proof.silence import Wire, wire_to
 
 pytestmark = pytest.mark.anyio

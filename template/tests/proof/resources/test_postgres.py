@@ -11,10 +11,10 @@ import pytest
 from sqlalchemy import make_url, text
 from sqlalchemy.orm import Session
 
+from app.settings import Settings
+from engine.settings.urls import CHOICES, database_url
 from engine.sql.database import Database, open_database
 from engine.sql.postgres import connect_arguments
-from engine.settings import Settings
-from engine.settings.urls import CHOICES, database_url
 from tests.batches import ended, submit
 from tests.lines import chats
 from tests.servers import Postgres, running

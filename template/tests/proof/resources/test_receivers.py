@@ -9,13 +9,13 @@ import pytest
 from aiohttp import ClientError
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from app.settings import Settings
 from engine.process.webhook_client import (
     Receivers,
     Resolver,
     open_receivers,
     public_socket,
 )
-from engine.settings import Settings
 from tests.receiver import Receiver
 
 pytestmark = pytest.mark.anyio

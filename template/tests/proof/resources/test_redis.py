@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
+from app.settings import Settings
 from engine.errors import OpenError
 from engine.process.redis import open_redis
-from engine.settings import Settings
 from tests.servers import InstalledRedis, running
 from tests.service import answers, free_port
 

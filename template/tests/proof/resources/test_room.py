@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from engine.errors import Overloaded
-from engine.slots.admission_queue import ControlledDelay, Room
 from engine.process.tasks import end_tasks
+from engine.slots.admission_queue import ControlledDelay, Room
 
 pytestmark = pytest.mark.anyio
 

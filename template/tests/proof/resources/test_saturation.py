@@ -8,8 +8,8 @@ import pytest
 from anyio import CapacityLimiter
 from prometheus_client import REGISTRY
 
-from engine.watch import saturation
 from engine.process.offload import in_thread
+from engine.watch import saturation
 from engine.watch.saturation import OFFENDERS, Exhaustion, Stalls
 from engine.watch.watchdog import HOST, Stall
 

@@ -10,6 +10,7 @@ import pytest
 from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import MovingWindowRateLimiter
 
+from app.settings import Settings
 from engine import deadline
 from engine.errors import (
     AppError,
@@ -19,10 +20,7 @@ from engine.errors import (
     ModelRejected,
     ModelUnavailable,
 )
-from engine.slots.semaphore import Capacity
 from engine.models.circuit_breaker import FAILURES, CircuitOpenError, circuits
-from engine.slots.redis_semaphore import Priority
-from engine.slots.limits import Limits
 from engine.models.interface import (
     Answer,
     ChatRequest,
@@ -32,11 +30,13 @@ from engine.models.interface import (
     ModelCard,
     Usage,
 )
-from engine.slots.pauses import Reason
 from engine.models.quota import Quota
 from engine.models.retries import Budget, Patience, RetryBudget
 from engine.models.upstreams import Upstream, Upstreams
-from engine.settings import Settings
+from engine.slots.limits import Limits
+from engine.slots.pauses import Reason
+from engine.slots.redis_semaphore import Priority
+from engine.slots.semaphore import Capacity
 
 pytestmark = pytest.mark.anyio
 

@@ -18,7 +18,7 @@ def test_a_database_that_cannot_be_reached_is_told_in_a_sentence(
 ) -> None:
     url = f"postgresql://me:hush@127.0.0.1:{free_port()}/db?{parameters}"
     done = subprocess.run(
-        [sys.executable, "-m", "engine.operate.cli", *command.split()],
+        [sys.executable, "-m", "app.cli", *command.split()],
         cwd=PROJECT,
         env=os.environ | {"DATABASE_URL": url, "REDIS_URL": "none", "HOME": "/nowhere"},
         capture_output=True,

@@ -5,7 +5,7 @@ import re
 import pytest
 from typer.testing import CliRunner
 
-from engine.operate.cli import app
+from app.cli import app
 
 IN_FORCE = {
     "DATABASE_URL": r"sqlite:///\S+app\.db",

@@ -6,9 +6,9 @@ from typing import Any, get_args
 import pytest
 from pydantic import SecretStr
 
-from engine.settings.loading import load_settings
+from app.settings import Settings
 from engine.errors import Misconfigured
-from engine.settings import Settings
+from engine.settings.loading import load_settings
 
 PG = "postgresql://u:p@h/db"
 REFUSED = {
@@ -75,7 +75,7 @@ BARE = "sk-one"
 
 def problems() -> list[str]:
     with pytest.raises(Misconfigured) as raised:
-        load_settings()
+        load_settings(Settings)
     return raised.value.problems
 
 
@@ -103,7 +103,7 @@ def test_what_copying_leaves_around_a_value_is_left_out(
     monkeypatch.setenv("REDIS_URL", given.replace(BARE, "redis://h"))
     monkeypatch.setenv("DATABASE_URL", given.replace(BARE, PG))
     monkeypatch.setenv("MODEL_FALLBACKS", json.dumps([{"api_key": given}]))
-    settings = load_settings()
+    settings = load_settings(Settings)
     assert settings.openai_api_key == SecretStr(BARE)
     assert settings.model_fallbacks[0].api_key == SecretStr(BARE)
     urls = settings.openai_base_url, settings.redis_url, settings.database_url
@@ -114,7 +114,7 @@ def test_what_copying_leaves_around_a_value_is_left_out(
 def test_a_blank_value_is_not_set(monkeypatch: pytest.MonkeyPatch, blank: str) -> None:
     for name in ("OPENAI_API_KEY", "DATABASE_URL", "OPENAI_BASE_URL", "DEFAULT_MODEL", "PORT"):
         monkeypatch.setenv(name, blank)
-    assert load_settings() == Settings()
+    assert load_settings(Settings) == Settings()
 
 
 @pytest.mark.parametrize(
@@ -207,5 +207,5 @@ def test_no_password_of_an_address_is_in_what_is_printed_of_the_settings() -> No
 def test_no_value_is_in_the_traceback_of_a_refused_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", f"mysql://me:{SECRET}@h/db")
     with pytest.raises(Misconfigured) as raised:
-        load_settings()
+        load_settings(Settings)
     assert SECRET not in f"{raised.value.__cause__}{raised.value}"

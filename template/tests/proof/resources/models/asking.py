@@ -5,13 +5,13 @@ import json
 from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
+from app.settings import Settings
 from engine.models.interface import (
     Answer,
     ChatRequest,
     Chunk,
     Model,
 )
-from engine.settings import Settings
 
 Json = dict[str, Any]
 

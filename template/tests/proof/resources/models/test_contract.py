@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from aiohttp import ClientSession, TCPConnector
 
-from engine.errors import NotFound, Unsupported
 from engine import models
+from engine.errors import NotFound, Unsupported
 from engine.models.interface import EmbeddingsRequest, Model, Usage
 from engine.models.local import Local
 from engine.models.providers import open_model

@@ -9,11 +9,11 @@ import httpx2
 import pytest
 from aiohttp import ClientSession, TCPConnector, web
 
-from engine.batches import batch_output
-from engine.batches.items import Claimed, Outcome
-from engine.batches.attempt import attempt
 from app.main import create_app
 from app.resources.lifespan import Resources, open_resources
+from engine.batches import batch_output
+from engine.batches.attempt import attempt
+from engine.batches.items import Claimed, Outcome
 from engine.models.interface import (
     ChatRequest,
     Chunk,

@@ -19,14 +19,14 @@ from engine.errors import (
     ModelUnavailable,
     NotFound,
 )
-from engine.process.http import open_http
-from engine.slots.redis_semaphore import Priority
 from engine.models import openai
 from engine.models.interface import EmbeddingsRequest, Usage
 from engine.models.openai import OpenAI
 from engine.models.refusals import LONGEST_WAIT
-from engine.process.tokenizer import Tokenizer
 from engine.models.upstreams import open_upstreams
+from engine.process.http import open_http
+from engine.process.tokenizer import Tokenizer
+from engine.slots.redis_semaphore import Priority
 from tests.proof.resources.models.asking import (
     Json,
     body,

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession
 
-from engine.errors import Misconfigured
 from engine import models
+from engine.errors import Misconfigured
 from engine.models.providers import open_model, provider_names
 from engine.process.tokenizer import Tokenizer
 from tests.proof.resources.models.asking import settings

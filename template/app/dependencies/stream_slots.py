@@ -1,13 +1,27 @@
-"""One of this process's few places for callers that watch something live."""
+"""This process's slots for answers that stream, and for callers that watch a batch."""
 
 from collections.abc import AsyncIterator
 
 from anyio import WouldBlock
 
-from engine.watch import metrics
 from app.dependencies.caller import CurrentCaller
+from app.dependencies.on_finish import OnFinish
 from app.dependencies.resources import Shared
 from engine.errors import Overloaded
+from engine.resources import Resources
+from engine.watch import metrics
+
+
+def hold_stream(on_finish: OnFinish, shared: Resources) -> None:
+    """Hold a place until the answer has ended; raise `Overloaded` where all are taken."""
+    place = object()
+    try:
+        shared.streams.acquire_on_behalf_of_nowait(place)
+    except WouldBlock as error:
+        metrics.refused.labels("streams").inc()
+        message = "Too many answers are streaming: come back in a moment, or ask for a whole one."
+        raise Overloaded(message, code="streams_full", retry_after=5.0) from error
+    on_finish.append(lambda: shared.streams.release_on_behalf_of(place))
 
 
 async def watching(shared: Shared, _caller: CurrentCaller) -> AsyncIterator[None]:

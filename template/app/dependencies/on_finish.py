@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import TypeAlias
 
-Holding: TypeAlias = list[Callable[[], object]]
+OnFinish: TypeAlias = list[Callable[[], object]]
 """What to call when the last byte has left, the client has gone or the request has failed: it is
-`request.state.held`.
+`request.state.on_finish`.
 
 `api/admission.py` calls it: a dependency that yields would cost each request 35 µs.
 """

@@ -1,1 +1,0 @@
-"""ZONE 2, in this process: small, bounded, may be lost."""

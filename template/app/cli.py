@@ -1,0 +1,53 @@
+"""The `app` command: the engine's commands, for this app."""
+
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
+
+from engine.operate import cli
+
+if TYPE_CHECKING:
+    from app.settings import Settings
+    from engine.jobs.jobs import Jobs
+    from engine.models.operations import Operations
+
+
+class App:
+    """What the commands need. Each part is imported on demand: `app --help` answers at once."""
+
+    factory = "app.main:create_app"
+
+    def settings(self) -> "type[Settings]":
+        """Return the class of the settings."""
+        from app.settings import Settings
+
+        return Settings
+
+    def worker(self) -> "Callable[[Settings], Coroutine[Any, Any, None]]":
+        """Return what runs a worker."""
+        from app.worker import run
+
+        return run
+
+    def operations(self) -> "Operations":
+        """Return what callers may ask a model for."""
+        from app.resources.lifespan import all_operations
+
+        return all_operations()
+
+    def jobs(self) -> "Jobs":
+        """Return every kind of job."""
+        from app.resources.lifespan import all_jobs
+
+        return all_jobs()
+
+
+app = cli.commands(App())
+
+
+def main() -> None:
+    """Run one command line."""
+    cli.run(app)
+
+
+if __name__ == "__main__":
+    main()

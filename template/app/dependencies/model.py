@@ -1,0 +1,55 @@
+"""The model bound to the caller of this request."""
+
+from collections.abc import AsyncGenerator
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from app.dependencies.caller import CurrentCaller, flags
+from app.dependencies.disconnect import until_disconnect
+from app.dependencies.limits import within_limits
+from app.dependencies.resources import opened
+from engine.models.bound_model import BoundModel
+from engine.models.interface import Answer, ChatRequest, Chunk, EmbeddingsRequest
+
+
+class RequestModel:
+    """Asks the model for this request's caller, and stops when its client goes.
+
+    Making one has counted the request against the caller's limits; `headers` tell what is left.
+    """
+
+    def __init__(
+        self, request: Request, bound: BoundModel, headers: dict[str, str], flags: frozenset[str]
+    ) -> None:
+        self.request = request
+        self.bound = bound
+        """The same without an eye on the client, for work that is watched as a whole."""
+        self.headers = headers
+        self.flags = flags
+
+    async def default(self) -> str:
+        """Return the model of the app's own features."""
+        return await self.bound.default()
+
+    async def complete(self, request: ChatRequest) -> Answer:
+        """Answer a chat as a whole."""
+        return await until_disconnect(self.request, self.bound.complete(request))
+
+    def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
+        """Answer a chat as it is generated; `streamed` makes an answer of it."""
+        return self.bound.stream(request)
+
+    async def embed(self, request: EmbeddingsRequest) -> Answer:
+        """Embed each input."""
+        return await until_disconnect(self.request, self.bound.embed(request))
+
+
+async def request_model(request: Request, caller: CurrentCaller) -> RequestModel:
+    """Return the model of this request, in its caller's limits; raise `RateLimited` beyond them."""
+    bound = opened(request).model_for(caller.id)
+    headers = await within_limits(request, caller)
+    return RequestModel(request, bound, headers, await flags(request, caller))
+
+
+CallersModel = Annotated[RequestModel, Depends(request_model)]

@@ -1,1 +1,0 @@
-"""NO ZONE: runs the same anywhere; knows neither HTTP nor the queue."""

@@ -1,0 +1,18 @@
+"""YOURS: what this service does beyond OpenAI's protocol, a folder each. Updates leave it alone.
+
+A feature is on once it stands in these lists: its operations and jobs here, its endpoints in
+`endpoints.py`, which the worker does not load. To delete the example, delete its folder, its test
+and its two lines.
+"""
+
+from typing import Any
+
+from app.features.triage.task import TRIAGE
+from engine.jobs.jobs import Job
+from engine.models.operations import Operation
+
+OPERATIONS: list[Operation[Any]] = [TRIAGE]
+"""What also a line of a batch may ask for."""
+
+JOBS: list[Job[Any]] = []
+"""What takes long. `POST /v1/jobs` starts one, or its schedule does."""

@@ -1,0 +1,1 @@
+"""The example feature, yours to change or to delete: sorts support tickets."""

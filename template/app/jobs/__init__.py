@@ -1,1 +1,0 @@
-"""ZONE 3, another process: long, heavy, retried, survives restarts."""

@@ -1,0 +1,109 @@
+"""The model bound to its caller: the only way that handlers, jobs and batches have to one."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Coroutine
+from contextlib import aclosing
+from typing import Any, Protocol
+
+from pydantic import BaseModel
+
+from engine.errors import DeadlineExceeded, ModelError, Overloaded
+from engine.models.interface import (
+    Answer,
+    ChatRequest,
+    Chunk,
+    EmbeddingsRequest,
+    ModelRequest,
+    Progress,
+    Usage,
+)
+from engine.models.upstreams import Upstreams
+from engine.process.tokenizer import Tokenizer
+
+
+class UsageCounter(Protocol):
+    """Where tokens are counted."""
+
+    def count(self, caller_id: str, model: str, used: Usage) -> None:
+        """Add one call to what the caller has used of the model."""
+        ...
+
+    def count_unfinished(self, caller_id: str, model: str, body: BaseModel, generated: int) -> None:
+        """Add a call that has not ended: its prompt, and the tokens `generated` so far."""
+        ...
+
+
+class BoundModel:
+    """Asks the model for one caller: in its turn for a slot, and at its cost.
+
+    Without a `counter` nothing is counted here: a batch counts an item's tokens as it records the
+    item. `counted_as` takes the place of the model's name where usage is shown.
+    """
+
+    def __init__(
+        self,
+        upstreams: Upstreams,
+        tokenizer: Tokenizer,
+        caller_id: str,
+        counter: UsageCounter | None = None,
+        default: str | None = None,
+    ) -> None:
+        self.tokenizer = tokenizer
+        self.counted_as: str | None = None
+        self._upstreams = upstreams
+        self._caller_id = caller_id
+        self._counter = counter
+        self._default = default
+
+    async def default(self) -> str:
+        """Return the model of the app's own features: the setting, or the provider's first."""
+        return self._default or (await self._upstreams.models())[0].id
+
+    async def complete(self, request: ChatRequest) -> Answer:
+        """Answer a chat as a whole."""
+        so_far = Progress()
+        call = self._upstreams.complete(request, self._caller_id, so_far)
+        return await self._counted(request, call, so_far)
+
+    async def embed(self, request: EmbeddingsRequest) -> Answer:
+        """Embed each input."""
+        call = self._upstreams.embed(request, self._caller_id)
+        return await self._counted(request, call, Progress())
+
+    async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
+        """Answer a chat as it is generated."""
+        generated, used, refused = 0, None, False
+        try:
+            async with aclosing(self._upstreams.stream(request, self._caller_id)) as chunks:
+                async for chunk in chunks:
+                    used = chunk.usage or used
+                    generated += bool(chunk.events)
+                    yield chunk
+        except (ModelError, Overloaded):
+            refused = not generated
+            raise
+        finally:
+            if used is not None:
+                self._count(request, used)
+            elif not refused:
+                self._count_unfinished(request, generated)
+
+    async def _counted(
+        self, request: ModelRequest, call: Coroutine[Any, Any, Answer], so_far: Progress
+    ) -> Answer:
+        try:
+            answer = await call
+        except (DeadlineExceeded, asyncio.CancelledError):
+            self._count_unfinished(request, so_far.generated)
+            raise
+        self._count(request, answer.usage)
+        return answer
+
+    def _count(self, request: ModelRequest, used: Usage) -> None:
+        if self._counter:
+            self._counter.count(self._caller_id, self.counted_as or request.model, used)
+
+    def _count_unfinished(self, request: ModelRequest, generated: int) -> None:
+        if self._counter:
+            model = self.counted_as or request.model
+            self._counter.count_unfinished(self._caller_id, model, request, generated)

@@ -1,0 +1,65 @@
+"""What one process shares between all its requests or jobs."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from anyio import CapacityLimiter
+from redis.asyncio import Redis
+
+from engine.callers.usage_buffer import UsageBuffer
+from engine.models.bound_model import BoundModel
+from engine.models.operations import Operations
+from engine.models.upstreams import Upstreams
+from engine.process.background import Background
+from engine.process.cache import Cache
+from engine.process.calls import Calls
+from engine.process.drain import Drain
+from engine.process.http import Http
+from engine.process.offload import Offload
+from engine.process.queue import Queue
+from engine.process.tokenizer import Tokenizer
+from engine.process.webhook_client import Receivers
+from engine.settings import Settings
+from engine.slots.admission_queue import Room
+from engine.slots.rates import Rates
+from engine.sql.database import Database
+
+if TYPE_CHECKING:
+    from engine.jobs.jobs import Jobs  # whose functions take a `Run`, which has these resources
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resources:
+    """Opened by `app/resources/lifespan.py`. Frozen: nobody's data fits in."""
+
+    settings: Settings
+    operations: Operations
+    jobs: "Jobs"
+    offload: Offload
+    cache: Cache[str, object]
+    database: Database
+    redis: Redis | None
+    """None where `redis_url` is `none`."""
+    queue: Queue
+    rates: Rates
+    http: Http
+    receivers: Receivers
+    tokenizer: Tokenizer
+    upstreams: Upstreams
+    background: Background
+    usage: UsageBuffer
+    drain: Drain
+    room: Room
+    streams: CapacityLimiter
+    progress_streams: CapacityLimiter
+    calls: Calls = field(default_factory=Calls)
+    probes: Cache[str, Any] = field(default_factory=lambda: Cache(entries=100, seconds=1.0))
+    """What probes and scrapes are told: a flood of them, without a key, asks once a second."""
+    depths: Cache[str, Any] = field(default_factory=lambda: Cache(entries=1, seconds=5.0))
+    """How much work there is, for which the database has to count."""
+
+    def model_for(self, caller_id: str, *, counted: bool = True) -> BoundModel:
+        """Return the model bound to a caller; without `counted` its tokens are counted elsewhere."""
+        counter = self.usage if counted else None
+        default = self.settings.default_model
+        return BoundModel(self.upstreams, self.tokenizer, caller_id, counter, default)

@@ -1,0 +1,87 @@
+"""The worker process: the same resources as the API, and jobs instead of requests.
+
+Each worker claims its work from SQL. arq wakes it up and holds nothing: it may crash with Redis,
+and the work here goes on.
+"""
+
+import asyncio
+import logging
+import signal
+from contextlib import AbstractAsyncContextManager
+from functools import partial
+
+from engine.batches import lane_worker
+from engine.batches.turns import Holdings
+from engine.jobs import runner
+from engine.process.queue import Kind, RedisQueue
+from engine.process.tasks import end_tasks
+from engine.resources import Resources
+from engine.settings import Settings
+from engine.watch.telemetry import configure_logging
+from engine.webhooks import sender
+from engine.worker.pool import Pool
+from engine.worker.probes import serving_probes
+from engine.worker.pulse import Pulse
+from engine.worker.reaper import sweep_for_ever
+from engine.worker.wake_up import listen_for_ever
+
+log = logging.getLogger(__name__)
+
+
+async def run(settings: Settings, opening: AbstractAsyncContextManager[Resources]) -> None:
+    """Open the resources and work until SIGTERM or SIGINT, then finish or give back what is in flight and return.
+
+    A second signal gives it back at once.
+    """
+    configure_logging(settings.log_level, as_json=settings.production)
+    stopping, over = asyncio.Event(), asyncio.Event()
+
+    def stop() -> None:
+        (over if stopping.is_set() else stopping).set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop)
+    async with opening as resources:
+        pulse = Pulse()
+        async with serving_probes(resources, pulse):
+            await work(resources, pulse, stopping, over)
+
+
+async def work(
+    resources: Resources, pulse: Pulse, stopping: asyncio.Event, over: asyncio.Event
+) -> None:
+    """Claim and do work of every kind until `stopping` is set, then come to an end.
+
+    What is in flight then may go on until `over` is set, for `shutdown_grace` at most.
+    """
+    settings = resources.settings
+    all_pools = pools(resources, stopping)
+    helpers = [asyncio.create_task(sweep_for_ever(resources, pulse))]
+    if isinstance(resources.queue, RedisQueue):
+        helpers.append(asyncio.create_task(listen_for_ever(resources.queue, all_pools)))
+    working = [asyncio.create_task(p.work(stopping, settings.sweep_seconds)) for p in all_pools]
+    log.info("worker ready")
+    await stopping.wait()
+    log.info("stopping: what is in flight has %g s", settings.shutdown_grace)
+    asyncio.get_running_loop().call_later(settings.shutdown_grace, over.set)
+    await end_tasks(*helpers)
+    for pool in all_pools:
+        pool.wake()
+    await asyncio.wait(working, timeout=settings.close_timeout)
+    await end_tasks(*working)
+    async with asyncio.TaskGroup() as finishing:
+        for pool in all_pools:
+            finishing.create_task(pool.finish(over, settings.close_timeout))
+
+
+def pools(resources: Resources, stopping: asyncio.Event) -> list[Pool]:
+    """Return a pool for each kind of work, so that no kind holds another up."""
+    settings = resources.settings
+    scheduled = partial(runner.claim, scheduled=True)
+    lanes = partial(lane_worker.claim, resources, stopping, Holdings(resources))
+    return [
+        Pool(Kind.BATCHES, lanes, settings.worker_batches),
+        Pool(Kind.JOBS, partial(runner.claim, resources, stopping), settings.worker_jobs),
+        Pool(Kind.JOBS, partial(scheduled, resources, stopping), settings.scheduled_jobs),
+        Pool(Kind.WEBHOOKS, partial(sender.claim, resources, stopping), settings.worker_jobs),
+    ]

@@ -1,0 +1,87 @@
+"""Wake-up calls from arq, which decides nothing: work is claimed from SQL."""
+
+import asyncio
+import logging
+import random
+from typing import Any, cast
+
+from arq.typing import WorkerCoroutine
+from arq.worker import Worker, func
+
+from engine.process.queue import WAKE, RedisQueue, deserialize, serialize
+from engine.process.tasks import end_tasks
+from engine.worker.pool import Pool
+
+log = logging.getLogger(__name__)
+
+LONGEST_PAUSE = 30.0
+
+
+async def listen_for_ever(queue: RedisQueue, all_pools: list[Pool]) -> None:
+    """Run arq's worker, again after growing pauses when it breaks: arq ends when Redis does."""
+    failures = 0
+    while True:
+        listening = arq_worker(queue, all_pools)
+        started = asyncio.get_running_loop().time()
+        try:
+            await listening.async_run()
+        except Exception as error:  # noqa: BLE001 -- whatever broke it, it is started again
+            log.warning("no wake-up calls from Redis: %r", error)
+        finally:
+            await _abandon(listening)
+        lasted = asyncio.get_running_loop().time() - started
+        failures = 0 if lasted > LONGEST_PAUSE else failures + 1
+        pause = min(LONGEST_PAUSE, 0.2 * 2**failures)
+        await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
+
+
+class Listener(Worker):
+    """arq's worker, all of whose tasks are among its `tasks`.
+
+    arq shields the end of a call from cancellation, in a task that it keeps nowhere. That task went
+    on behind a pool of connections that was closed, opened one anew and left it open.
+    """
+
+    async def finish_job(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 -- arq's own
+        """Note the task, and do as arq does."""
+        self._note_task()
+        await super().finish_job(*args, **options)
+
+    async def finish_failed_job(self, *args: Any, **options: Any) -> None:  # noqa: ANN401
+        """Note the task, and do as arq does."""
+        self._note_task()
+        await super().finish_failed_job(*args, **options)
+
+    def _note_task(self) -> None:
+        task = asyncio.current_task()
+        assert task  # noqa: S101
+        self.tasks[task.get_name()] = task
+
+
+def arq_worker(queue: RedisQueue, all_pools: list[Pool]) -> Listener:
+    """Return arq set to wake these pools up and to decide nothing."""
+
+    async def wake(_context: dict[Any, Any], kind: str) -> None:
+        for pool in all_pools:
+            if pool.kind == kind:
+                pool.wake()
+
+    return Listener(
+        [func(cast("WorkerCoroutine", wake), name=WAKE, max_tries=1, keep_result=0, timeout=10)],
+        redis_pool=queue.arq,
+        queue_name=queue.name,
+        poll_delay=0.1,  # worst pick-up 100 ms, 0.5 % of a core while idle
+        health_check_interval=5,
+        handle_signals=False,
+        retry_jobs=False,
+        allow_abort_jobs=False,
+        job_serializer=serialize,
+        job_deserializer=deserialize,
+        log_results=False,
+    )
+
+
+async def _abandon(listening: Listener) -> None:
+    main = [listening.main_task] if listening.main_task else []
+    while left := [each for each in (*main, *listening.tasks.values()) if not each.done()]:
+        await end_tasks(*left)  # during which a call may come to its end, in a new task
