@@ -145,11 +145,11 @@ async def unrecorded(settings: Settings, items: int) -> float:
     """Return the seconds of the same calls in one process, as many at once, without a record."""
     chat = ChatRequest.model_validate(chat_body("Say 1", max_tokens=1))
     async with open_resources(settings) as resources:
-        waiting = iter(range(items))
+        waiting, model = iter(range(items)), resources.model_for("nobody", counted=False)
 
         async def call() -> None:
             for _ in waiting:
-                await CHAT.run(resources, chat)
+                await CHAT.run(model, chat)
 
         started = time.perf_counter()
         await asyncio.gather(*(call() for _ in range(LANES * settings.batch_chunk)))

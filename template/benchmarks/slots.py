@@ -111,7 +111,7 @@ async def people(url: str, key: str, batches: int, seconds: float) -> list[float
 async def call(capacity: Capacity, waited: list[float]) -> None:
     """Make one call, and note its wait."""
     began = time.perf_counter()
-    async with capacity.slot("model"):
+    async with capacity.slot("model", "caller"):
         waited.append(time.perf_counter() - began)
         await asyncio.sleep(random.uniform(*CALL))
         capacity.succeeded()
@@ -152,7 +152,7 @@ async def until_batches_work(capacity: Capacity) -> None:
 
 async def one(capacity: Capacity) -> None:
     """Take a slot and give it back."""
-    async with capacity.slot("model"):
+    async with capacity.slot("model", "caller"):
         pass
 
 

@@ -59,7 +59,7 @@ class Resources:
     """How much work there is, for which the database has to count."""
 
     def model_for(self, caller_id: str, *, counted: bool = True) -> BoundModel:
-        """Return the model bound to a caller; without `counted` its tokens are counted elsewhere."""
+        """Return the model bound to a caller. Without `counted` no tokens are added up."""
         counter = self.usage if counted else None
         default = self.settings.default_model
         return BoundModel(self.upstreams, self.tokenizer, caller_id, counter, default)

@@ -11,6 +11,7 @@ from alembic import context
 from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.pool import NullPool
 
+from app.settings import Settings
 from engine.settings.loading import load_settings
 from engine.sql.postgres import open_engine
 from engine.sql.tables import Base

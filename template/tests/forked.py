@@ -5,14 +5,16 @@ They are as real as others, can be killed and frozen, and start four times as fa
 
 import multiprocessing
 import os
+import pkgutil
 import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 
 MORE_MODULES = "MORE_MODULES"
-"""Names the folder whose modules such a process shall have in `app.domain`."""
+"""Names a folder whose modules with a `JOB` are features of such a process."""
 
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["tests.preloaded"])
@@ -66,7 +68,7 @@ def _run(
     output: Path,
     errors: Path,
 ) -> None:
-    from app import domain  # noqa: PLC0415 -- imported already, and only there
+    from app import features  # noqa: PLC0415 -- imported already, and only there
     from app.cli import main  # noqa: PLC0415
 
     for path, stream in ((output, sys.stdout), (errors, sys.stderr)):
@@ -75,7 +77,9 @@ def _run(
     sys.stdin = None  # this one cannot be inherited, which uvicorn's `--workers` would do
     os.chdir(folder)
     if more := environment.get(MORE_MODULES):
-        domain.__path__.append(more)
+        features.__path__.append(more)
+        for module in pkgutil.iter_modules([more], "app.features."):
+            features.JOBS.append(import_module(module.name).JOB)
     os.environ.clear()
     os.environ.update(environment)
     sys.argv = ["app", *arguments]

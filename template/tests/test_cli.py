@@ -12,8 +12,9 @@ from typing import NamedTuple
 import pytest
 from typer.testing import CliRunner
 
+from app.cli import app
 from app.settings import Settings
-from engine.operate.cli import PROJECT, app
+from engine.operate.cli import PROJECT
 from engine.operate.cli.settings import example
 from engine.settings import SETTINGS_FILES
 from engine.settings.urls import MASK, masked
@@ -254,7 +255,7 @@ def test_keys_of_a_database_without_tables_say_what_to_do(run: Run) -> None:
 
 def test_help_waits_for_nothing_heavy() -> None:
     heavy = {"sqlalchemy", "uvicorn", "alembic", "fastapi", "pydantic"}
-    code = f"import sys, engine.operate.cli; sys.exit(str({heavy!r} & set(sys.modules)))"
+    code = f"import sys, app.cli; sys.exit(str({heavy!r} & set(sys.modules)))"
     result = subprocess.run(
         [sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=False
     )

@@ -15,7 +15,6 @@ from sqlalchemy.orm import Session
 
 from app.dependencies.resources import Shared
 from engine.errors import Unavailable
-from engine.models.interface import Model
 from engine.models.upstreams import Upstreams
 from engine.process.concurrency import bounded_map
 from engine.process.outages import lacks_table
@@ -70,7 +69,7 @@ async def ready(shared: Shared, response: Response) -> Readiness:
     elif writing != OK:
         resources["database"] = f"cannot be written: {writing.removeprefix(FAILING)}"
     if resources["model"] == OK:
-        resources["model"] = _left_alone(shared.model)
+        resources["model"] = _left_alone(shared.upstreams)
     well = set(resources.values()) <= {OK, UNUSED}
     status = ("ready" if well else "degraded") if readable else "unavailable"
     return Readiness(status=status, resources=resources)
@@ -116,7 +115,7 @@ async def _ask_redis(shared: Resources) -> str:
 
 
 async def _ask_model(shared: Resources) -> str:
-    await shared.model.models()
+    await shared.upstreams.models()
     return OK
 
 
@@ -128,8 +127,8 @@ CHECKS = {
 }
 
 
-def _left_alone(model: Model) -> str:
-    if not isinstance(model, Upstreams) or not (count := model.left_alone):
+def _left_alone(upstreams: Upstreams) -> str:
+    if not (count := upstreams.left_alone):
         return OK
     paused, circuits = count[Reason.ASKED], count[Reason.CIRCUIT]
     return f"{paused} paused, {circuits} with an open circuit: see `app model status`"

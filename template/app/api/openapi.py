@@ -8,11 +8,10 @@ from fastapi import FastAPI
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, iter_route_contexts
 
-from app.api.answering import answering
 from app.api.errors import ErrorAnswer, failures
-from app.dependencies import caller, idempotency, limits
+from app.dependencies import caller, idempotency, limits, model
+from app.settings import Settings
 from engine import errors
-from engine.settings import Settings
 
 ANYWHERE = (errors.InvalidRequest, errors.Overloaded, errors.DeadlineExceeded)
 """What the middleware answers."""
@@ -22,7 +21,7 @@ RAISED: dict[Callable[..., Any], tuple[type[errors.AppError], ...]] = {
     caller.flags: (errors.PermissionDenied,),
     idempotency.once: (errors.Conflict, errors.KeyReused),
     limits.within_limits: (errors.RateLimited,),
-    answering: (
+    model.request_model: (
         errors.PermissionDenied,
         errors.NotFound,
         errors.RateLimited,

@@ -19,8 +19,8 @@ class Admission:
     """Plain ASGI: requests in flight are bounded, and so is the time that others wait for them.
 
     An answer that begins to stream gives its place back, since it may take minutes: streams have
-    bounds of their own. What dependencies hold for a request (`dependencies/on_finish.py`) is given back
-    here. The way in and out costs 3 µs, a refusal 20 µs, most of it for its body.
+    bounds of their own. What dependencies hold for a request (`dependencies/on_finish.py`) is given
+    back here. The way in and out costs 3 µs, a refusal 20 µs, most of it for its body.
     """
 
     def __init__(self, app: ASGIApp) -> None:

@@ -1,8 +1,9 @@
-"""The composition root: opens every resource in order, closes them in reverse. API and worker share it."""
+"""The composition root of API and worker: opens each resource in order, closes in reverse."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from anyio import CapacityLimiter, to_thread  # noqa: TID251 -- asked for its limit only
 
@@ -12,7 +13,7 @@ from engine import resources
 from engine.callers.usage_buffer import UsageBuffer
 from engine.jobs.jobs import Jobs
 from engine.models.completions import COMPLETIONS
-from engine.models.operations import CHAT, EMBEDDINGS, Operations
+from engine.models.operations import CHAT, EMBEDDINGS, Operation, Operations
 from engine.models.upstreams import open_upstreams
 from engine.process.background import open_background
 from engine.process.cache import Cache
@@ -102,7 +103,8 @@ async def open_resources(
 
 def all_operations() -> Operations:
     """Return OpenAI's operations and those of the features, by URL."""
-    return {each.url: each for each in (CHAT, COMPLETIONS, EMBEDDINGS, *OPERATIONS)}
+    own: list[Operation[Any]] = [CHAT, COMPLETIONS, EMBEDDINGS]
+    return {each.url: each for each in (*own, *OPERATIONS)}
 
 
 def all_jobs() -> Jobs:

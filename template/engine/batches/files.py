@@ -13,9 +13,9 @@ from engine.errors import Conflict, NotFound
 from engine.sql.ids import new_id
 from engine.sql.pagination import Page, PageQuery, page_of
 from engine.sql.tables import BatchRow, FileChunkRow, FileRow
+from engine.sql.tables.batches import OPEN_BATCH
 
 PART_BYTES = 1024 * 1024
-OPEN_BATCH = ("validating", "in_progress", "finalizing", "cancelling")
 
 
 class FileObject(BaseModel):

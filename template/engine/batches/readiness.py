@@ -19,10 +19,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
-from engine.batches.files import OPEN_BATCH
 from engine.sql.clock import instant, now
 from engine.sql.statements import constant
 from engine.sql.tables import BatchRow, DeliveryRow, ItemRow
+from engine.sql.tables.batches import OPEN_BATCH
 
 ALONE = -1
 """The lane for items that are given up when their worker dies once more. They run there one by one,

@@ -7,8 +7,8 @@ it was given, divided by its weight; `lanes.claim` serves the lowest one.
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from engine.batches.files import OPEN_BATCH
 from engine.sql.tables import BatchRow, CallerRow, PauseRow
+from engine.sql.tables.batches import OPEN_BATCH
 
 
 def charge(session: Session, caller_id: str, cost: float) -> None:

@@ -1,4 +1,4 @@
-"""Write-behind usage buffer: sums gather in memory, and one transaction writes those of many calls."""
+"""Write-behind usage buffer: one transaction writes the sums of many calls."""
 
 import asyncio
 import logging
@@ -45,7 +45,7 @@ class UsageBuffer:
                 log.warning("usage of %s not counted, too much to count: %s", caller_id, used)
 
     def count_unfinished(self, caller_id: str, model: str, body: BaseModel, generated: int) -> None:
-        """Add what a call has used whose caller did not wait for its end: the provider charges it."""
+        """Add a call whose caller did not wait for its end: the provider charges it."""
         try:
             self.background.spawn(self._count_unfinished, caller_id, model, body, generated)
         except Overloaded:

@@ -18,8 +18,7 @@ def exposition(resources: Resources) -> bytes:
         metrics.used.labels(name).set(used)
         metrics.waiting.labels(name).set(waiting)
         metrics.size.labels(name).set(size)
-    if isinstance(resources.model, Upstreams):
-        tell_slots(resources.model)
+    tell_slots(resources.upstreams)
     return generate_latest()
 
 

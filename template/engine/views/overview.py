@@ -11,11 +11,12 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from engine.batches import batches
 from engine.batches import retry as retries
 from engine.batches.batches import BatchObject
-from engine.batches.files import OPEN_BATCH
 from engine.errors import InvalidRequest, NotFound
 from engine.jobs import jobs
-from engine.jobs.jobs import JobObject
+from engine.jobs.jobs import JobObject, Jobs
+from engine.models.operations import Operations
 from engine.sql.tables import BatchRow, CallerRow, JobRow
+from engine.sql.tables.batches import OPEN_BATCH
 
 R = TypeVar("R", BatchRow, JobRow)
 
@@ -77,7 +78,7 @@ def retry(
     session: Session,
     subject_id: str,
     *,
-    jobs_known: Jobs,
+    kinds: Jobs,
     operations: Operations,
     most_lanes: int,
     flags: frozenset[str],
@@ -89,7 +90,7 @@ def retry(
     """
     row = find(session, subject_id, for_update=True)
     if isinstance(row, JobRow):
-        return jobs.retry_row(session, row, jobs_known)
+        return jobs.retry_row(session, row, kinds)
     caller = session.get_one(CallerRow, row.caller_id)
     return retries.retry(
         session,

@@ -29,9 +29,9 @@ log = logging.getLogger(__name__)
 
 
 async def run(settings: Settings, opening: AbstractAsyncContextManager[Resources]) -> None:
-    """Open the resources and work until SIGTERM or SIGINT, then finish or give back what is in flight and return.
+    """Open the resources and work until SIGTERM or SIGINT, then finish what is in flight.
 
-    A second signal gives it back at once.
+    What does not end within `shutdown_grace` is given back; a second signal gives it back at once.
     """
     configure_logging(settings.log_level, as_json=settings.production)
     stopping, over = asyncio.Event(), asyncio.Event()

@@ -5,7 +5,7 @@ import logging
 import socket
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 
 import httpx2
@@ -20,8 +20,11 @@ from engine.models.interface import (
     EmbeddingsRequest,
     Model,
     ModelCard,
+    Progress,
     Usage,
 )
+from engine.models.retries import RetryBudget
+from engine.models.upstreams import Upstreams
 
 
 @asynccontextmanager
@@ -54,7 +57,7 @@ class Streaming(ABC):
     @abstractmethod
     def stream(self, _request: ChatRequest) -> AsyncGenerator[Chunk, None]: ...
 
-    async def complete(self, request: ChatRequest) -> Answer:
+    async def complete(self, request: ChatRequest, _so_far: Progress | None = None) -> Answer:
         async for _ in self.stream(request):
             pass
         return Answer(b"{}", Usage())
@@ -76,8 +79,32 @@ class OtherModel:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             state = scope["state"]
-            state["resources"] = replace(state["resources"], model=self.model)
+            state["resources"] = replace(state["resources"], upstreams=Only(self.model))
         await self.app(scope, receive, send)
+
+
+class Only(Upstreams):
+    """A single provider, without slots, circuits and second tries."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__([], RetryBudget(0), 60.0)
+        self._model = model
+
+    async def complete(
+        self, request: ChatRequest, _caller_id: str, so_far: Progress | None = None
+    ) -> Answer:
+        return await self._model.complete(request, so_far)
+
+    async def embed(self, request: EmbeddingsRequest, _caller_id: str) -> Answer:
+        return await self._model.embed(request)
+
+    async def stream(self, request: ChatRequest, _caller_id: str) -> AsyncGenerator[Chunk, None]:
+        async with aclosing(self._model.stream(request)) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+    async def models(self) -> list[ModelCard]:
+        return await self._model.models()
 
 
 def with_model(app: FastAPI, model: Model) -> FastAPI:

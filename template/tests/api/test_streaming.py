@@ -143,8 +143,8 @@ async def test_silence_is_filled_with_comments(
 
 
 async def test_an_ended_stream_leaves_nothing_to_the_garbage_collector() -> None:
-    async def answer() -> AsyncGenerator[bytes, None]:
-        yield TOKEN.events
+    async def answer() -> AsyncGenerator[Chunk, None]:
+        yield TOKEN
 
     async def stay() -> Message:
         await asyncio.Event().wait()

@@ -1,4 +1,4 @@
-"""Modules with jobs, for a service of a test to have in its `app.domain`."""
+"""Modules with jobs, features of the service of a test."""
 
 import re
 

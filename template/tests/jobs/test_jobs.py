@@ -54,7 +54,7 @@ async def work(run: Run, subject: Steps) -> Done:
 
 JOB = Job("steps", Steps, work, attempts=2, seconds=60)
 """
-IMPORTED = "from engine.jobs.jobs import Job\nfrom app.domain.steps import Steps, work\n"
+IMPORTED = "from engine.jobs.jobs import Job\nfrom app.features.steps import Steps, work\n"
 MODULES = {
     "summary": documented_job(),
     "steps": STEPS,

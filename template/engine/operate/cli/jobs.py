@@ -7,6 +7,7 @@ import typer
 
 from engine.operate.cli.columns import minute, show_columns
 from engine.operate.cli.database import with_database
+from engine.operate.cli.project import project
 from engine.operate.cli.settings import read_settings
 
 if TYPE_CHECKING:
@@ -83,12 +84,14 @@ def retry(subject_id: Id) -> None:
     from engine.sql.ids import new_id
     from engine.views import overview
 
-    settings = read_settings()
+    settings, own = read_settings(), project.get()
 
     async def run(database: "Database") -> "BatchObject | JobObject":
         queued = await database.write(
             overview.retry,
             subject_id,
+            kinds=own.jobs(),
+            operations=own.operations(),
             most_lanes=settings.batch_lanes,
             flags=settings.feature_flags,
             request_id=new_id("req"),

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from engine.sql.tables.registry import SERIAL, Base, index_of
 
+OPEN_BATCH = ("validating", "in_progress", "finalizing", "cancelling")
 UNPLACED = "place IS NULL AND finished_at IS NOT NULL"
 
 

@@ -10,7 +10,6 @@ from typing import TypeVar
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from engine.batches.files import OPEN_BATCH
 from engine.batches.readiness import ALONE
 from engine.sql.clock import now
 from engine.sql.tables import (
@@ -20,6 +19,7 @@ from engine.sql.tables import (
     LeaseRow,
     UsageRow,
 )
+from engine.sql.tables.batches import OPEN_BATCH
 from tests.proof.chaos.caller import Errand
 from tests.proof.chaos.faults import Event
 from tests.proof.chaos.model import Call

@@ -7,6 +7,7 @@ from itertools import count
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from app.resources.lifespan import all_operations
 from engine.batches import (
     batch_input as intake,
 )
@@ -88,6 +89,7 @@ class BatchMachine(RuleBasedStateMachine):
             input_file_id=INPUT,
             completion_window="24h",
             metadata=None,
+            operations=all_operations(),
             flags=(),
             request_id="req_a",
         )

@@ -6,6 +6,7 @@ from itertools import count
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app.resources.lifespan import all_operations
 from engine.batches import (
     batch_input,
     batches,
@@ -62,6 +63,7 @@ class Contest:
                 input_file_id=file_id,
                 completion_window="24h",
                 metadata=None,
+                operations=all_operations(),
                 flags=(),
                 request_id="req_a",
             )

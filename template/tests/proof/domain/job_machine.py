@@ -27,7 +27,8 @@ EACH_MINUTE = replace(greeting.JOB, cron="* * * * *")
 CANCELLED = ("cancelling", "cancelled", "succeeded")
 """What a job may be that a caller has cancelled: one that has succeeded all the same stays so."""
 
-NAMES = (counting.JOB.name, EACH_MINUTE.name)
+KINDS = {each.name: each for each in (counting.JOB, EACH_MINUTE)}
+NAMES = tuple(KINDS)
 
 Ending = Literal["succeeded", "failed", "cancelled", "expired", "again", "stopped"]
 ENDINGS = st.sampled_from(("succeeded", "failed", "cancelled", "expired", "again", "stopped"))
@@ -89,7 +90,7 @@ class JobMachine(RuleBasedStateMachine):
         job_id = self.mine[which % len(self.mine)]
         unsuccessful = job_id in self.ended and self.ended[job_id].status != "succeeded"
         try:
-            self.store.write(jobs.retry, CALLER, job_id)
+            self.store.write(jobs.retry, CALLER, job_id, KINDS)
         except Conflict:
             assert not unsuccessful
         else:

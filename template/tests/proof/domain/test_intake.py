@@ -5,7 +5,8 @@ import json
 import pytest
 
 from engine.batches.batch_input import MOST_ERRORS, Intake
-from tests.lines import CHAT_URL, chat_body, line
+from engine.models.operations import CHAT
+from tests.lines import chat_body, line
 
 GOOD = chat_body("Hello")
 
@@ -15,7 +16,7 @@ def written(custom_id: str = "a", **body: object) -> bytes:
 
 
 def intake(most_lines: int = 10, longest_line: int = 1000) -> Intake:
-    return Intake(CHAT_URL, most_lines, longest_line)
+    return Intake(CHAT, most_lines, longest_line)
 
 
 def errors(checked: Intake) -> list[tuple[str, int | None]]:

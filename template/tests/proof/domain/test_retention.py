@@ -11,7 +11,6 @@ from sqlalchemy.util import await_only
 
 from app.settings import Settings
 from engine.batches import batches, files
-from engine.batches.files import OPEN_BATCH
 from engine.jobs import jobs, runs
 from engine.jobs.runs import Claimed, Run
 from engine.sql.database import Database
@@ -26,6 +25,7 @@ from engine.sql.tables import (
     JobRow,
     WebhookDeliveryRow,
 )
+from engine.sql.tables.batches import OPEN_BATCH
 from engine.worker import retention
 from engine.worker.retention import (
     CHUNKS,
@@ -48,7 +48,7 @@ async def _caller(database: Database) -> None:
 
 def submit(session: Session) -> Claimed:
     """Return the claimed job of a worker."""
-    jobs.submit(session, None, retention.JOB, Everything(), request_id="tick")
+    jobs.submit(session, None, retention.RETENTION, Everything(), request_id="tick")
     claimed = runs.claim(session, new_id("lease"), 60, ["retention"], scheduled=True)
     assert claimed
     return claimed

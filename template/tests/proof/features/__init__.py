@@ -1,21 +1,18 @@
-"""Features of the tests: the app finds their jobs as it finds those of `app/domain`."""
+"""Features of the tests."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
-from app import domain
-from engine.jobs.jobs import jobs
+from app.features import JOBS
+from tests.proof.features import counting, greeting
 
 
 @contextmanager
 def features() -> Iterator[None]:
-    """Let the app have the features of this folder."""
-    folder = str(Path(__file__).parent)
-    domain.__path__.append(folder)
-    jobs.cache_clear()
+    """Let the app have the jobs of this folder."""
+    JOBS.extend([counting.JOB, greeting.JOB])
     try:
         yield
     finally:
-        domain.__path__.remove(folder)
-        jobs.cache_clear()
+        JOBS.remove(counting.JOB)
+        JOBS.remove(greeting.JOB)

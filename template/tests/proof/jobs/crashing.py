@@ -25,7 +25,6 @@ from app.resources.lifespan import open_resources
 from app.settings import Settings
 from engine.batches import batches
 from engine.jobs import jobs
-from engine.models.operations import operations
 from engine.sql.database import Database, Transaction
 from engine.sql.tables import BatchRow, JobRow
 from engine.worker.process import work
@@ -186,9 +185,7 @@ def main() -> None:
     for module in LOADED_LATE:
         importlib.import_module(module)
     configure_mappers()
-    operations()
     with features():
-        jobs.jobs()
         for line in sys.stdin:
             wanted = json.loads(line)
             child = os.fork()

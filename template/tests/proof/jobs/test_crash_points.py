@@ -15,6 +15,7 @@ import pytest
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
+from app.resources.lifespan import all_operations
 from engine.batches import batch_output, batches, files
 from engine.jobs import jobs
 from engine.sql.tables import (
@@ -120,6 +121,7 @@ def submit(session: Session) -> None:
         input_file_id=file_id,
         completion_window="24h",
         metadata=None,
+        operations=all_operations(),
         flags=(),
         request_id="req_a",
     )

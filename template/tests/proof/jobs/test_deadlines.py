@@ -8,8 +8,10 @@ from typing import Any, cast
 import pytest
 from pydantic import BaseModel
 
+from app.resources.lifespan import all_operations
 from engine import deadline
 from engine.batches.attempt import attempt
+from engine.batches.batches import Work
 from engine.batches.items import Claimed, Outcome
 from engine.batches.lane_worker import Drain
 from engine.batches.lanes import Hold
@@ -25,6 +27,7 @@ from tests.proof.resources.models.asking import settings as configured
 
 pytestmark = pytest.mark.anyio
 
+WORK = Work("caller", CHAT_URL, "file_a", "in_progress", "req_a", 3600.0)
 ITEM = Claimed(id=1, body=json.dumps(chat_body("Hello")).encode(), attempt=1, errors=0)
 
 
@@ -35,7 +38,7 @@ class Asked:
         self.left: list[float | None] = []
         self.silent = silent
 
-    async def complete(self, _request: ChatRequest) -> Answer:
+    async def complete(self, _request: ChatRequest, _so_far: object = None) -> Answer:
         self.left.append(deadline.remaining())
         if self.silent:
             await asyncio.Event().wait()
@@ -44,13 +47,19 @@ class Asked:
 
 def resources(model: Asked, **settings: float) -> Any:  # noqa: ANN401 -- stands for Resources
     unused = SimpleNamespace(write=dict)
-    return SimpleNamespace(model=model, settings=configured(**settings), database=unused)
+    return SimpleNamespace(
+        model_for=lambda *_args, **_kwargs: model,
+        operations=all_operations(),
+        jobs={},
+        settings=configured(**settings),
+        database=unused,
+    )
 
 
 async def within(seconds: float, model: Asked) -> Outcome:
     """Return what comes of an item whose batch expires in so many seconds."""
     deadline.shorten(seconds)
-    return await attempt(resources(model, request_timeout=1000), CHAT_URL, ITEM)
+    return await attempt(resources(model, request_timeout=1000), WORK, ITEM)
 
 
 async def test_an_item_has_less_where_its_batch_expires_before() -> None:
@@ -102,7 +111,7 @@ async def attempted(model: Asked, seconds: float) -> runs.Outcome:
     """Return what comes of a job that asks the model, with so many seconds until its deadline."""
 
     async def ask(run: Run, _subject: Nothing) -> None:
-        await run.resources.model.complete(ChatRequest.model_validate(chat_body("Hello")))
+        await run.model.complete(ChatRequest.model_validate(chat_body("Hello")))
 
     claimed = runs.Claimed(
         id="job",

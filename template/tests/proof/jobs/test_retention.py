@@ -3,7 +3,8 @@
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from engine.jobs.jobs import DAY, jobs
+from app.resources.lifespan import all_jobs
+from engine.jobs.jobs import DAY
 from engine.sql.tables import JobRow, ScheduleRow
 from engine.worker import retention, schedules
 from tests.service import Service, eventually
@@ -25,5 +26,5 @@ def test_a_missed_tick_is_made_up_for_once(live: Service) -> None:
 
 
 def test_it_is_due_once_a_day_while_few_are_awake() -> None:
-    assert jobs()["retention"] is retention.JOB
-    assert schedules.last_tick(retention.JOB.cron or "", DAY) == 3 * 3600 + 17 * 60
+    assert all_jobs()["retention"] is retention.RETENTION
+    assert schedules.last_tick(retention.RETENTION.cron or "", DAY) == 3 * 3600 + 17 * 60

@@ -19,7 +19,7 @@ from engine.slots.limits import Limits
 from engine.slots.pauses import MOST
 from engine.slots.pools import open_capacity
 from engine.slots.redis_semaphore import Ledger, Priority, Report
-from engine.slots.semaphore import Capacity, caller
+from engine.slots.semaphore import Capacity
 from tests.servers import EmbeddedRedis, running
 
 pytestmark = pytest.mark.anyio
@@ -50,8 +50,7 @@ class Calls:
         await asyncio.gather(*self.tasks, return_exceptions=True)
 
     async def _call(self, name: str) -> None:
-        caller.set(name)
-        async with self.capacity.slot("model"):
+        async with self.capacity.slot("model", name):
             self.running += 1
             self.most = max(self.most, self.running)
             try:
@@ -101,7 +100,7 @@ async def settled() -> None:
 async def refused_for(capacity: Capacity) -> float:
     """Return the seconds after which a caller is told to ask again."""
     with pytest.raises(ModelRateLimited) as refused:
-        async with capacity.slot("model"):
+        async with capacity.slot("model", "caller"):
             pass
     return refused.value.retry_after or 0.0
 
@@ -242,7 +241,7 @@ async def test_an_online_caller_is_refused_after_its_longest_wait(processes: Pro
     await until(lambda: first.running == 4)
     capacity = await processes.start(ONLINE, replace(LIMITS, longest_wait=0.05))
     with pytest.raises(Overloaded):
-        async with capacity.slot("model"):
+        async with capacity.slot("model", "caller"):
             pass
     await first.end()
 
@@ -300,7 +299,7 @@ async def test_the_cap_grows_back_with_good_answers(processes: Processes) -> Non
     await until(lambda: capacity.cap == 2)
 
     async def answered() -> None:
-        async with capacity.slot("model"):
+        async with capacity.slot("model", "caller"):
             capacity.succeeded()
 
     async with asyncio.timeout(30):
@@ -332,7 +331,7 @@ async def test_the_other_models_are_asked_on(processes: Processes) -> None:
     first.overloaded("paused", pause=60.0)
     await settled()
     for capacity in (first, second):
-        async with asyncio.timeout(30), capacity.slot("other"):
+        async with asyncio.timeout(30), capacity.slot("other", "caller"):
             pass
 
 

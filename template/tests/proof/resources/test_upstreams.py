@@ -40,6 +40,7 @@ from engine.slots.semaphore import Capacity
 
 pytestmark = pytest.mark.anyio
 
+CALLER = "caller"
 CHAT = ChatRequest(model="small", messages=[Message(role="user", content="Hello")])
 DOWN, BUSY = ModelDown("down", retry_after=0.0), ModelRateLimited("busy", retry_after=0.0)
 GOOD = None
@@ -54,7 +55,7 @@ class Fake:
         self.asked: list[str] = []
         self.left: float | None = None
 
-    async def complete(self, request: ChatRequest) -> Answer:
+    async def complete(self, request: ChatRequest, _so_far: object = None) -> Answer:
         self.asked.append(request.model)
         self.left = deadline.remaining()
         if error := next(self._ends):
@@ -78,7 +79,7 @@ class Fake:
 class Hanging(Fake):
     """A provider that never answers."""
 
-    async def complete(self, request: ChatRequest) -> Answer:
+    async def complete(self, request: ChatRequest, _so_far: object = None) -> Answer:
         self.asked.append(request.model)
         await asyncio.Event().wait()
         raise AssertionError
@@ -105,19 +106,19 @@ def model(*providers: Fake, budget: Budget | None = None, longest_call: float = 
 
 
 async def streamed(subject: Upstreams) -> list[bytes]:
-    return [chunk.events async for chunk in subject.stream(CHAT)]
+    return [chunk.events async for chunk in subject.stream(CHAT, CALLER)]
 
 
 async def test_the_first_provider_answers() -> None:
     first, second = Fake(GOOD), Fake(GOOD)
-    await model(first, second).complete(CHAT)
+    await model(first, second).complete(CHAT, CALLER)
     assert (len(first.asked), len(second.asked)) == (1, 0)
 
 
 @pytest.mark.parametrize("error", [DOWN, BUSY])
 async def test_the_next_one_stands_in_for_a_provider_that_cannot(error: AppError) -> None:
     first, second = Fake(error), Fake(GOOD)
-    await model(first, second).complete(CHAT)
+    await model(first, second).complete(CHAT, CALLER)
     assert (len(first.asked), len(second.asked)) == (1, 1)
 
 
@@ -125,7 +126,7 @@ async def test_the_next_one_stands_in_for_a_provider_that_cannot(error: AppError
 async def test_what_no_provider_will_do_better_is_not_asked_twice(error: AppError) -> None:
     first, second = Fake(error), Fake(GOOD)
     with pytest.raises(type(error)):
-        await model(first, second).complete(CHAT)
+        await model(first, second).complete(CHAT, CALLER)
     assert (len(first.asked), len(second.asked)) == (1, 0)
 
 
@@ -133,20 +134,20 @@ async def test_a_provider_gets_the_model_that_it_knows() -> None:
     second = Fake(GOOD)
     await Upstreams(
         [upstream(Fake(DOWN)), upstream(second, model="other")], RetryBudget(1), 60
-    ).complete(CHAT)
+    ).complete(CHAT, CALLER)
     assert second.asked == ["other"]
 
 
 async def test_a_failure_is_tried_again() -> None:
     provider = Fake(DOWN, GOOD)
-    await model(provider).complete(CHAT)
+    await model(provider).complete(CHAT, CALLER)
     assert len(provider.asked) == 2
 
 
 async def test_no_more_often_than_allowed() -> None:
     provider = Fake(DOWN)
     with pytest.raises(ModelUnavailable):
-        await model(provider).complete(CHAT)
+        await model(provider).complete(CHAT, CALLER)
     assert len(provider.asked) == 2
 
 
@@ -155,7 +156,7 @@ async def test_a_provider_that_is_down_is_not_asked_twice_as_often() -> None:
     subject = model(provider)
     for _ in range(100):
         with pytest.raises(ModelError):
-            await subject.complete(CHAT)
+            await subject.complete(CHAT, CALLER)
     assert len(provider.asked) < 130
 
 
@@ -176,7 +177,7 @@ async def test_a_dead_provider_is_not_asked() -> None:
     subject = model(provider, budget=RetryBudget(retries=0))
     for _ in range(FAILURES + 3):
         with pytest.raises(ModelUnavailable):
-            await subject.complete(CHAT)
+            await subject.complete(CHAT, CALLER)
     assert len(provider.asked) == FAILURES
 
 
@@ -188,10 +189,10 @@ async def test_a_dead_model_leaves_the_others_alone() -> None:
     subject = model(provider, budget=RetryBudget(retries=0))
     for _ in range(FAILURES):
         with pytest.raises(ModelDown):
-            await subject.complete(CHAT)
-    await subject.complete(OTHER)
+            await subject.complete(CHAT, CALLER)
+    await subject.complete(OTHER, CALLER)
     with pytest.raises(CircuitOpenError):
-        await subject.complete(CHAT)
+        await subject.complete(CHAT, CALLER)
 
 
 async def test_a_pause_is_of_the_model_that_was_refused() -> None:
@@ -201,9 +202,9 @@ async def test_a_pause_is_of_the_model_that_was_refused() -> None:
     subject = model(provider, budget=RetryBudget(retries=0))
     for _ in range(2):
         with pytest.raises(ModelRateLimited) as refused:
-            await subject.complete(CHAT)
+            await subject.complete(CHAT, CALLER)
         assert 30 < (refused.value.retry_after or 0) <= 60
-    await subject.complete(OTHER)
+    await subject.complete(OTHER, CALLER)
     assert provider.asked == ["small", "other"]
 
 
@@ -212,7 +213,7 @@ async def test_a_stand_ins_pause_is_of_the_model_that_it_was_asked_for() -> None
     too_much.pause = 50.0
     used = upstream(Fake(too_much), model="theirs")
     with pytest.raises(ModelRateLimited):
-        await Upstreams([used], RetryBudget(0), 60).complete(CHAT)
+        await Upstreams([used], RetryBudget(0), 60).complete(CHAT, CALLER)
     assert used.capacity.pauses.left("theirs") > 30
 
 
@@ -221,7 +222,7 @@ async def test_an_open_circuit_is_told_for_as_long_as_it_is_open() -> None:
     for _ in range(FAILURES):
         assert used.capacity.pauses.all() == {}
         with pytest.raises(ModelDown):
-            await Upstreams([used], RetryBudget(0), 60).complete(CHAT)
+            await Upstreams([used], RetryBudget(0), 60).complete(CHAT, CALLER)
     [(pause, seconds)] = used.capacity.pauses.all().items()
     assert pause == (Reason.CIRCUIT, CHAT.model)
     assert 0 < seconds < 2
@@ -232,10 +233,10 @@ async def test_nobody_waits_for_a_slot_of_a_dead_provider() -> None:
     subject = Upstreams([used], RetryBudget(0), 60)
     for _ in range(FAILURES):
         with pytest.raises(ModelDown):
-            await subject.complete(CHAT)
-    async with asyncio.timeout(10), used.capacity.slot(CHAT.model):
+            await subject.complete(CHAT, CALLER)
+    async with asyncio.timeout(10), used.capacity.slot(CHAT.model, CALLER):
         with pytest.raises(CircuitOpenError):
-            await subject.complete(CHAT)
+            await subject.complete(CHAT, CALLER)
 
 
 async def test_an_item_of_a_batch_waits_for_a_dead_provider_to_live() -> None:
@@ -243,14 +244,14 @@ async def test_an_item_of_a_batch_waits_for_a_dead_provider_to_live() -> None:
     subject = model(provider, budget=Patience())
     for _ in range(FAILURES):
         with pytest.raises(ModelUnavailable):
-            await subject.complete(CHAT)
-    await subject.complete(CHAT)
+            await subject.complete(CHAT, CALLER)
+    await subject.complete(CHAT, CALLER)
     assert len(provider.asked) == FAILURES + 1
 
 
 async def test_a_call_is_told_how_long_it_may_take() -> None:
     provider = Fake(GOOD)
-    await model(provider, longest_call=50).complete(CHAT)
+    await model(provider, longest_call=50).complete(CHAT, CALLER)
     assert provider.left
     assert provider.left <= 50
     assert deadline.remaining() is None
@@ -260,20 +261,20 @@ async def test_a_call_is_told_how_long_it_may_take() -> None:
 async def test_a_call_for_an_item_of_a_batch_is_made_once(error: AppError) -> None:
     provider = Fake(error)
     with pytest.raises(type(error)):
-        await model(provider, budget=Patience()).complete(CHAT)
+        await model(provider, budget=Patience()).complete(CHAT, CALLER)
     assert len(provider.asked) == 1
 
 
 async def test_a_call_may_not_take_for_ever() -> None:
     with pytest.raises(TimeoutError):
-        await model(Hanging(GOOD), longest_call=0.01).complete(CHAT)
+        await model(Hanging(GOOD), longest_call=0.01).complete(CHAT, CALLER)
 
 
 @pytest.mark.parametrize("provider", [Fake(GOOD), Fake(DOWN), Fake(ModelRejected("no"))])
 async def test_every_end_of_a_call_gives_the_slot_back(provider: Fake) -> None:
     used = upstream(provider)
     subject = Upstreams([used], RetryBudget(0), 60)
-    for call in (subject.complete(CHAT), streamed(subject)):
+    for call in (subject.complete(CHAT, CALLER), streamed(subject)):
         with suppress(ModelError):
             await call
         assert used.capacity.held == 0
@@ -281,7 +282,7 @@ async def test_every_end_of_a_call_gives_the_slot_back(provider: Fake) -> None:
 
 async def test_a_cancelled_call_gives_the_slot_back() -> None:
     used = upstream(Hanging(GOOD))
-    call = asyncio.create_task(Upstreams([used], RetryBudget(0), 60).complete(CHAT))
+    call = asyncio.create_task(Upstreams([used], RetryBudget(0), 60).complete(CHAT, CALLER))
     while not used.capacity.held:  # noqa: ASYNC110
         await asyncio.sleep(0)
     call.cancel()
@@ -291,7 +292,7 @@ async def test_a_cancelled_call_gives_the_slot_back() -> None:
 
 async def test_a_stream_that_nobody_reads_on_gives_the_slot_back() -> None:
     used = upstream(Fake(GOOD))
-    async with aclosing(Upstreams([used], RetryBudget(0), 60).stream(CHAT)) as chunks:
+    async with aclosing(Upstreams([used], RetryBudget(0), 60).stream(CHAT, CALLER)) as chunks:
         await anext(chunks)
         assert used.capacity.held == 1
     assert used.capacity.held == 0
@@ -301,8 +302,8 @@ async def test_a_stream_that_nobody_reads_on_gives_the_slot_back() -> None:
 async def test_a_minutes_quota_is_kept(limit: str) -> None:
     provider = Fake(GOOD)
     subject = Upstreams([upstream(provider, settings={limit: 2})], RetryBudget(0), 60)
-    await subject.complete(CHAT)
+    await subject.complete(CHAT, CALLER)
     if limit == "model_requests_per_minute":
-        await subject.complete(CHAT)
+        await subject.complete(CHAT, CALLER)
     with pytest.raises(ModelRateLimited):
-        await subject.complete(CHAT)
+        await subject.complete(CHAT, CALLER)

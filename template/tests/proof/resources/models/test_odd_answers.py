@@ -13,6 +13,7 @@ from app.main import create_app
 from app.resources.lifespan import Resources, open_resources
 from engine.batches import batch_output
 from engine.batches.attempt import attempt
+from engine.batches.batches import Work
 from engine.batches.items import Claimed, Outcome
 from engine.models.interface import (
     ChatRequest,
@@ -22,8 +23,8 @@ from engine.models.interface import (
 )
 from engine.models.openai import OpenAI
 from engine.process.tokenizer import Tokenizer
+from tests.api.serving import Only, with_model
 from tests.api.serving import serving as serving_app
-from tests.api.serving import with_model
 from tests.lines import CHAT_URL
 from tests.proof.resources.models.asking import Json, settings
 from tests.proof.resources.models.odd_answers import (
@@ -37,6 +38,9 @@ from tests.service import Service
 from tests.upstream import Handler, serving
 
 pytestmark = pytest.mark.anyio
+
+
+WORK = Work("caller", CHAT_URL, "file_a", "in_progress", "req_a", 3600.0)
 
 
 class Counting:
@@ -99,7 +103,7 @@ async def client(prepared: Service, model: Model, key: str) -> AsyncIterator[htt
 @pytest.fixture(scope="module")
 async def resources(prepared: Service, model: Model) -> AsyncIterator[Resources]:
     async with open_resources(prepared.settings) as opened:
-        yield replace(opened, model=model)
+        yield replace(opened, upstreams=Only(model))
 
 
 def body(name: str, **fields: object) -> Json:
@@ -108,7 +112,7 @@ def body(name: str, **fields: object) -> Json:
 
 async def run(resources: Resources, name: str) -> Outcome:
     """Return what comes of an item of a batch whose answer the row is."""
-    return await attempt(resources, CHAT_URL, Claimed(1, json.dumps(body(name)).encode(), 1, 0))
+    return await attempt(resources, WORK, Claimed(1, json.dumps(body(name)).encode(), 1, 0))
 
 
 def check_usage(usage: Usage | None, expected: tuple[int, int]) -> None:
