@@ -8,7 +8,7 @@ from engine.operate import cli
 if TYPE_CHECKING:
     from app.settings import Settings
     from engine.jobs.jobs import Jobs
-    from engine.models.operations import Operations
+    from engine.operations.operation import Operations
 
 
 class App:

@@ -23,7 +23,7 @@ from app.resources.lifespan import open_resources
 from app.settings import Settings
 from benchmarks.upload import say
 from engine.models.interface import ChatRequest
-from engine.models.operations import CHAT
+from engine.operations.operation import CHAT
 from engine.sql.tables import BatchRow, ItemRow
 from tests.lines import chat_body, chats
 from tests.servers import EmbeddedRedis, Postgres, running

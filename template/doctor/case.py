@@ -54,7 +54,7 @@ class Case:
         return {
             root.label
             for visit, call in self.calls_in(*self.visits)
-            if issubclass(call.thing.made or object, StreamingResponse) or self.body(visit, call)
+            if _streams(call.thing.made) or self.body(visit, call)
             for root, _ in visit.arrivals
             if root.role == "handler"
         }
@@ -123,3 +123,9 @@ def shown(node: ast.AST) -> str:
         return f"{shown(node.func)}()"
     text = " ".join(ast.unparse(node).split())
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _streams(made: type | None) -> bool:
+    """Say whether answers of this class go out piece by piece."""
+    events = getattr(made, "media_type", None) == "text/event-stream"
+    return events or issubclass(made or object, StreamingResponse)

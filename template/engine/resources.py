@@ -7,9 +7,9 @@ from anyio import CapacityLimiter
 from redis.asyncio import Redis
 
 from engine.callers.usage_buffer import UsageBuffer
-from engine.models.bound_model import BoundModel
-from engine.models.operations import Operations
 from engine.models.upstreams import Upstreams
+from engine.operations.bound_model import BoundModel
+from engine.operations.operation import Operations
 from engine.process.background import Background
 from engine.process.cache import Cache
 from engine.process.calls import Calls

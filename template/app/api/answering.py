@@ -13,7 +13,7 @@ from app.dependencies.resources import opened
 from app.dependencies.stream_slots import hold_stream
 from engine.errors import ModelUnavailable
 from engine.models.interface import Chunk
-from engine.models.operations import Operation
+from engine.operations.operation import Operation
 
 B = TypeVar("B", bound=BaseModel)
 

@@ -9,7 +9,7 @@ from app.api.answering import TokenUsage, streamed, whole
 from app.dependencies.body import describe, json_body
 from app.dependencies.model import CallersModel
 from engine.models.interface import ChatRequest, Message
-from engine.models.operations import CHAT
+from engine.operations.operation import CHAT
 
 router = APIRouter(prefix="/v1", tags=["chat"])
 

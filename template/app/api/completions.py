@@ -8,8 +8,8 @@ from pydantic import BaseModel
 from app.api.answering import TokenUsage, streamed, whole
 from app.dependencies.body import describe, json_body
 from app.dependencies.model import CallersModel
-from engine.models.completions import COMPLETIONS, stream
 from engine.models.interface import CompletionRequest
+from engine.operations.completions import COMPLETIONS, stream
 
 router = APIRouter(prefix="/v1", tags=["chat"])
 

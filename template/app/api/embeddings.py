@@ -9,7 +9,7 @@ from app.api.answering import TokenUsage, whole
 from app.dependencies.body import describe, json_body
 from app.dependencies.model import CallersModel
 from engine.models.interface import EmbeddingsRequest
-from engine.models.operations import EMBEDDINGS
+from engine.operations.operation import EMBEDDINGS
 
 router = APIRouter(prefix="/v1", tags=["embeddings"])
 

@@ -9,8 +9,8 @@ from app.dependencies.caller import CurrentCaller, flags
 from app.dependencies.disconnect import until_disconnect
 from app.dependencies.limits import within_limits
 from app.dependencies.resources import opened
-from engine.models.bound_model import BoundModel
 from engine.models.interface import Answer, ChatRequest, Chunk, EmbeddingsRequest
+from engine.operations.bound_model import BoundModel
 
 
 class RequestModel:

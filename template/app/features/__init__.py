@@ -9,7 +9,7 @@ from typing import Any
 
 from app.features.triage.task import TRIAGE
 from engine.jobs.jobs import Job
-from engine.models.operations import Operation
+from engine.operations.operation import Operation
 
 OPERATIONS: list[Operation[Any]] = [TRIAGE]
 """What also a line of a batch may ask for."""

@@ -12,9 +12,9 @@ from app.settings import Settings
 from engine import resources
 from engine.callers.usage_buffer import UsageBuffer
 from engine.jobs.jobs import Jobs
-from engine.models.completions import COMPLETIONS
-from engine.models.operations import CHAT, EMBEDDINGS, Operation, Operations
 from engine.models.upstreams import open_upstreams
+from engine.operations.completions import COMPLETIONS
+from engine.operations.operation import CHAT, EMBEDDINGS, Operation, Operations
 from engine.process.background import open_background
 from engine.process.cache import Cache
 from engine.process.drain import open_drain

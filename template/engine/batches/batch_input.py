@@ -16,7 +16,7 @@ from engine.batches.lanes import Hold
 from engine.batches.readiness import ALONE
 from engine.body import read
 from engine.errors import InvalidRequest
-from engine.models.operations import Operation
+from engine.operations.operation import Operation
 from engine.sql.clock import now
 from engine.sql.tables import BatchRow, ItemRow
 from engine.work import outbox

@@ -12,7 +12,7 @@ from engine.batches import files, lanes, readiness
 from engine.callers import fairness, usage
 from engine.callers.usage import UsageObject
 from engine.errors import Conflict, InvalidRequest, NotFound
-from engine.models.operations import Operations
+from engine.operations.operation import Operations
 from engine.sql.clock import now
 from engine.sql.ids import new_id
 from engine.sql.pagination import Page, PageQuery, page_of

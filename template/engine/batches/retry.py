@@ -10,7 +10,7 @@ from engine.batches.batch_output import ERRORS, WANTED
 from engine.batches.batches import FINAL, BatchObject
 from engine.batches.readiness import ALONE
 from engine.errors import Conflict
-from engine.models.operations import Operations
+from engine.operations.operation import Operations
 from engine.sql.clock import now
 from engine.sql.statements import changed
 from engine.sql.tables import ItemRow

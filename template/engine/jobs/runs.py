@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, case, func, select, update
 from sqlalchemy.orm import Session
 
 from engine.errors import Conflict
-from engine.models.bound_model import BoundModel
+from engine.operations.bound_model import BoundModel
 from engine.resources import Resources
 from engine.sql.clock import instant, now
 from engine.sql.statements import changed, constant, skip_scan

@@ -14,7 +14,7 @@ from engine.batches.batches import BatchObject
 from engine.errors import InvalidRequest, NotFound
 from engine.jobs import jobs
 from engine.jobs.jobs import JobObject, Jobs
-from engine.models.operations import Operations
+from engine.operations.operation import Operations
 from engine.sql.tables import BatchRow, CallerRow, JobRow
 from engine.sql.tables.batches import OPEN_BATCH
 

@@ -9,9 +9,9 @@ from typing import Literal
 from pydantic import BaseModel, Field, ValidationError
 
 from engine.errors import ModelUnavailable
-from engine.models.bound_model import BoundModel
 from engine.models.interface import Answer, ChatRequest, Message
-from engine.models.operations import Operation
+from engine.operations.bound_model import BoundModel
+from engine.operations.operation import Operation
 
 PROMPT = """Sort the support ticket. Answer with JSON: the team that should read it (billing,
 technical or other), whether it is urgent, and a summary in at most ten words."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from engine.jobs.jobs import Jobs
-    from engine.models.operations import Operations
+    from engine.operations.operation import Operations
     from engine.settings import Settings
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from engine.batches.batch_input import MOST_ERRORS, Intake
-from engine.models.operations import CHAT
+from engine.operations.operation import CHAT
 from tests.lines import chat_body, line
 
 GOOD = chat_body("Hello")

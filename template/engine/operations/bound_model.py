@@ -3,10 +3,9 @@
 import asyncio
 from collections.abc import AsyncGenerator, Coroutine
 from contextlib import aclosing
-from typing import Any, Protocol
+from typing import Any
 
-from pydantic import BaseModel
-
+from engine.callers.usage_buffer import UsageBuffer
 from engine.errors import DeadlineExceeded, ModelError, Overloaded
 from engine.models.interface import (
     Answer,
@@ -21,18 +20,6 @@ from engine.models.upstreams import Upstreams
 from engine.process.tokenizer import Tokenizer
 
 
-class UsageCounter(Protocol):
-    """Where tokens are counted."""
-
-    def count(self, caller_id: str, model: str, used: Usage) -> None:
-        """Add one call to what the caller has used of the model."""
-        ...
-
-    def count_unfinished(self, caller_id: str, model: str, body: BaseModel, generated: int) -> None:
-        """Add a call that has not ended: its prompt, and the tokens `generated` so far."""
-        ...
-
-
 class BoundModel:
     """Asks the model for one caller: in its turn for a slot, and at its cost.
 
@@ -45,7 +32,7 @@ class BoundModel:
         upstreams: Upstreams,
         tokenizer: Tokenizer,
         caller_id: str,
-        counter: UsageCounter | None = None,
+        counter: UsageBuffer | None = None,
         default: str | None = None,
     ) -> None:
         self.tokenizer = tokenizer

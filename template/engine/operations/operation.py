@@ -7,8 +7,8 @@ from typing import Any, Generic, TypeAlias, TypeVar
 from pydantic import BaseModel
 
 from engine.errors import PermissionDenied
-from engine.models.bound_model import BoundModel
 from engine.models.interface import Answer, ChatRequest, EmbeddingsRequest
+from engine.operations.bound_model import BoundModel
 
 B = TypeVar("B", bound=BaseModel)
 

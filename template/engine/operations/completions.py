@@ -7,7 +7,6 @@ import msgspec
 
 from engine.errors import InvalidRequest
 from engine.models import wire
-from engine.models.bound_model import BoundModel
 from engine.models.interface import (
     Answer,
     Chunk,
@@ -17,8 +16,9 @@ from engine.models.interface import (
     Message,
     Usage,
 )
-from engine.models.operations import Operation
 from engine.models.wire import Json
+from engine.operations.bound_model import BoundModel
+from engine.operations.operation import Operation
 
 MOST_CHOICES = 128
 """Choices of one answer, of all its prompts together."""
