@@ -1,48 +1,37 @@
-"""Finds the provider that the settings name: a module beside this one with `open_provider`."""
+"""Opens the provider that the settings name."""
 
-import pkgutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib import import_module
 
-from engine import models
 from engine.errors import Misconfigured
 from engine.models.interface import Model
 from engine.process.http import Http
 from engine.process.tokenizer import Tokenizer
 from engine.settings import Settings
 
-NOT_PROVIDERS = {
-    "events",
-    "interface",
-    "objects",
-    "providers",
-    "reading",
-    "refusals",
-    "schema",
-    "wire",
-    "words",
+PROVIDERS = {
+    "local": "engine.models.local",
+    "openai": "engine.models.openai",
+    "simulated": "engine.models.simulated",
 }
-
-
-def provider_names() -> list[str]:
-    """Return the names that `MODEL_PROVIDER` may have."""
-    modules = (module.name for module in pkgutil.iter_modules(models.__path__))
-    return sorted(set(modules) - NOT_PROVIDERS)
+"""The module of each name. Only one is imported: the packages of the others may be missing."""
 
 
 @asynccontextmanager
 async def open_model(settings: Settings, http: Http, tokenizer: Tokenizer) -> AsyncIterator[Model]:
-    """Yield the model of `settings.model_provider`; raise `Misconfigured` where there is none.
+    """Yield the model of `settings.model_provider`: a name above, or a module of the app's own.
 
-    Only that provider is imported, so the packages of the others need not be installed.
+    Raise `Misconfigured` where there is none, or a package that it needs is missing.
     """
     name = settings.model_provider
-    if name not in provider_names():
-        known = ", ".join(provider_names())
-        raise Misconfigured([f"MODEL_PROVIDER is {name}: it must be one of {known}."])
+    module = PROVIDERS.get(name, name)
+    if name not in PROVIDERS and "." not in name:
+        known = ", ".join(PROVIDERS)
+        problem = f"it must be one of {known}, or a module as app.features.echo.provider."
+        raise Misconfigured([f"MODEL_PROVIDER is {name}: {problem}"])
     try:
-        provider = import_module(f"{models.__name__}.{name}")
+        provider = import_module(module)
     except ModuleNotFoundError as error:
         problem = f"needs {error.name}, which is not installed: try `uv sync --all-groups`."
         raise Misconfigured([f"MODEL_PROVIDER is {name}: it {problem}"]) from error

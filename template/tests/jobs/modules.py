@@ -13,4 +13,4 @@ def documented_job() -> str:
         return ""
     found = re.search(r"^```python\n(.*?)^```", GUIDE.read_text(), re.DOTALL | re.MULTILINE)
     assert found
-    return found[1]
+    return f"{found[1]}\nJOB = SUMMARISE\n"

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from aiohttp import ClientSession, TCPConnector
 
-from engine import models
+from app import features
 from engine.errors import NotFound, Unsupported
 from engine.models.interface import EmbeddingsRequest, Model, Usage
 from engine.models.local import Local
@@ -95,8 +95,8 @@ async def subject(
             case _:
                 with pytest.MonkeyPatch.context() as patch:
                     folder = _example_module(tmp_path_factory.mktemp("provider"))
-                    patch.setattr(models, "__path__", [*models.__path__, str(folder)])
-                    model = await opened(model_provider="echo")
+                    patch.setattr(features, "__path__", [*features.__path__, str(folder)])
+                    model = await opened(model_provider="app.features.echo")
                 yield Subject(model, "echo", None, _other_tasks)
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession
 
-from engine import models
+from app import features
 from engine.errors import Misconfigured
-from engine.models.providers import open_model, provider_names
+from engine.models.providers import open_model
 from engine.process.tokenizer import Tokenizer
 from tests.proof.resources.models.asking import settings
 from tests.service import PROJECT
@@ -30,16 +30,10 @@ async def test_a_missing_package_is_named(
     http: ClientSession, tokenizer: Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "needy.py").write_text("import a_package_of_tomorrow\n")
-    monkeypatch.setattr(models, "__path__", [*models.__path__, str(tmp_path)])
+    monkeypatch.setattr(features, "__path__", [*features.__path__, str(tmp_path)])
     with pytest.raises(Misconfigured, match="needs a_package_of_tomorrow"):
-        async with open_model(settings(model_provider="needy"), http, tokenizer):
+        async with open_model(settings(model_provider="app.features.needy"), http, tokenizer):
             pass
-
-
-def test_every_other_module_is_a_provider() -> None:
-    for name in provider_names():
-        source = (PROJECT / "app" / "resources" / "models" / f"{name}.py").read_text()
-        assert "async def open_provider(" in source
 
 
 def test_the_local_engine_is_loaded_for_its_own_provider_only() -> None:
