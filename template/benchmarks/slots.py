@@ -25,7 +25,7 @@ from engine.process.redis import open_redis
 from engine.slots.limits import Limits
 from engine.slots.pools import open_capacity
 from engine.slots.redis_semaphore import Priority
-from engine.slots.semaphore import Capacity
+from engine.slots.semaphore import SlotSemaphore
 from tests.servers import EmbeddedRedis, running
 
 SLOTS = 50
@@ -108,7 +108,7 @@ async def people(url: str, key: str, batches: int, seconds: float) -> list[float
     return [*shares, sum(used) / len(used)]
 
 
-async def call(capacity: Capacity, waited: list[float]) -> None:
+async def call(capacity: SlotSemaphore, waited: list[float]) -> None:
     """Make one call, and note its wait."""
     began = time.perf_counter()
     async with capacity.slot("model", "caller"):
@@ -141,7 +141,7 @@ async def after_a_kill(url: str) -> None:
     say("  free again", f"{took:.1f}", f"{LIMITS.lease:.1f}")
 
 
-async def until_batches_work(capacity: Capacity) -> None:
+async def until_batches_work(capacity: SlotSemaphore) -> None:
     """Ask for a slot now and then, until the report says that batches have all they can."""
     while capacity.used[Priority.BATCH] < SLOTS - LIMITS.reserved:
         with suppress(TimeoutError):
@@ -150,14 +150,16 @@ async def until_batches_work(capacity: Capacity) -> None:
         await asyncio.sleep(0.1)
 
 
-async def one(capacity: Capacity) -> None:
+async def one(capacity: SlotSemaphore) -> None:
     """Take a slot and give it back."""
     async with capacity.slot("model", "caller"):
         pass
 
 
 @asynccontextmanager
-async def slots(url: str, key: str, priority: Priority) -> AsyncIterator[tuple[Redis, Capacity]]:
+async def slots(
+    url: str, key: str, priority: Priority
+) -> AsyncIterator[tuple[Redis, SlotSemaphore]]:
     """Yield the slots under this key, as one more process sees them."""
     settings = Settings(_env_file=None, redis_url=url)
     async with (

@@ -18,9 +18,9 @@ from engine.process.http import Http
 from engine.process.offload import Offload
 from engine.process.queue import Queue
 from engine.process.tokenizer import Tokenizer
-from engine.process.webhook_client import Receivers
+from engine.process.webhook_client import WebhookClient
 from engine.settings import Settings
-from engine.slots.admission_queue import Room
+from engine.slots.admission_queue import AdmissionQueue
 from engine.slots.rates import Rates
 from engine.sql.database import Database
 
@@ -43,13 +43,13 @@ class Resources:
     queue: Queue
     rates: Rates
     http: Http
-    receivers: Receivers
+    webhook_client: WebhookClient
     tokenizer: Tokenizer
     upstreams: Upstreams
     background: Background
     usage: UsageBuffer
     drain: Drain
-    room: Room
+    admission_queue: AdmissionQueue
     streams: CapacityLimiter
     progress_streams: CapacityLimiter
     calls: Calls = field(default_factory=Calls)

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from engine.batches import items, lanes
 from engine.batches.items import Outcome
-from engine.batches.lanes import Hold
+from engine.batches.lanes import LaneHold
 from engine.callers import keys
 from engine.sql.clock import now
 from engine.sql.ids import new_id
@@ -53,7 +53,7 @@ class HeldBatch:
 
     service: Service
     caller_id: str
-    hold: Hold
+    hold: LaneHold
 
     @property
     def id(self) -> str:
@@ -126,11 +126,11 @@ def holding_batches() -> Iterator[HoldBatch]:
 
 def _hold(service: Service, key: str, count: int) -> HeldBatch:
     """Return a running batch of `count` items without lanes, whose items are held already."""
-    hold = Hold(new_id("batch"), 0, 0, owner=f"test_{uuid4().hex}")
+    hold = LaneHold(new_id("batch"), 0, 0, owner=f"test_{uuid4().hex}")
     return HeldBatch(service, service.in_database(_insert, key, hold, count), hold)
 
 
-def _insert(session: Session, key: str, hold: Hold, count: int) -> str:
+def _insert(session: Session, key: str, hold: LaneHold, count: int) -> str:
     caller = keys.find_caller(session, key)
     assert caller
     leases.grant(session, hold.owner, 3600)

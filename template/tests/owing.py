@@ -71,7 +71,7 @@ def owe(session: Session, url: str) -> WebhookWithSecret:
     """Register a webhook at this URL to which one message is owed."""
     caller = add_caller(session)
     made = register(session, caller, url, private_addresses=True)
-    outbox.announce(session, caller, "batch.completed", "batch_1")
+    outbox.enqueue_event(session, caller, "batch.completed", "batch_1")
     return made
 
 

@@ -130,8 +130,8 @@ CHECKS = {
 def _left_alone(upstreams: Upstreams) -> str:
     if not (count := upstreams.left_alone):
         return OK
-    paused, circuits = count[Reason.ASKED], count[Reason.CIRCUIT]
-    return f"{paused} paused, {circuits} with an open circuit: see `app model status`"
+    paused, circuit_breakers = count[Reason.ASKED], count[Reason.CIRCUIT]
+    return f"{paused} paused, {circuit_breakers} with an open circuit: see `app model status`"
 
 
 def _read_tables(session: Session) -> None:

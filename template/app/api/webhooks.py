@@ -190,7 +190,7 @@ async def test_webhook(
 async def _send(shared: Resources, sample: Notification) -> int:
     headers = signed_headers(sample.id, sample.payload, sample.secrets)
     try:
-        return (await shared.receivers.post(sample.url, sample.payload, headers)).status
+        return (await shared.webhook_client.post(sample.url, sample.payload, headers)).status
     except TimeoutError as error:
         limit = shared.settings.webhook_timeout
         raise ReceiverUnreachable(f"The receiver gave no answer within {limit:g} s.") from error

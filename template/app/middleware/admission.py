@@ -32,7 +32,7 @@ class Admission:
             await self.app(scope, receive, send)
             return
         resources: Resources = scope["state"]["resources"]
-        room = resources.room
+        room = resources.admission_queue
         try:
             await room.enter()
         except Overloaded as error:

@@ -25,9 +25,9 @@ from engine.process.opening import Opening
 from engine.process.queue import queue_of
 from engine.process.redis import open_redis
 from engine.process.tokenizer import open_tokenizer
-from engine.process.webhook_client import open_receivers
+from engine.process.webhook_client import open_webhook_client
 from engine.settings import NO_REDIS
-from engine.slots.admission_queue import ControlledDelay, Room
+from engine.slots.admission_queue import AdmissionQueue, CoDel
 from engine.slots.rates import Rates
 from engine.slots.redis_semaphore import Priority
 from engine.sql.database import open_database
@@ -61,7 +61,7 @@ async def open_resources(
         if settings.redis_url != NO_REDIS:
             redis = await opening.enter("redis", open_redis(settings))
         http = await opening.enter("http", open_http(settings))
-        receivers = await opening.enter("receivers", open_receivers(settings))
+        webhook_client = await opening.enter("webhooks", open_webhook_client(settings))
         tokenizer = await opening.enter("tokenizer", open_tokenizer(offload))
         upstreams = await opening.enter(
             "model", open_upstreams(settings, priority, http, redis, tokenizer)
@@ -85,16 +85,16 @@ async def open_resources(
             queue=queue_of(redis, settings.service_slug),
             rates=Rates(redis, settings.service_slug),
             http=http,
-            receivers=receivers,
+            webhook_client=webhook_client,
             tokenizer=tokenizer,
             upstreams=upstreams,
             background=background,
             usage=UsageBuffer(database, tokenizer, background),
             drain=drain,
-            room=Room(
+            admission_queue=AdmissionQueue(
                 settings.max_requests,
                 settings.max_waiting,
-                ControlledDelay(settings.queue_target, settings.queue_interval),
+                CoDel(settings.queue_target, settings.queue_interval),
             ),
             streams=CapacityLimiter(settings.max_streams),
             progress_streams=CapacityLimiter(settings.progress_streams),

@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 
 from engine.batches import lanes
 from engine.batches.batches import LineError
-from engine.batches.lanes import Hold
-from engine.batches.readiness import ALONE
+from engine.batches.lanes import LaneHold
+from engine.batches.readiness import QUARANTINE
 from engine.body import read
 from engine.errors import InvalidRequest
 from engine.operations.operation import Operation
@@ -58,7 +58,7 @@ class BadLineError(Exception):
 
 
 @dataclass(slots=True)
-class Intake:
+class BatchInput:
     """Checks lines one after the other; what is wrong gathers in `errors`."""
 
     operation: Operation[Any]
@@ -142,13 +142,13 @@ def _check_body(operation: Operation[Any], body: bytes) -> None:
         raise BadLineError("invalid_request", "A batch cannot stream.", "body.stream")
 
 
-def restart(session: Session, hold: Hold) -> None:
+def restart(session: Session, hold: LaneHold) -> None:
     """Forget the items of an intake that did not come to its end."""
     lanes.require(session, hold)
     session.execute(delete(ItemRow).where(ItemRow.batch_id == hold.batch_id))
 
 
-def add(session: Session, hold: Hold, items: list[NewItem]) -> None:
+def add(session: Session, hold: LaneHold, items: list[NewItem]) -> None:
     """Add items, which nobody claims before `accept`."""
     lanes.require(session, hold)
     rows = [
@@ -159,7 +159,7 @@ def add(session: Session, hold: Hold, items: list[NewItem]) -> None:
         session.execute(insert(ItemRow), rows[start : start + MOST_ROWS])
 
 
-def accept(session: Session, hold: Hold, total: int, most_lanes: int) -> None:
+def accept(session: Session, hold: LaneHold, total: int, most_lanes: int) -> None:
     """Open the batch for work on `most_lanes` lanes, unless it was cancelled meanwhile."""
     lanes.require(session, hold)
     batch = session.get_one(BatchRow, hold.batch_id, with_for_update=True)
@@ -168,10 +168,10 @@ def accept(session: Session, hold: Hold, total: int, most_lanes: int) -> None:
         return
     batch.status = "in_progress"
     batch.in_progress_at = now()
-    lanes.open_lanes(session, batch, [*range(1, most_lanes), ALONE])
+    lanes.open_lanes(session, batch, [*range(1, most_lanes), QUARANTINE])
 
 
-def reject(session: Session, hold: Hold, errors: list[LineError]) -> None:
+def reject(session: Session, hold: LaneHold, errors: list[LineError]) -> None:
     """End the batch as failed, unless it was cancelled meanwhile: nothing of it runs."""
     restart(session, hold)
     batch = session.get_one(BatchRow, hold.batch_id, with_for_update=True)
@@ -180,4 +180,4 @@ def reject(session: Session, hold: Hold, errors: list[LineError]) -> None:
     batch.status = "failed"
     batch.errors = [error.model_dump() for error in errors]
     batch.failed_at = now()
-    outbox.announce(session, batch.caller_id, "batch.failed", batch.id)
+    outbox.enqueue_event(session, batch.caller_id, "batch.failed", batch.id)

@@ -53,7 +53,7 @@ def finish(session: Session, batch_id: str, output_bytes: int, error_bytes: int)
     else:
         batch.status, batch.completed_at = "completed", now()
     readiness.close(session, batch.id)
-    outbox.announce(session, batch.caller_id, f"batch.{batch.status}", batch.id)
+    outbox.enqueue_event(session, batch.caller_id, f"batch.{batch.status}", batch.id)
 
 
 def _file(session: Session, batch: BatchRow, purpose: str, size: int) -> str | None:

@@ -8,7 +8,7 @@ from typing import Self, TypeAlias
 
 from engine.batches import items
 from engine.batches.items import Outcome
-from engine.batches.lanes import Hold
+from engine.batches.lanes import LaneHold
 from engine.process.outages import is_refused
 from engine.process.tasks import end_tasks
 from engine.sql.database import Database
@@ -23,10 +23,10 @@ GATHER_SECONDS = 0.003
 """How long a group gathers: less than a model call by far, and enough for all that end together."""
 
 
-class Recorder:
+class GroupCommit:
     """Groups commits: a transaction for each item would be most of a fast item's cost."""
 
-    def __init__(self, database: Database, hold: Hold, caller_id: str) -> None:
+    def __init__(self, database: Database, hold: LaneHold, caller_id: str) -> None:
         self._database = database
         self._hold = hold
         self._caller_id = caller_id

@@ -13,8 +13,8 @@ from sqlalchemy import Boolean, ColumnElement, Select, bindparam, case, func, se
 from sqlalchemy.orm import Session
 
 from engine.batches import caller_pauses, lanes
-from engine.batches.lanes import Hold
-from engine.batches.readiness import ALONE
+from engine.batches.lanes import LaneHold
+from engine.batches.readiness import QUARANTINE
 from engine.callers import fairness, usage
 from engine.models.interface import Usage
 from engine.sql.clock import instant, now
@@ -69,12 +69,12 @@ RECORD = (
 """Made once: to build it for each item cost half of a fast item's processor time."""
 
 
-def claim(session: Session, hold: Hold, limit: int) -> list[Claimed]:
+def claim(session: Session, hold: LaneHold, limit: int) -> list[Claimed]:
     """Take up to `limit` items of an open batch that nobody works on, in input order.
 
     None is taken while it is paused. What has to run alone is taken one by one, on the lane for it.
     """
-    alone = hold.lane == ALONE
+    alone = hold.lane == QUARANTINE
     open_batch = select(BatchRow.id).where(
         BatchRow.id == hold.batch_id,
         BatchRow.status == "in_progress",
@@ -102,7 +102,7 @@ def claim(session: Session, hold: Hold, limit: int) -> list[Claimed]:
     return sorted((Claimed(*row) for row in claimed), key=lambda item: item.id)
 
 
-def record(session: Session, hold: Hold, caller_id: str, outcomes: Sequence[Outcome]) -> int:
+def record(session: Session, hold: LaneHold, caller_id: str, outcomes: Sequence[Outcome]) -> int:
     """Write outcomes, the batch's counters, what the caller has used; return how many it accepted.
 
     One is refused where the item has ended, or was handed to another attempt meanwhile. What ends
@@ -120,7 +120,7 @@ def record(session: Session, hold: Hold, caller_id: str, outcomes: Sequence[Outc
     return len(accepted)
 
 
-def give_back(session: Session, hold: Hold) -> None:
+def give_back(session: Session, hold: LaneHold) -> None:
     """Return the unfinished items of a drain that stops, at no cost to them."""
     held = _running().where(ItemRow.batch_id == hold.batch_id, ItemRow.owner == hold.owner)
     session.execute(
@@ -131,7 +131,7 @@ def give_back(session: Session, hold: Hold) -> None:
     )
 
 
-def leave(session: Session, hold: Hold, seconds: float, *, at_once: bool) -> None:
+def leave(session: Session, hold: LaneHold, seconds: float, *, at_once: bool) -> None:
     """Give the lane back with its unfinished items, to be claimed at once or after a lease."""
     give_back(session, hold)
     lanes.release(session, hold, seconds, at_once=at_once)
@@ -141,7 +141,7 @@ def _running() -> Select[int]:
     return select(ItemRow.id).where(ItemRow.status == constant("running")).order_by(ItemRow.id)
 
 
-def _held(session: Session, hold: Hold, item_ids: Collection[int]) -> dict[int, int]:
+def _held(session: Session, hold: LaneHold, item_ids: Collection[int]) -> dict[int, int]:
     """Return the attempts of those of the items that this drain still holds, and lock them."""
     mine = _running().where(ItemRow.id.in_(item_ids), ItemRow.owner == hold.owner)
     rows = session.execute(mine.add_columns(ItemRow.attempt).with_for_update())

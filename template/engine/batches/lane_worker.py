@@ -22,12 +22,12 @@ from engine.batches import (
     lanes,
 )
 from engine.batches.attempt import attempt
-from engine.batches.batch_input import Intake
+from engine.batches.batch_input import BatchInput
 from engine.batches.batches import Work
-from engine.batches.group_commit import Recorder
-from engine.batches.lanes import Hold, LostHoldError
+from engine.batches.group_commit import GroupCommit
+from engine.batches.lanes import LaneHold, LostLaneError
 from engine.batches.lines import LineSplitter
-from engine.batches.turns import Holdings, Turn
+from engine.batches.turns import HeldLanes, Turn
 from engine.process.queue import Kind
 from engine.process.tasks import end_tasks, uncut
 from engine.resources import Resources
@@ -41,7 +41,7 @@ OPEN = ("validating", "in_progress")
 
 
 async def claim(
-    resources: Resources, stopping: asyncio.Event, holdings: Holdings
+    resources: Resources, stopping: asyncio.Event, holdings: HeldLanes
 ) -> Callable[[], Coroutine[Any, Any, None]] | None:
     """Claim the next free lane of a batch; return what works on it, or None where none has work.
 
@@ -56,7 +56,11 @@ async def claim(
 
 
 async def _run_held(
-    resources: Resources, stopping: asyncio.Event, holdings: Holdings, hold: Hold, asked_at: float
+    resources: Resources,
+    stopping: asyncio.Event,
+    holdings: HeldLanes,
+    hold: LaneHold,
+    asked_at: float,
 ) -> None:
     turn = Turn(holdings, hold, resources.settings.lane_seconds)
     try:
@@ -66,7 +70,7 @@ async def _run_held(
 
 
 async def run_batch(
-    resources: Resources, stopping: asyncio.Event, hold: Hold, turn: Turn, asked_at: float
+    resources: Resources, stopping: asyncio.Event, hold: LaneHold, turn: Turn, asked_at: float
 ) -> None:
     """Work on a lane until nothing is left for it, its turn is over, or `stopping` is set."""
     database, seconds = resources.database, resources.settings.lease_seconds
@@ -79,7 +83,7 @@ async def run_batch(
         await database.write(items.give_back, hold)
         if not stopping.is_set():
             await settle(resources, hold.batch_id)
-    except LostHoldError as error:
+    except LostLaneError as error:
         log.warning("%s", error)
     except Exception:
         at_once = False  # what fails at once is tried again after a lease, not all the time
@@ -94,7 +98,7 @@ class Drain:
 
     resources: Resources
     stopping: asyncio.Event
-    hold: Hold
+    hold: LaneHold
     turn: Turn
     work: Work
     expires_at: float
@@ -124,13 +128,13 @@ class Drain:
     async def _work(self) -> None:
         if self.work.status == "validating":
             await self._take_in()
-        async with Recorder(self.resources.database, self.hold, self.work.caller_id) as recorder:
+        async with GroupCommit(self.resources.database, self.hold, self.work.caller_id) as recorder:
             await self._run_items(recorder)
 
     async def _take_in(self) -> None:
         settings, write = self.resources.settings, self.resources.database.write
         operation = self.resources.operations[self.work.endpoint]
-        checked = Intake(operation, settings.max_batch_lines, settings.max_body_bytes)
+        checked = BatchInput(operation, settings.max_batch_lines, settings.max_body_bytes)
         await write(batch_input.restart, self.hold)
         async for lines in self._lines():
             new_items = await self.resources.offload.in_thread(checked.read, lines)
@@ -155,7 +159,7 @@ class Drain:
             position = part.position
         yield splitter.end()
 
-    async def _run_items(self, recorder: Recorder) -> None:
+    async def _run_items(self, recorder: GroupCommit) -> None:
         chunk = self.resources.settings.batch_chunk
         running: set[asyncio.Task[None]] = set()
         try:
@@ -171,7 +175,7 @@ class Drain:
         finally:
             await end_tasks(*running)
 
-    async def _start_items(self, recorder: Recorder, room: int) -> set[asyncio.Task[None]]:
+    async def _start_items(self, recorder: GroupCommit, room: int) -> set[asyncio.Task[None]]:
         if self.stopping.is_set() or await self.turn.is_over():
             return set()
         claimed = await self.resources.database.write(items.claim, self.hold, room)

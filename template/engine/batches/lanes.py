@@ -8,14 +8,14 @@ from sqlalchemy import ColumnElement, Select, and_, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from engine.batches import caller_pauses, readiness
-from engine.batches.readiness import ALONE
+from engine.batches.readiness import QUARANTINE
 from engine.errors import Conflict
 from engine.sql.clock import now
 from engine.sql.statements import skip_scan
 from engine.sql.tables import (
+    BatchLaneRow,
     BatchRow,
     CallerRow,
-    DeliveryRow,
     PauseRow,
 )
 from engine.work import leases, workers
@@ -24,7 +24,7 @@ ENDING = ("cancelling", "finalizing")
 
 
 @dataclass(frozen=True, slots=True)
-class Hold:
+class LaneHold:
     """One drain's hold on a lane: `owner` is its lease; a later `generation` has taken it over."""
 
     batch_id: str
@@ -43,7 +43,7 @@ class Terms:
     held: Mapping[str, int]
 
 
-class LostHoldError(Conflict):
+class LostLaneError(Conflict):
     """Another drain has taken the lane over; this one must write nothing any more."""
 
 
@@ -51,17 +51,17 @@ def open_lanes(session: Session, batch: BatchRow, lanes: Iterable[int]) -> None:
     """Let workers claim these lanes of a batch."""
     for lane in lanes:
         session.add(
-            DeliveryRow(
+            BatchLaneRow(
                 batch_id=batch.id,
                 lane=lane,
                 caller_id=batch.caller_id,
-                ready=lane != ALONE,
-                ready_at=None if lane == ALONE else now(),
+                ready=lane != QUARANTINE,
+                ready_at=None if lane == QUARANTINE else now(),
             )
         )
 
 
-def claim(session: Session, owner: str, terms: Terms) -> Hold | None:
+def claim(session: Session, owner: str, terms: Terms) -> LaneHold | None:
     """Take the next lane that is ready, or return None.
 
     Callers come by priority, then by virtual time. Of a caller's lanes, first ones come first, then
@@ -76,10 +76,10 @@ def claim(session: Session, owner: str, terms: Terms) -> Hold | None:
     lane.ready, lane.ready_at = False, now() + terms.lease_seconds
     leases.grant(session, owner, terms.lease_seconds)
     session.flush()
-    return Hold(lane.batch_id, lane.lane, lane.generation, owner)
+    return LaneHold(lane.batch_id, lane.lane, lane.generation, owner)
 
 
-def contended(session: Session, hold: Hold, terms: Terms, leaving: int) -> bool:
+def contended(session: Session, hold: LaneHold, terms: Terms, leaving: int) -> bool:
     """Return whether more than `leaving` lanes wait of callers who come before this lane's."""
     caller = select(CallerRow.priority, CallerRow.virtual_time).join_from(
         BatchRow, CallerRow, CallerRow.id == BatchRow.caller_id
@@ -91,7 +91,7 @@ def contended(session: Session, hold: Hold, terms: Terms, leaving: int) -> bool:
     )
     ready, waiting = _ready(session, terms), 0
     for caller_id in session.scalars(_callers(terms).where(sooner)).all():
-        lanes = ready.where(DeliveryRow.caller_id == caller_id).limit(leaving + 1 - waiting)
+        lanes = ready.where(BatchLaneRow.caller_id == caller_id).limit(leaving + 1 - waiting)
         waiting += len(session.scalars(lanes).all())
         if waiting > leaving:
             return True
@@ -100,53 +100,53 @@ def contended(session: Session, hold: Hold, terms: Terms, leaving: int) -> bool:
 
 def is_waiting(session: Session, caller_id: str) -> bool:
     """Return whether a lane of the caller is ready, and the caller not paused."""
-    ready = select(DeliveryRow.lane).where(DeliveryRow.caller_id == caller_id, DeliveryRow.ready)
-    first = ready.order_by(DeliveryRow.lane, DeliveryRow.batch_id).limit(1).scalar_subquery()
+    ready = select(BatchLaneRow.lane).where(BatchLaneRow.caller_id == caller_id, BatchLaneRow.ready)
+    first = ready.order_by(BatchLaneRow.lane, BatchLaneRow.batch_id).limit(1).scalar_subquery()
     goes_on = select(first).where(CallerRow.id == caller_id, ~caller_pauses.paused(CallerRow.id))
     return session.scalar(goes_on) is not None
 
 
-def renew(session: Session, hold: Hold, seconds: float) -> str | None:
+def renew(session: Session, hold: LaneHold, seconds: float) -> str | None:
     """Prolong the lease; return the batch's status, or None where the lease is lost."""
     if not leases.prolong(session, hold.owner, seconds):
         return None
     session.execute(
-        update(DeliveryRow)
+        update(BatchLaneRow)
         .where(*_held(hold))
         .values(heartbeat_at=now(), ready=False, ready_at=now() + seconds)
     )
     return session.scalar(select(BatchRow.status).where(BatchRow.id == hold.batch_id))
 
 
-def release(session: Session, hold: Hold, seconds: float, *, at_once: bool) -> None:
+def release(session: Session, hold: LaneHold, seconds: float, *, at_once: bool) -> None:
     """Give lease and lane back. What is left may be claimed when it is due, or after one lease.
 
     The items are given back before: they are locked before lanes, and are part of what is left.
     """
     leases.end(session, hold.owner)
-    lane = session.scalar(select(DeliveryRow).where(*_held(hold)).with_for_update())
+    lane = session.scalar(select(BatchLaneRow).where(*_held(hold)).with_for_update())
     if lane is not None and at_once:
         readiness.plan(session, lane, seconds)
         lane.heartbeat_at = 0.0
 
 
-def require(session: Session, hold: Hold) -> None:
-    """Raise `LostHoldError` unless the lane is still held."""
-    lane = select(DeliveryRow.lane).where(*_held(hold)).with_for_update()
+def require(session: Session, hold: LaneHold) -> None:
+    """Raise `LostLaneError` unless the lane is still held."""
+    lane = select(BatchLaneRow.lane).where(*_held(hold)).with_for_update()
     if session.scalar(lane) is None:
-        raise LostHoldError(f"Lane {hold.lane} of {hold.batch_id} has been taken over.")
+        raise LostLaneError(f"Lane {hold.lane} of {hold.batch_id} has been taken over.")
 
 
-def _next(session: Session, terms: Terms) -> DeliveryRow | None:
+def _next(session: Session, terms: Terms) -> BatchLaneRow | None:
     """Return the lane that is to be claimed, and lock it."""
-    first = _ready(session, terms).limit(1).with_for_update(skip_locked=True, of=DeliveryRow)
+    first = _ready(session, terms).limit(1).with_for_update(skip_locked=True, of=BatchLaneRow)
     if session.scalar(select(PauseRow.subject).limit(1)):  # which holds up nothing that must end
-        ending = BatchRow.id == DeliveryRow.batch_id, BatchRow.status.in_(ENDING)
+        ending = BatchRow.id == BatchLaneRow.batch_id, BatchRow.status.in_(ENDING)
         lane = session.scalar(first.join(BatchRow, and_(*ending)))
         if lane is not None:
             return lane
     for caller_id in session.scalars(_callers(terms)).all():
-        lane = session.scalar(first.where(DeliveryRow.caller_id == caller_id))
+        lane = session.scalar(first.where(BatchLaneRow.caller_id == caller_id))
         if lane is not None:
             return lane
     return None
@@ -154,11 +154,11 @@ def _next(session: Session, terms: Terms) -> DeliveryRow | None:
 
 def _callers(terms: Terms) -> Select[str]:
     """Select the callers with a lane that is ready, by who comes first."""
-    ready = skip_scan(DeliveryRow.caller_id, DeliveryRow.ready)
+    ready = skip_scan(BatchLaneRow.caller_id, BatchLaneRow.ready)
     sated = (
-        select(DeliveryRow.caller_id)
-        .where(readiness.HELD, _alive(terms), DeliveryRow.caller_id.is_not(None))
-        .group_by(DeliveryRow.caller_id)
+        select(BatchLaneRow.caller_id)
+        .where(readiness.HELD, _alive(terms), BatchLaneRow.caller_id.is_not(None))
+        .group_by(BatchLaneRow.caller_id)
         .having(func.count() >= terms.lanes_per_caller)
     )
     return (
@@ -169,7 +169,7 @@ def _callers(terms: Terms) -> Select[str]:
     )
 
 
-def _ready(session: Session, terms: Terms) -> Select[DeliveryRow]:
+def _ready(session: Session, terms: Terms) -> Select[BatchLaneRow]:
     """Select the lanes that a worker may take.
 
     Of a batch it gets no more than its share among the living workers: with both of two lanes on
@@ -178,19 +178,19 @@ def _ready(session: Session, terms: Terms) -> Select[DeliveryRow]:
     share = math.ceil(terms.lanes_per_batch / max(1, workers.living(session, terms.lease_seconds)))
     full = [batch_id for batch_id, number in terms.held.items() if number >= share]
     return (
-        select(DeliveryRow)
-        .where(DeliveryRow.ready, ~_alive(terms), DeliveryRow.batch_id.not_in(full))
-        .order_by(DeliveryRow.lane, DeliveryRow.batch_id)
+        select(BatchLaneRow)
+        .where(BatchLaneRow.ready, ~_alive(terms), BatchLaneRow.batch_id.not_in(full))
+        .order_by(BatchLaneRow.lane, BatchLaneRow.batch_id)
     )
 
 
 def _alive(terms: Terms) -> ColumnElement[bool]:
-    return DeliveryRow.heartbeat_at >= now() - terms.lease_seconds
+    return BatchLaneRow.heartbeat_at >= now() - terms.lease_seconds
 
 
-def _held(hold: Hold) -> tuple[ColumnElement[bool], ...]:
+def _held(hold: LaneHold) -> tuple[ColumnElement[bool], ...]:
     return (
-        DeliveryRow.batch_id == hold.batch_id,
-        DeliveryRow.lane == hold.lane,
-        DeliveryRow.generation == hold.generation,
+        BatchLaneRow.batch_id == hold.batch_id,
+        BatchLaneRow.lane == hold.lane,
+        BatchLaneRow.generation == hold.generation,
     )

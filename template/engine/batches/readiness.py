@@ -21,15 +21,15 @@ from sqlalchemy.orm import Session
 
 from engine.sql.clock import instant, now
 from engine.sql.statements import constant
-from engine.sql.tables import BatchRow, DeliveryRow, ItemRow
+from engine.sql.tables import BatchLaneRow, BatchRow, ItemRow
 from engine.sql.tables.batches import OPEN_BATCH
 
-ALONE = -1
+QUARANTINE = -1
 """The lane for items that are given up when their worker dies once more. They run there one by one,
 after all others: a deadly item would take the innocent ones beside it along."""
 
-HELD = DeliveryRow.heartbeat_at > literal_column("0")
-SLEEPING = ~HELD, ~DeliveryRow.ready
+HELD = BatchLaneRow.heartbeat_at > literal_column("0")
+SLEEPING = ~HELD, ~BatchLaneRow.ready
 
 MOST = 100
 """Lanes whose time comes in one transaction."""
@@ -37,36 +37,36 @@ MOST = 100
 
 def promote(session: Session) -> None:
     """Make the lanes ready whose time has come."""
-    due = ~DeliveryRow.ready, DeliveryRow.ready_at <= instant()
+    due = ~BatchLaneRow.ready, BatchLaneRow.ready_at <= instant()
     _set(session, *due, most=MOST, ready=True)
 
 
 def wake(session: Session, batch_ids: Collection[str]) -> None:
     """Let workers look at these batches now. Lanes that are held are looked at by their holders."""
-    numbered = DeliveryRow.batch_id.in_(batch_ids), DeliveryRow.lane != ALONE
+    numbered = BatchLaneRow.batch_id.in_(batch_ids), BatchLaneRow.lane != QUARANTINE
     if batch_ids:
         _set(session, *numbered, *SLEEPING, ready=True, ready_at=now())
 
 
 def close(session: Session, batch_id: str) -> None:
     """Let nobody look at the lanes of an ended batch any more."""
-    _set(session, DeliveryRow.batch_id == batch_id, ready=False, ready_at=None)
+    _set(session, BatchLaneRow.batch_id == batch_id, ready=False, ready_at=None)
 
 
 def adopt(session: Session) -> None:
     """Complete the lanes that workers of the release before this column have made."""
-    caller = select(BatchRow.caller_id).where(BatchRow.id == DeliveryRow.batch_id)
+    caller = select(BatchRow.caller_id).where(BatchRow.id == BatchLaneRow.batch_id)
     _set(
         session,
-        DeliveryRow.caller_id.is_(None),
+        BatchLaneRow.caller_id.is_(None),
         most=MOST,
         caller_id=caller.scalar_subquery(),
-        ready=DeliveryRow.lane != ALONE,
-        ready_at=case((DeliveryRow.lane != ALONE, now())),
+        ready=BatchLaneRow.lane != QUARANTINE,
+        ready_at=case((BatchLaneRow.lane != QUARANTINE, now())),
     )
 
 
-def plan(session: Session, lane: DeliveryRow, seconds: float) -> None:
+def plan(session: Session, lane: BatchLaneRow, seconds: float) -> None:
     """Set when a lane that is given back is looked at next; where only others can tell, in a lease.
 
     Its row is locked. So is the batch's, since who cancels it wakes no lane that is locked.
@@ -88,7 +88,7 @@ def _next_look(
 ) -> float | None:
     if batch.status not in OPEN_BATCH:
         return None
-    if lane == ALONE:
+    if lane == QUARANTINE:
         return _first_due(session, batch.id, ItemRow.alone)
     runs = _is_running(session, batch.id)
     if batch.status == "in_progress":
@@ -96,7 +96,7 @@ def _next_look(
         if due is not None:
             return min(due, later) if runs else due
         if not runs and _first_due(session, batch.id, ItemRow.alone) is not None:
-            alone = DeliveryRow.batch_id == batch.id, DeliveryRow.lane == ALONE
+            alone = BatchLaneRow.batch_id == batch.id, BatchLaneRow.lane == QUARANTINE
             _set(session, *alone, *SLEEPING, ready=True, ready_at=now())
             return later
     return later if runs else moment
@@ -125,10 +125,12 @@ def _set(
     session: Session, *which: ColumnElement[bool], most: int | None = None, **values: object
 ) -> None:
     """Change lanes, but those that another transaction has locked: so nothing waits here."""
-    lanes = select(DeliveryRow.batch_id.label("of"), DeliveryRow.lane.label("number")).where(*which)
-    some = lanes.order_by(DeliveryRow.ready_at).limit(most).with_for_update(skip_locked=True)
+    lanes = select(BatchLaneRow.batch_id.label("of"), BatchLaneRow.lane.label("number")).where(
+        *which
+    )
+    some = lanes.order_by(BatchLaneRow.ready_at).limit(most).with_for_update(skip_locked=True)
     keys = [dict(key) for key in session.execute(some).mappings()]
-    table = DeliveryRow.__table__
+    table = BatchLaneRow.__table__
     key = table.c.batch_id == bindparam("of"), table.c.lane == bindparam("number")
     if keys:
         change = update(table).where(*key).values(**values)  # type: ignore[arg-type]  # see RECORD

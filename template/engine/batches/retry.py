@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from engine.batches import batches, lanes
 from engine.batches.batch_output import ERRORS, WANTED
 from engine.batches.batches import FINAL, BatchObject
-from engine.batches.readiness import ALONE
+from engine.batches.readiness import QUARANTINE
 from engine.errors import Conflict
 from engine.operations.operation import Operations
 from engine.sql.clock import now
@@ -50,7 +50,7 @@ def retry(
     new.total = _copy_items(session, old.id, new.id)
     if new.total == 0:
         raise Conflict("No item of the batch failed, expired or was cancelled.")
-    lanes.open_lanes(session, new, [*range(most_lanes), ALONE])
+    lanes.open_lanes(session, new, [*range(most_lanes), QUARANTINE])
     return batches.shown(new)
 
 

@@ -4,17 +4,17 @@ import asyncio
 from collections import Counter
 
 from engine.batches import lanes
-from engine.batches.lanes import Hold, Terms
+from engine.batches.lanes import LaneHold, Terms
 from engine.resources import Resources
 
 
-class Holdings:
+class HeldLanes:
     """The lanes of one worker: how many it has of which batch, and which it will give back."""
 
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
         self._held: Counter[str] = Counter()
-        self._leaving: set[Hold] = set()
+        self._leaving: set[LaneHold] = set()
         self._asking = asyncio.Lock()
 
     @property
@@ -28,16 +28,16 @@ class Holdings:
             held=+self._held,
         )
 
-    def take(self, hold: Hold) -> None:
+    def take(self, hold: LaneHold) -> None:
         """Note that this worker has a lane."""
         self._held[hold.batch_id] += 1
 
-    def drop(self, hold: Hold) -> None:
+    def drop(self, hold: LaneHold) -> None:
         """Note that it has given one back."""
         self._held[hold.batch_id] -= 1
         self._leaving.discard(hold)
 
-    async def must_leave(self, hold: Hold) -> bool:
+    async def must_leave(self, hold: LaneHold) -> bool:
         """Return whether a lane is to be given back, since others wait who come before.
 
         One after the other: for one lane that waits, one is given back.
@@ -54,7 +54,7 @@ class Holdings:
 class Turn:
     """The time of one drain on its lane: `lane_seconds`, and again as long as nobody waits."""
 
-    def __init__(self, holdings: Holdings, hold: Hold, seconds: float) -> None:
+    def __init__(self, holdings: HeldLanes, hold: LaneHold, seconds: float) -> None:
         self._holdings = holdings
         self._hold = hold
         self._seconds = seconds

@@ -176,7 +176,7 @@ def cancel_row(session: Session, row: JobRow) -> JobObject:
         row.status = "cancelling"
     elif row.status == "queued":
         row.status, row.finished_at = "cancelled", now()
-        outbox.announce(session, row.caller_id, "job.cancelled", row.id)
+        outbox.enqueue_event(session, row.caller_id, "job.cancelled", row.id)
         session.flush()
     return as_object(row)
 

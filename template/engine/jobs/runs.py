@@ -187,7 +187,7 @@ def record(session: Session, job: Claimed, outcome: Outcome) -> bool:
         return False
     written = session.scalars(select(JobRow.status).where(JobRow.id == job.id)).one()
     if written != "queued":
-        outbox.announce(session, job.caller_id, f"job.{written}", job.id)
+        outbox.enqueue_event(session, job.caller_id, f"job.{written}", job.id)
     return True
 
 
@@ -213,7 +213,7 @@ def recover(session: Session, most_crashes: int, crashed: str) -> None:
 
 def _end(session: Session, job: JobRow, status: str) -> None:
     job.status, job.finished_at = status, now()
-    outbox.announce(session, job.caller_id, f"job.{status}", job.id)
+    outbox.enqueue_event(session, job.caller_id, f"job.{status}", job.id)
 
 
 def _held(job_id: str, owner: str) -> tuple[ColumnElement[bool], ...]:

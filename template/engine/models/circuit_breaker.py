@@ -28,7 +28,7 @@ class CircuitOpenError(ModelDown):
     """The provider was not asked, because it fails at this model."""
 
 
-class Circuit:
+class CircuitBreaker:
     """Closed: calls go through. Open: all are refused. Half-open: one probes, the others wait."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
@@ -93,6 +93,6 @@ class Circuit:
             self._pause = min(LONGEST_PAUSE, 2 * self._pause)
 
 
-def circuits() -> Callable[[str], Circuit]:
+def circuit_breakers() -> Callable[[str], CircuitBreaker]:
     """Return a function that returns each model's circuit; the least used are forgotten."""
-    return lru_cache(MODELS)(lambda _model: Circuit())
+    return lru_cache(MODELS)(lambda _model: CircuitBreaker())

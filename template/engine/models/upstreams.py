@@ -20,7 +20,7 @@ from engine.errors import (
     ModelUnavailable,
     Overloaded,
 )
-from engine.models.circuit_breaker import Circuit, circuits
+from engine.models.circuit_breaker import CircuitBreaker, circuit_breakers
 from engine.models.interface import (
     Answer,
     ChatRequest,
@@ -39,7 +39,7 @@ from engine.settings import Settings
 from engine.slots.pauses import Pause, Reason
 from engine.slots.pools import open_capacity, provider_pools
 from engine.slots.redis_semaphore import Priority
-from engine.slots.semaphore import Capacity
+from engine.slots.semaphore import SlotSemaphore
 from engine.watch import metrics
 
 Request: TypeAlias = ChatRequest | EmbeddingsRequest
@@ -56,8 +56,8 @@ class Upstream:
 
     name: str
     provider: Model
-    capacity: Capacity
-    circuit_of: Callable[[str], Circuit]
+    capacity: SlotSemaphore
+    circuit_of: Callable[[str], CircuitBreaker]
     quota: Quota
     model: str | None = None
     """What this provider is asked for instead of the caller's model."""
@@ -108,7 +108,7 @@ class Upstreams:
         self._longest_call = longest_call
 
     @property
-    def slots(self) -> dict[str, Capacity]:
+    def slots(self) -> dict[str, SlotSemaphore]:
         """The slots of each provider by its name."""
         return {upstream.name: upstream.capacity for upstream in self._all}
 
@@ -223,7 +223,7 @@ async def open_upstreams(
                     name=pool.name,
                     provider=await stack.enter_async_context(provider),
                     capacity=await stack.enter_async_context(slots),
-                    circuit_of=circuits(),
+                    circuit_of=circuit_breakers(),
                     quota=Quota(limiter, pool.name, priority, pool.settings),
                     model=pool.model,
                 )

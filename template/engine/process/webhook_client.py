@@ -40,7 +40,7 @@ class Reply:
     retry_after: float
 
 
-class Receivers:
+class WebhookClient:
     """Sends to addresses that callers have chosen."""
 
     def __init__(self, session: ClientSession) -> None:
@@ -99,9 +99,9 @@ def public_socket(target: AddrInfoType) -> socket.socket:
 
 
 @asynccontextmanager
-async def open_receivers(
+async def open_webhook_client(
     settings: Settings, resolver: AbstractResolver | None = None
-) -> AsyncIterator[Receivers]:
+) -> AsyncIterator[WebhookClient]:
     """Yield the client. No connection is kept, so every call is checked anew."""
     connector = TCPConnector(
         resolver=resolver or Resolver(),
@@ -116,7 +116,7 @@ async def open_receivers(
         headers={"user-agent": f"{settings.service_slug}-webhooks"},
         auto_decompress=False,
     ) as session:
-        yield Receivers(session)
+        yield WebhookClient(session)
 
 
 def _seconds(retry_after: str) -> float:

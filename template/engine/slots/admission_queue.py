@@ -16,7 +16,7 @@ from types import TracebackType
 from engine.errors import Overloaded
 
 
-class ControlledDelay:
+class CoDel:
     """How long a waiter may have waited: `interval`, or `target` once a queue stands for that long.
 
     A short burst may wait a while; a queue that does not empty has a backlog that helps nobody.
@@ -42,7 +42,7 @@ class ControlledDelay:
         return self.interval * random.uniform(1.0, 2.0)  # noqa: S311 -- no secret
 
 
-class Room:
+class AdmissionQueue:
     """`places` at once, `most_waiting` in line for them; the first to come is the first to go in.
 
     `async with room:` holds a place. Without a queue that costs 0.4 µs: no task, no timer.
@@ -52,7 +52,7 @@ class Room:
         self,
         places: int,
         most_waiting: int,
-        delay: ControlledDelay,
+        delay: CoDel,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.places = places

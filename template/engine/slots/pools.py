@@ -13,8 +13,8 @@ from engine.process.tasks import end_tasks
 from engine.settings import Fallback, Settings
 from engine.slots.limits import Limits
 from engine.slots.pubsub import AWAY, listen_for_ever
-from engine.slots.redis_semaphore import Ledger, Priority
-from engine.slots.semaphore import Capacity
+from engine.slots.redis_semaphore import Priority, RedisSemaphore
+from engine.slots.semaphore import SlotSemaphore
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,21 +77,21 @@ def _name(place: str, provider: str) -> str:
 
 def ledger_of(
     redis: Redis, service_slug: str, name: str, limits: Limits, priority: Priority
-) -> Ledger:
+) -> RedisSemaphore:
     """Return this process's part in the slots of the provider `name`."""
-    return Ledger(redis, f"{service_slug}:slots:{name}", priority, limits.lease)
+    return RedisSemaphore(redis, f"{service_slug}:slots:{name}", priority, limits.lease)
 
 
 @asynccontextmanager
 async def open_capacity(
     name: str, limits: Limits, priority: Priority, redis: Redis | None, service_slug: str
-) -> AsyncIterator[Capacity]:
+) -> AsyncIterator[SlotSemaphore]:
     """Yield the slots of the provider `name`; give all back at the end."""
     if redis is None:
-        yield Capacity(name, limits, priority)
+        yield SlotSemaphore(name, limits, priority)
         return
     ledger = ledger_of(redis, service_slug, name, limits, priority)
-    capacity = Capacity(name, limits, priority, ledger)
+    capacity = SlotSemaphore(name, limits, priority, ledger)
     tasks = [
         asyncio.create_task(capacity.report_for_ever()),
         asyncio.create_task(listen_for_ever(redis, ledger.channel, ledger.process, capacity.heard)),

@@ -77,7 +77,7 @@ class State:
     pauses: dict[Pause, float]
 
 
-class Ledger:
+class RedisSemaphore:
     """One pool of slots in Redis, and one process's entry in it."""
 
     def __init__(self, redis: Redis, key: str, priority: Priority, lease: float) -> None:

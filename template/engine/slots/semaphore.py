@@ -16,15 +16,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 from engine.errors import Overloaded
-from engine.slots.admission_queue import ControlledDelay
+from engine.slots.admission_queue import CoDel
 from engine.slots.fair_queue import FairQueue
 from engine.slots.limits import Limits
 from engine.slots.pauses import Pause, Pauses, Reason
 from engine.slots.pubsub import AWAY
 from engine.slots.redis_semaphore import (
     Allowance,
-    Ledger,
     Priority,
+    RedisSemaphore,
     Report,
 )
 from engine.watch import metrics
@@ -46,11 +46,11 @@ BATCH_PAUSE = 5.0
 """Seconds for which batches get no more slots after an online caller had waited too long."""
 
 
-class Capacity:
+class SlotSemaphore:
     """The slots of one provider as this process sees them: `held` of the `allowed` ones."""
 
     def __init__(
-        self, name: str, limits: Limits, priority: Priority, ledger: Ledger | None = None
+        self, name: str, limits: Limits, priority: Priority, ledger: RedisSemaphore | None = None
     ) -> None:
         self.held = self.allowed = 0
         self.cap = limits.slots
@@ -61,7 +61,7 @@ class Capacity:
         self._priority = priority
         self._ledger = ledger
         self._turns = FairQueue()
-        self._delay = ControlledDelay(limits.target, limits.longest_wait)
+        self._delay = CoDel(limits.target, limits.longest_wait)
         self._due = asyncio.Event()
         self._reporting = self._changed = self._told_of_waiting = False
         self._wanted = False

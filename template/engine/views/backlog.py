@@ -10,8 +10,8 @@ from engine.jobs.runs import IS_QUEUED, IS_RUNNING
 from engine.sql.clock import instant, now
 from engine.sql.statements import constant
 from engine.sql.tables import (
+    BatchLaneRow,
     BatchRow,
-    DeliveryRow,
     ItemRow,
     JobRow,
     LeaseRow,
@@ -120,7 +120,7 @@ def _batches(session: Session, lease_seconds: float) -> Depth:
     It waits since the last of its lanes that may be claimed has been free.
     """
     waiting = _free(lease_seconds).subquery()
-    held = select(DeliveryRow.batch_id).where(*_held(lease_seconds))
+    held = select(BatchLaneRow.batch_id).where(*_held(lease_seconds))
     since = (
         select(func.max(waiting.c.ready_at).label("moment"))
         .where(waiting.c.batch_id.not_in(held))
@@ -130,7 +130,7 @@ def _batches(session: Session, lease_seconds: float) -> Depth:
     number, oldest = session.execute(
         select(func.count(), now() - func.min(since.c.moment)).select_from(since)
     ).one()
-    running = select(func.count(DeliveryRow.batch_id.distinct())).where(*_held(lease_seconds))
+    running = select(func.count(BatchLaneRow.batch_id.distinct())).where(*_held(lease_seconds))
     return Depth(
         work="batches", waiting=number, running=session.scalar(running) or 0, oldest=oldest
     )
@@ -143,15 +143,15 @@ def _lanes(session: Session, lease_seconds: float) -> Lanes:
 
 
 def _held(lease_seconds: float) -> tuple[ColumnElement[bool], ...]:
-    return readiness.HELD, DeliveryRow.heartbeat_at >= now() - lease_seconds
+    return readiness.HELD, BatchLaneRow.heartbeat_at >= now() - lease_seconds
 
 
 def _free(lease_seconds: float) -> CompoundSelect[str, float | None]:
     """Select the lanes that may be claimed: those that are ready, and those whose time has come."""
-    lanes = select(DeliveryRow.batch_id, DeliveryRow.ready_at)
-    lanes = lanes.where(DeliveryRow.heartbeat_at < now() - lease_seconds)
-    due = ~DeliveryRow.ready, DeliveryRow.ready_at <= instant()
-    return lanes.where(DeliveryRow.ready).union_all(lanes.where(*due))
+    lanes = select(BatchLaneRow.batch_id, BatchLaneRow.ready_at)
+    lanes = lanes.where(BatchLaneRow.heartbeat_at < now() - lease_seconds)
+    due = ~BatchLaneRow.ready, BatchLaneRow.ready_at <= instant()
+    return lanes.where(BatchLaneRow.ready).union_all(lanes.where(*due))
 
 
 def _items(session: Session) -> Depth:

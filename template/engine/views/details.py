@@ -10,9 +10,9 @@ from engine.jobs import jobs
 from engine.jobs.jobs import JobObject
 from engine.sql.clock import now
 from engine.sql.tables import (
+    BatchLaneRow,
     BatchRow,
     CallerRow,
-    DeliveryRow,
     ItemRow,
     JobRow,
     LeaseRow,
@@ -110,8 +110,8 @@ def _job(session: Session, row: JobRow) -> JobDetail:
 
 
 def _lanes(session: Session, batch_id: str) -> list[Lane]:
-    lanes = select(DeliveryRow.lane, DeliveryRow.heartbeat_at, now() - DeliveryRow.heartbeat_at)
-    lanes = lanes.where(DeliveryRow.batch_id == batch_id).order_by(DeliveryRow.lane)
+    lanes = select(BatchLaneRow.lane, BatchLaneRow.heartbeat_at, now() - BatchLaneRow.heartbeat_at)
+    lanes = lanes.where(BatchLaneRow.batch_id == batch_id).order_by(BatchLaneRow.lane)
     return [
         Lane(lane=lane, silent=silent if beat else None)
         for lane, beat, silent in session.execute(lanes)

@@ -31,7 +31,7 @@ def tell_slots(model: Upstreams) -> None:
 
 def limits(resources: Resources) -> Iterator[tuple[str, float, int, float]]:
     """Yield each limit of this process: its name, what is used, how many wait, its size."""
-    room, background = resources.room, resources.background
+    room, background = resources.admission_queue, resources.background
     yield "requests", room.taken, room.waiting, room.places
     yield "background_tasks", len(background), 0, background.limit
     limiters = {

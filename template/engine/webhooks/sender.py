@@ -58,7 +58,7 @@ async def _send(resources: Resources, notification: Notification) -> Outcome:
     payload = notification.payload
     try:
         headers = signed_headers(notification.id, payload, notification.secrets)
-        reply = await resources.receivers.post(notification.url, payload, headers)
+        reply = await resources.webhook_client.post(notification.url, payload, headers)
     except Exception as error:  # noqa: BLE001 -- one that came out would be tried for ever
         return _failed(waits, notification, None, f"{type(error).__name__}: {error}")
     if 200 <= reply.status < 300:

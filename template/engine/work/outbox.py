@@ -26,7 +26,7 @@ EventType = Literal[
 EVENT_TYPES: tuple[EventType, ...] = get_args(EventType)
 
 
-def announce(session: Session, caller_id: str | None, event: str, subject_id: str) -> None:
+def enqueue_event(session: Session, caller_id: str | None, event: str, subject_id: str) -> None:
     """Record the duty to tell the caller of an event, in the transaction that makes it happen.
 
     `event` is one of `EVENT_TYPES` and `subject_id` the id of what ended, as in OpenAI's events. No

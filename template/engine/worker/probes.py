@@ -13,7 +13,7 @@ from engine.resources import Resources
 from engine.views.backlog import Depth, depths, oldest_snapshot
 from engine.views.gauges import CONTENT_TYPE, exposition
 from engine.watch import metrics
-from engine.worker.pulse import Pulse
+from engine.worker.pulse import Liveness
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +22,7 @@ TURNS = 8
 
 
 @asynccontextmanager
-async def serving_probes(resources: Resources, pulse: Pulse) -> AsyncIterator[None]:
+async def serving_probes(resources: Resources, pulse: Liveness) -> AsyncIterator[None]:
     """Serve them at `worker_metrics_port` on this event loop, where one is set.
 
     `/live` fails where no sweep has ended for longer than one can take: restart the worker then.

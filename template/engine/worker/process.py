@@ -11,7 +11,7 @@ from contextlib import AbstractAsyncContextManager
 from functools import partial
 
 from engine.batches import lane_worker
-from engine.batches.turns import Holdings
+from engine.batches.turns import HeldLanes
 from engine.jobs import runner
 from engine.process.queue import Kind, RedisQueue
 from engine.process.tasks import end_tasks
@@ -21,8 +21,8 @@ from engine.watch.telemetry import configure_logging
 from engine.webhooks import sender
 from engine.worker.pool import Pool
 from engine.worker.probes import serving_probes
-from engine.worker.pulse import Pulse
-from engine.worker.reaper import sweep_for_ever
+from engine.worker.pulse import Liveness
+from engine.worker.reaper import reap_for_ever
 from engine.worker.wake_up import listen_for_ever
 
 log = logging.getLogger(__name__)
@@ -42,13 +42,13 @@ async def run(settings: Settings, opening: AbstractAsyncContextManager[Resources
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop)
     async with opening as resources:
-        pulse = Pulse()
+        pulse = Liveness()
         async with serving_probes(resources, pulse):
             await work(resources, pulse, stopping, over)
 
 
 async def work(
-    resources: Resources, pulse: Pulse, stopping: asyncio.Event, over: asyncio.Event
+    resources: Resources, pulse: Liveness, stopping: asyncio.Event, over: asyncio.Event
 ) -> None:
     """Claim and do work of every kind until `stopping` is set, then come to an end.
 
@@ -56,7 +56,7 @@ async def work(
     """
     settings = resources.settings
     all_pools = pools(resources, stopping)
-    helpers = [asyncio.create_task(sweep_for_ever(resources, pulse))]
+    helpers = [asyncio.create_task(reap_for_ever(resources, pulse))]
     if isinstance(resources.queue, RedisQueue):
         helpers.append(asyncio.create_task(listen_for_ever(resources.queue, all_pools)))
     working = [asyncio.create_task(p.work(stopping, settings.sweep_seconds)) for p in all_pools]
@@ -78,7 +78,7 @@ def pools(resources: Resources, stopping: asyncio.Event) -> list[Pool]:
     """Return a pool for each kind of work, so that no kind holds another up."""
     settings = resources.settings
     scheduled = partial(runner.claim, scheduled=True)
-    lanes = partial(lane_worker.claim, resources, stopping, Holdings(resources))
+    lanes = partial(lane_worker.claim, resources, stopping, HeldLanes(resources))
     return [
         Pool(Kind.BATCHES, lanes, settings.worker_batches),
         Pool(Kind.JOBS, partial(runner.claim, resources, stopping), settings.worker_jobs),

@@ -3,7 +3,7 @@
 import time
 
 
-class Pulse:
+class Liveness:
     """How long ago the worker has come round last, and how long ago it could do so well."""
 
     def __init__(self) -> None:

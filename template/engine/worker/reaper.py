@@ -7,12 +7,12 @@ from engine.resources import Resources
 from engine.work import workers
 from engine.work.workers import Worker
 from engine.worker import recovery, schedules
-from engine.worker.pulse import Pulse
+from engine.worker.pulse import Liveness
 
 log = logging.getLogger(__name__)
 
 
-async def sweep_for_ever(resources: Resources, pulse: Pulse) -> None:
+async def reap_for_ever(resources: Resources, pulse: Liveness) -> None:
     """Sweep every `sweep_seconds`. Every worker does: a sweep is idempotent and needs no leader."""
     seconds, write = resources.settings.sweep_seconds, resources.database.write
     worker = Worker()

@@ -40,7 +40,7 @@ def in_database(fn: Transaction[P, T], /, *args: P.args, **kwargs: P.kwargs) -> 
 def owe(session: Session) -> None:
     register(session, add_caller(session), URL)
     for number in range(3):
-        outbox.announce(session, "caller_a", "batch.completed", f"batch_{number}")
+        outbox.enqueue_event(session, "caller_a", "batch.completed", f"batch_{number}")
     for _ in range(2):
         claimed = deliveries.claim(session, seconds=60, most_in_flight=9)
         assert claimed

@@ -180,7 +180,7 @@ async def test_a_url_that_no_library_can_send_to_dies_like_any_other(
 ) -> None:
     def make(session: Session) -> None:
         register(session, add_caller(session), f"https://{'a' * 70}.example/")
-        outbox.announce(session, "caller_a", "batch.completed", "batch_1")
+        outbox.enqueue_event(session, "caller_a", "batch.completed", "batch_1")
 
     await resources.database.write(make)
     for _ in range(len(WAITS) + 1):
@@ -204,7 +204,7 @@ async def test_a_receiver_that_is_gone_is_left_alone(
     resources: Resources, receiver: Receiver
 ) -> None:
     receiver.answer(410)
-    await resources.database.write(outbox.announce, "caller_a", "batch.completed", "batch_2")
+    await resources.database.write(outbox.enqueue_event, "caller_a", "batch.completed", "batch_2")
     assert await work(resources) == 1
     assert {row.status for row in await resources.database.read(owed)} == {"dead"}
     (seen,) = await resources.database.read(endpoints.list_webhooks)
@@ -249,7 +249,7 @@ async def test_workers_at_once_send_each_message_once(
 ) -> None:
     for number in range(20):
         await resources.database.write(
-            outbox.announce, "caller_a", "batch.completed", f"batch_more_{number}"
+            outbox.enqueue_event, "caller_a", "batch.completed", f"batch_more_{number}"
         )
     await asyncio.gather(*(work(resources) for _ in range(3)))
     ids = [request.verified(webhook.signing_secret)["id"] for request in receiver.requests]

@@ -7,9 +7,9 @@ from sqlalchemy.orm import Session
 
 from engine.sql.ids import id_at
 from engine.sql.tables import (
+    BatchLaneRow,
     BatchRow,
     CallerRow,
-    DeliveryRow,
     FileChunkRow,
     FileRow,
     IdempotencyRow,
@@ -78,7 +78,7 @@ def add_batch(
     )
     session.flush()
     waits = {"caller_id": CALLER, "ready": not ends, "ready_at": None if ends else ago(days)}
-    session.add_all(DeliveryRow(batch_id=batch_id, lane=lane, **waits) for lane in range(2))
+    session.add_all(BatchLaneRow(batch_id=batch_id, lane=lane, **waits) for lane in range(2))
     session.add_all(
         ItemRow(batch_id=batch_id, seq=seq, custom_id=f"item-{seq}", body=b"{}")
         for seq in range(items)

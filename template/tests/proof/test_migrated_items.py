@@ -18,7 +18,7 @@ from engine.batches import lanes
 from engine.batches.lanes import Terms
 from engine.sql.database import Transaction, open_database
 from engine.sql.ids import new_id
-from engine.sql.tables import BatchRow, DeliveryRow
+from engine.sql.tables import BatchLaneRow, BatchRow
 from engine.worker import recovery
 from tests.service import PROJECT
 from tests.tables import new_database
@@ -93,7 +93,7 @@ def insert_running(session: Session) -> None:
 
 
 def read_lanes(session: Session) -> list[tuple[str, int, str | None, bool, bool]]:
-    rows = session.scalars(select(DeliveryRow).order_by(DeliveryRow.batch_id, DeliveryRow.lane))
+    rows = session.scalars(select(BatchLaneRow).order_by(BatchLaneRow.batch_id, BatchLaneRow.lane))
     return [
         (row.batch_id, row.lane, row.caller_id, row.ready, row.ready_at is not None) for row in rows
     ]

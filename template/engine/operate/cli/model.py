@@ -13,7 +13,7 @@ from engine.operate.cli.settings import read_settings
 
 if TYPE_CHECKING:
     from engine.slots.pools import ProviderPool
-    from engine.slots.redis_semaphore import Ledger, State
+    from engine.slots.redis_semaphore import State
 
 T = TypeVar("T")
 
@@ -47,7 +47,9 @@ def resume(
         typer.echo("No model is paused.")
 
 
-def _in_each_pool(use: "Callable[[Ledger], Awaitable[T]]") -> "list[tuple[ProviderPool, T]]":
+def _in_each_pool(
+    use: "Callable[[RedisSemaphore], Awaitable[T]]",
+) -> "list[tuple[ProviderPool, T]]":
     """Return each provider with what `use` returns of its ledger."""
     from redis.exceptions import RedisError
 

@@ -1,8 +1,8 @@
 """Every table. Who imports one from here has them all registered."""
 
 from engine.sql.tables.batches import (
+    BatchLaneRow,
     BatchRow,
-    DeliveryRow,
     ItemRow,
     LeaseRow,
     PauseRow,
@@ -22,9 +22,9 @@ from engine.sql.tables.workers import WorkerRow
 __all__ = [
     "ApiKeyRow",
     "Base",
+    "BatchLaneRow",
     "BatchRow",
     "CallerRow",
-    "DeliveryRow",
     "FileChunkRow",
     "FileRow",
     "IdempotencyRow",

@@ -111,7 +111,7 @@ class LeaseRow(Base):
     expires_at: Mapped[float]
 
 
-class DeliveryRow(Base):
+class BatchLaneRow(Base):
     """A lane of a batch, on which one worker at a time may work.
 
     `heartbeat_at` is that worker's last sign of life, 0 while the lane is free; `generation`

@@ -17,7 +17,7 @@ from app.resources.lifespan import open_resources
 from app.settings import Settings
 from engine.errors import OpenError
 from engine.worker.probes import serving_probes
-from engine.worker.pulse import Pulse
+from engine.worker.pulse import Liveness
 from tests.api.serving import serving
 from tests.proof import past
 from tests.service import Service, eventually, free_port
@@ -151,7 +151,7 @@ async def test_where_a_token_is_set_only_its_bearer_may_read(tmp_path: Path) -> 
 async def port_of_a_worker(tmp_path: Path) -> AsyncIterator[int]:
     """The port where the resources of a worker tell their metrics."""
     settings = bare(tmp_path, worker_metrics_port=free_port())
-    async with open_resources(settings) as resources, serving_probes(resources, Pulse()):
+    async with open_resources(settings) as resources, serving_probes(resources, Liveness()):
         yield settings.worker_metrics_port
 
 
@@ -167,7 +167,7 @@ async def test_a_worker_tells_its_own(port_of_a_worker: int) -> None:
 async def test_a_worker_tells_how_much_work_there_is(tmp_path: Path) -> None:
     settings = bare(tmp_path, worker_metrics_port=free_port())
     await make_tables(settings)
-    async with open_resources(settings) as resources, serving_probes(resources, Pulse()):
+    async with open_resources(settings) as resources, serving_probes(resources, Liveness()):
         await resources.database.write(past.add_caller)
         await resources.database.write(past.add_job, 0.5, "queued")
         async with httpx2.AsyncClient() as client:
@@ -185,7 +185,7 @@ async def test_a_worker_whose_port_is_taken_says_so_in_a_sentence(
     settings = bare(tmp_path, worker_metrics_port=port_of_a_worker)
     async with open_resources(settings) as resources:
         with pytest.raises(OpenError, match="WORKER_METRICS_PORT"):
-            async with serving_probes(resources, Pulse()):
+            async with serving_probes(resources, Liveness()):
                 pass
 
 

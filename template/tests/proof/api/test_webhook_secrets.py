@@ -13,7 +13,7 @@ from app.api.webhooks import _send as send_sample
 from app.settings import Settings
 from engine.callers.keys import PREFIX, create_key, find_caller
 from engine.errors import ReceiverUnreachable
-from engine.process.webhook_client import open_receivers
+from engine.process.webhook_client import open_webhook_client
 from engine.sql.database import Database
 from engine.webhooks.deliveries import Notification
 from engine.webhooks.sender import deliver
@@ -56,7 +56,7 @@ def notification(url: str = URL) -> Notification:
 
 async def told_of(names: Names) -> str:
     settings = Settings(_env_file=None)
-    async with open_receivers(settings, names) as receivers:
+    async with open_webhook_client(settings, names) as receivers:
         shared: Any = SimpleNamespace(receivers=receivers, settings=settings)
         with pytest.raises(ReceiverUnreachable) as raised:
             await send_sample(shared, notification())
@@ -74,7 +74,7 @@ async def test_no_log_line_has_more_of_a_receiver_than_its_host(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     settings = Settings(_env_file=None)
-    async with open_receivers(settings, Names()) as receivers:
+    async with open_webhook_client(settings, Names()) as receivers:
         resources: Any = SimpleNamespace(receivers=receivers, settings=settings, database=Nothing())
         with caplog.at_level(logging.DEBUG):
             await deliver(resources, notification())

@@ -10,11 +10,11 @@ from typing import TypeVar
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from engine.batches.readiness import ALONE
+from engine.batches.readiness import QUARANTINE
 from engine.sql.clock import now
 from engine.sql.tables import (
+    BatchLaneRow,
     BatchRow,
-    DeliveryRow,
     ItemRow,
     LeaseRow,
     UsageRow,
@@ -57,18 +57,18 @@ def neglected(session: Session, lease: float) -> list[str]:
 
     Asked by one statement, which sees one state of all tables.
     """
-    is_open = ItemRow.batch_id == DeliveryRow.batch_id, ItemRow.finished_at.is_(None)
+    is_open = ItemRow.batch_id == BatchLaneRow.batch_id, ItemRow.finished_at.is_(None)
     waiting = *is_open, ItemRow.status == "pending", ~ItemRow.alone
     rows = session.execute(
         select(
-            DeliveryRow,
+            BatchLaneRow,
             BatchRow,
             select(func.count()).where(*is_open).scalar_subquery(),
             select(func.min(ItemRow.not_before)).where(*waiting).scalar_subquery(),
             now(),
         )
-        .join(BatchRow, BatchRow.id == DeliveryRow.batch_id)
-        .where(BatchRow.status.in_(OPEN_BATCH), DeliveryRow.lane != ALONE)
+        .join(BatchRow, BatchRow.id == BatchLaneRow.batch_id)
+        .where(BatchRow.status.in_(OPEN_BATCH), BatchLaneRow.lane != QUARANTINE)
     )
     return [
         f"lane {lane.lane} of {batch.id}, {batch.status}: {items} items, due {due}, at {moment}:"
@@ -82,9 +82,9 @@ def neglected(session: Session, lease: float) -> list[str]:
 
 def awake(session: Session) -> list[str]:
     """Return the free lanes of ended batches that would be looked at."""
-    ended = BatchRow.status.not_in(OPEN_BATCH), DeliveryRow.heartbeat_at == 0.0
-    lanes = select(DeliveryRow).join(BatchRow, BatchRow.id == DeliveryRow.batch_id).where(*ended)
-    rows = session.scalars(lanes.where(DeliveryRow.ready_at.is_not(None)))
+    ended = BatchRow.status.not_in(OPEN_BATCH), BatchLaneRow.heartbeat_at == 0.0
+    lanes = select(BatchLaneRow).join(BatchRow, BatchRow.id == BatchLaneRow.batch_id).where(*ended)
+    rows = session.scalars(lanes.where(BatchLaneRow.ready_at.is_not(None)))
     return [f"lane {lane.lane} of {lane.batch_id} has ended and is awake" for lane in rows]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from engine.sql.tables import BatchRow, DeliveryRow, ItemRow
+from engine.sql.tables import BatchLaneRow, BatchRow, ItemRow
 from engine.work.renewal import LOST
 from tests.crowd import fill
 from tests.proof.chaos import oracle
@@ -142,7 +142,7 @@ def test_a_lane_that_says_something_else_than_a_count_is_seen(lane: dict[str, An
     store = Store()
     store.write(fill, callers=1, batches=1, each=1)
     assert store.write(neglected, 2.0) == []
-    store.write(lambda session: session.execute(update(DeliveryRow).values(lane)))
+    store.write(lambda session: session.execute(update(BatchLaneRow).values(lane)))
     assert len(store.write(neglected, 2.0)) == 2
 
 

@@ -6,7 +6,7 @@ from sqlalchemy.orm import Session
 
 from engine.errors import Conflict, InvalidRequest, NotFound
 from engine.sql.clock import now
-from engine.sql.tables import CallerRow, DeliveryRow, ItemRow
+from engine.sql.tables import BatchLaneRow, CallerRow, ItemRow
 from engine.work import leases
 from tests.cli.command import in_database, run, told, told_json
 from tests.proof import past
@@ -170,5 +170,5 @@ def fail_second_item(session: Session, batch_id: str) -> None:
 
 
 def hold_first_lane(session: Session, batch_id: str) -> None:
-    first = DeliveryRow.batch_id == batch_id, DeliveryRow.lane == 0
-    session.execute(update(DeliveryRow).where(*first).values(heartbeat_at=now()))
+    first = BatchLaneRow.batch_id == batch_id, BatchLaneRow.lane == 0
+    session.execute(update(BatchLaneRow).where(*first).values(heartbeat_at=now()))

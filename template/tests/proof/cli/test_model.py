@@ -10,7 +10,7 @@ from app.settings import Settings
 from engine.errors import AppError
 from engine.process.redis import open_redis
 from engine.slots.pauses import Pause, Reason
-from engine.slots.redis_semaphore import Ledger, Priority, Report
+from engine.slots.redis_semaphore import Priority, RedisSemaphore, Report
 from tests.cli.command import run, told, told_json
 
 
@@ -29,7 +29,7 @@ def report(first: Report, priority: Priority = Priority.ONLINE) -> None:
     async def send() -> None:
         async with open_redis(settings) as redis:
             key = f"{settings.service_slug}:slots:first-openai"
-            await Ledger(redis, key, priority, 60).report(first, 50, 5)
+            await RedisSemaphore(redis, key, priority, 60).report(first, 50, 5)
 
     asyncio.run(send())
 

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from app.settings import Settings
 from engine.process.queue import Kind, open_queue
 from engine.sql.clock import now
-from engine.sql.tables import DeliveryRow, ItemRow, WorkerRow
+from engine.sql.tables import BatchLaneRow, ItemRow, WorkerRow
 from engine.work import leases, workers
 from engine.work.workers import Worker
 from tests.cli.command import in_database, run, told, told_json
@@ -38,10 +38,10 @@ def about(days: float) -> object:
 
 def hold(session: Session, batch_id: str, seconds_ago: float = 0.0) -> None:
     """Let a worker hold the first lane and run the first item."""
-    lane = DeliveryRow.batch_id == batch_id, DeliveryRow.lane == 0
+    lane = BatchLaneRow.batch_id == batch_id, BatchLaneRow.lane == 0
     beat = now() - seconds_ago
     held = {"heartbeat_at": beat, "ready": False, "ready_at": beat + 60}
-    session.execute(update(DeliveryRow).where(*lane).values(**held))
+    session.execute(update(BatchLaneRow).where(*lane).values(**held))
     item = ItemRow.batch_id == batch_id, ItemRow.seq == 0
     session.execute(update(ItemRow).where(*item).values(status="running", owner="lease_1"))
     leases.grant(session, "lease_1", 60.0 - seconds_ago)
@@ -50,7 +50,7 @@ def hold(session: Session, batch_id: str, seconds_ago: float = 0.0) -> None:
 def delay_items(session: Session, batch_id: str) -> None:
     later = update(ItemRow).where(ItemRow.batch_id == batch_id)
     session.execute(later.values(not_before=now() + 60))
-    lanes = update(DeliveryRow).where(DeliveryRow.batch_id == batch_id)
+    lanes = update(BatchLaneRow).where(BatchLaneRow.batch_id == batch_id)
     session.execute(lanes.values(ready=False, ready_at=now() + 60))
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from engine.batches import batch_output, batches
 from engine.batches.items import Claimed, Outcome
-from engine.batches.lanes import Hold
-from engine.batches.readiness import ALONE
+from engine.batches.lanes import LaneHold
+from engine.batches.readiness import QUARANTINE
 from tests.proof.domain.machine import LEASE
 from tests.proof.domain.store import WEBHOOKS, Store
 from tests.proof.looks import A_LITTLE, Look
@@ -32,18 +32,18 @@ class Books:
     """Who holds which item, whose lease lives, what was counted."""
 
     def __init__(self, store: Store) -> None:
-        self.claims: list[tuple[Hold, int, int]] = []
+        self.claims: list[tuple[LaneHold, int, int]] = []
         """Each hold with an item and the attempt at it, whatever became of that."""
         self.status: dict[str, str] = {}
         self._store = store
-        self._leases: dict[str, tuple[Hold, float]] = {}
+        self._leases: dict[str, tuple[LaneHold, float]] = {}
         self._held: dict[int, tuple[int, str]] = {}
         self._charged = 0
         self._errors: Counter[int] = Counter()
         self._crashes: Counter[int] = Counter()
         self._ended: dict[int, SimpleNamespace] = {}
 
-    def alive(self, hold: Hold) -> bool:
+    def alive(self, hold: LaneHold) -> bool:
         """Whether its lease lives."""
         return hold.owner in self._leases and self._leases[hold.owner][1] > self._store.time
 
@@ -55,20 +55,20 @@ class Books:
             if owner not in self._leases or self._leases[owner][1] <= self._store.time
         ]
 
-    def renew(self, hold: Hold) -> None:
+    def renew(self, hold: LaneHold) -> None:
         """Note that its lease begins anew."""
         self._leases[hold.owner] = (hold, self._store.time + LEASE)
 
-    def claim(self, hold: Hold, claimed: Sequence[Claimed]) -> None:
+    def claim(self, hold: LaneHold, claimed: Sequence[Claimed]) -> None:
         """Note who has these items now, which nobody may have had."""
-        if hold.lane == ALONE and claimed:
+        if hold.lane == QUARANTINE and claimed:
             assert all(each.alone for each in self._open(hold.batch_id))
         for item in claimed:
             assert item.id not in self._held
             self._held[item.id] = (item.attempt, hold.owner)
             self.claims.append((hold, item.id, item.attempt))
 
-    def record(self, hold: Hold, group: Sequence[Written]) -> int:
+    def record(self, hold: LaneHold, group: Sequence[Written]) -> int:
         """Note what was written; return how many of it had to be accepted."""
         good = [each for each in group if self._held.get(each[0]) == (each[1], hold.owner)]
         for item_id, _, ending in good:
@@ -84,11 +84,11 @@ class Books:
             self._crashes[item_id] += 1
             query = f"""
                 SELECT ready FROM deliveries JOIN batch_items USING (batch_id)
-                WHERE batch_items.id = {item_id} AND lane != {ALONE} AND heartbeat_at = 0
+                WHERE batch_items.id = {item_id} AND lane != {QUARANTINE} AND heartbeat_at = 0
             """
             assert all(lane.ready for lane in self._store.rows(query))
 
-    def leave(self, hold: Hold) -> None:
+    def leave(self, hold: LaneHold) -> None:
         """Note that this holder has given everything back."""
         self._leases.pop(hold.owner, None)
         self._held = {item: by for item, by in self._held.items() if by[1] != hold.owner}
@@ -154,7 +154,7 @@ class Books:
                 assert lane.heartbeat_at or (lane.ready, lane.ready_at) == (False, None)
             elif until is not None:
                 assert (lane.ready, lane.ready_at) == (False, pytest.approx(until, abs=A_LITTLE))
-            elif lane.lane != ALONE:
+            elif lane.lane != QUARANTINE:
                 self._check_lane(lane, self._open(lane.batch_id))
 
     def _check_lane(self, lane: SimpleNamespace, items: list[SimpleNamespace]) -> None:
@@ -164,14 +164,14 @@ class Books:
         look = Look(lane.status, lane.ready, lane.ready_at, len(items), first)
         assert not look.is_too_late(self._store.time, LEASE)
 
-    def _check_alone(self, hold: Hold) -> None:
+    def _check_alone(self, hold: LaneHold) -> None:
         """Who gives a lane back and leaves only items that run alone has woken their lane."""
         left = {(each.status, bool(each.alone)) for each in self._open(hold.batch_id)}
         query = f"SELECT * FROM deliveries WHERE batch_id = '{hold.batch_id}'"
         lanes = {lane.lane: lane for lane in self._store.rows(query)}
-        mine = lanes[hold.lane].generation == hold.generation and hold.lane != ALONE
+        mine = lanes[hold.lane].generation == hold.generation and hold.lane != QUARANTINE
         if mine and self.status[hold.batch_id] == "in_progress" and left == {("pending", True)}:
-            assert lanes[ALONE].ready or lanes[ALONE].heartbeat_at
+            assert lanes[QUARANTINE].ready or lanes[QUARANTINE].heartbeat_at
 
     def check_announcements(self) -> None:
         """Compare what is owed to the caller's webhooks with the ends that there were."""
@@ -203,7 +203,7 @@ def sign(item_id: int, attempt: int, owner: str | None) -> str:
     return f'"{item_id} {attempt} {owner}"'
 
 
-def outcome(hold: Hold, item_id: int, attempt: int, ending: Ending) -> Outcome:
+def outcome(hold: LaneHold, item_id: int, attempt: int, ending: Ending) -> Outcome:
     """Return an outcome that says whose it is."""
     says = sign(item_id, attempt, hold.owner)
     if ending == "succeeded":

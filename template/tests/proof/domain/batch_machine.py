@@ -20,7 +20,7 @@ from engine.batches import (
 )
 from engine.batches.batch_input import NewItem
 from engine.batches.items import Claimed
-from engine.batches.lanes import Hold, LostHoldError, Terms
+from engine.batches.lanes import LaneHold, LostLaneError, Terms
 from engine.errors import Conflict
 from engine.worker import recovery
 from tests.proof.domain.batch_books import Books, Ending, Written, outcome, sizes
@@ -36,7 +36,7 @@ ENDINGS = st.sampled_from(("succeeded", "failed", "pending"))
 class Drain:
     """A process that works on a lane, or believes so."""
 
-    hold: Hold
+    hold: LaneHold
     intake: Iterator[None]
     flight: list[Claimed] = field(default_factory=list)
     frozen: bool = False
@@ -142,7 +142,7 @@ class BatchMachine(RuleBasedStateMachine):
         drain = self.drains[which % len(self.drains)]
         try:
             next(drain.intake)
-        except LostHoldError:
+        except LostLaneError:
             self._leave(drain)
         except StopIteration:
             if drain.flight:
@@ -251,7 +251,7 @@ class BatchMachine(RuleBasedStateMachine):
         self.books.crash(lost)
         self.books.check()
 
-    def _intake(self, hold: Hold) -> Iterator[None]:
+    def _intake(self, hold: LaneHold) -> Iterator[None]:
         if self.store.write(batches.work, hold.batch_id).status != "validating":
             return
         lines = self.lines[hold.batch_id]
@@ -268,7 +268,7 @@ class BatchMachine(RuleBasedStateMachine):
         self.books.leave(drain.hold)
         self.drains.remove(drain)
 
-    def _record(self, hold: Hold, group: list[Written]) -> None:
+    def _record(self, hold: LaneHold, group: list[Written]) -> None:
         outcomes = [outcome(hold, *each) for each in group]
         accepted = self.store.write(items.record, hold, CALLER, outcomes)
         assert accepted == self.books.record(hold, group)

@@ -17,7 +17,7 @@ from engine.batches import (
 )
 from engine.batches.batch_input import NewItem
 from engine.batches.items import Outcome
-from engine.batches.lanes import Hold, Terms
+from engine.batches.lanes import LaneHold, Terms
 from engine.callers import keys
 from engine.models.interface import Usage
 from engine.sql.tables import BatchRow, CallerRow
@@ -35,7 +35,7 @@ class Contest:
 
     def __init__(self, session: Session, *, slots: int = 2, lanes_per_caller: int = 100) -> None:
         self.run: Counter[str] = Counter()
-        self.holds: list[Hold | None] = [None] * slots
+        self.holds: list[LaneHold | None] = [None] * slots
         self._session = session
         self._lanes_per_caller = lanes_per_caller
         self._tokens: dict[str, int] = {}
@@ -97,7 +97,7 @@ class Contest:
         held = [hold.batch_id for hold in self.holds if hold]
         return [self._session.get_one(BatchRow, batch_id).caller_id for batch_id in held]
 
-    def _turn(self, hold: Hold | None) -> Hold | None:
+    def _turn(self, hold: LaneHold | None) -> LaneHold | None:
         if hold and lanes.contended(self._session, hold, self._terms(), 0):
             self._leave(hold)
             hold = None
@@ -112,7 +112,7 @@ class Contest:
         self._session.expire_all()
         return hold
 
-    def _work(self, hold: Hold) -> bool:
+    def _work(self, hold: LaneHold) -> bool:
         """Take lines in or run items; return whether there was anything to do."""
         work = batches.work(self._session, hold.batch_id)
         if work.status == "validating":
@@ -127,7 +127,7 @@ class Contest:
         self.run[work.caller_id] += items.record(self._session, hold, work.caller_id, done)
         return bool(claimed)
 
-    def _leave(self, hold: Hold) -> None:
+    def _leave(self, hold: LaneHold) -> None:
         items.give_back(self._session, hold)
         lanes.release(self._session, hold, LEASE, at_once=True)
 

@@ -28,7 +28,7 @@ ANY_ATTEMPT = "outcome.item_id in held"
 LIFE_OF_AN_ITEMS_OWNER = ", ~leases.alive(ItemRow.owner)"
 LIFE_OF_A_LEASE = ", LeaseRow.expires_at > now())\n        .values"
 OWNER_OF_A_JOB = ", JobRow.owner == owner"
-LIFE_OF_A_LANES_HOLDER = "DeliveryRow.ready, ~_alive(terms), "
+LIFE_OF_A_LANES_HOLDER = "BatchLaneRow.ready, ~_alive(terms), "
 LIFE_OF_A_JOBS_OWNER = ", ~leases.alive(JobRow.owner)"
 
 CONTROLS = (
@@ -125,7 +125,7 @@ MUTANTS = (
                 "test_a_lane_that_a_worker_of_the_release_before_holds_is_left_alone",
                 "lanes",
                 LIFE_OF_A_LANES_HOLDER,
-                "DeliveryRow.ready, ",
+                "BatchLaneRow.ready, ",
             ),
             (
                 "test_a_living_worker_keeps_its_lane",
@@ -160,7 +160,7 @@ MUTANTS = (
             (
                 "test_who_has_lost_a_lane_does_not_free_it",
                 "lanes",
-                "        DeliveryRow.generation == hold.generation,\n",
+                "        BatchLaneRow.generation == hold.generation,\n",
                 "",
             ),
             (
@@ -172,7 +172,7 @@ MUTANTS = (
             (
                 "test_a_cancelled_batch_is_cut_off",
                 "settlement",
-                'events.announce(session, batch.caller_id, f"batch.{batch.status}", batch.id)',
+                'events.enqueue_event(session, batch.caller_id, f"batch.{batch.status}", batch.id)',
                 "",
             ),
             (
@@ -238,7 +238,7 @@ MUTANTS = (
             (
                 "test_a_job_ends_when_it_has_taken_enough_workers_down",
                 "runs",
-                '    events.announce(session, job.caller_id, f"job.{status}", job.id)\n',
+                '    events.enqueue_event(session, job.caller_id, f"job.{status}", job.id)\n',
                 "",
             ),
             (

@@ -23,7 +23,7 @@ async def caller(database: Database) -> str:
 
 async def test_who_asked_is_owed_a_message(database: Database, caller: str) -> None:
     webhook = await database.write(register, caller)
-    await database.write(outbox.announce, caller, "batch.completed", "batch_1")
+    await database.write(outbox.enqueue_event, caller, "batch.completed", "batch_1")
     (row,) = await database.read(owed)
     assert (row.webhook_id, row.status, row.attempt) == (webhook.id, "pending", 0)
     payload = json.loads(row.payload)
@@ -42,23 +42,23 @@ async def test_nobody_else_is_owed_one(database: Database, caller: str) -> None:
     await database.write(register, caller, event_types=("batch.failed", "job.succeeded"))
     disabled = await database.write(register, caller)
     await database.write(disable, disabled.id)
-    await database.write(outbox.announce, caller, "batch.completed", "batch_1")
+    await database.write(outbox.enqueue_event, caller, "batch.completed", "batch_1")
     assert await database.read(owed) == []
 
 
 async def test_what_begins_anew_is_announced_again(database: Database, caller: str) -> None:
     await database.write(register, caller)
-    await database.write(outbox.announce, caller, "batch.completed", "batch_1")
+    await database.write(outbox.enqueue_event, caller, "batch.completed", "batch_1")
     (before,) = await database.read(owed)
     await database.write(outbox.forget, "batch_1")
-    await database.write(outbox.announce, caller, "batch.completed", "batch_1")
+    await database.write(outbox.enqueue_event, caller, "batch.completed", "batch_1")
     (after,) = await database.read(owed)
     assert after.id != before.id
 
 
 async def test_what_is_rolled_back_is_not_owed(database: Database, caller: str) -> None:
     def end_and_fail(session: Session) -> None:
-        outbox.announce(session, caller, "batch.completed", "batch_1")
+        outbox.enqueue_event(session, caller, "batch.completed", "batch_1")
         session.add(CallerRow(id="caller_b", name=caller, flags=[], created_at=0.0))
 
     await database.write(register, caller)
@@ -69,7 +69,7 @@ async def test_what_is_rolled_back_is_not_owed(database: Database, caller: str) 
 
 async def test_a_deleted_webhook_is_owed_nothing_more(database: Database, caller: str) -> None:
     webhook = await database.write(register, caller)
-    await database.write(outbox.announce, caller, "batch.completed", "batch_1")
+    await database.write(outbox.enqueue_event, caller, "batch.completed", "batch_1")
     await database.write(endpoints.remove, caller, webhook.id)
     assert await database.read(owed) == []
 
@@ -79,7 +79,7 @@ async def test_webhooks_that_go_while_things_end_break_nothing(
 ) -> None:
     made = [await database.write(register, caller) for _ in range(8)]
     ends = [
-        database.write(outbox.announce, caller, "batch.completed", f"batch_{number}")
+        database.write(outbox.enqueue_event, caller, "batch.completed", f"batch_{number}")
         for number in range(8)
     ]
     removals = [database.write(endpoints.remove, caller, webhook.id) for webhook in made]

@@ -14,7 +14,7 @@ from engine.callers import keys
 from engine.errors import InvalidRequest, NotFound
 from engine.jobs import jobs, runs
 from engine.sql.database import Database
-from engine.sql.tables import CallerRow, DeliveryRow
+from engine.sql.tables import BatchLaneRow, CallerRow
 from engine.worker import recovery
 from tests.proof.domain.contest import CHUNK, Contest
 from tests.proof.domain.machine import store
@@ -53,8 +53,8 @@ def test_a_lane_whose_time_comes_while_all_are_at_work_is_waited_for(session: Se
     big, small = contest.join("big"), contest.join("small")
     contest.submit(big, 200)
     contest.until(big, 10)
-    of_small = DeliveryRow.batch_id == contest.submit(small, 10)
-    session.execute(update(DeliveryRow).where(of_small).values(ready=False, ready_at=1.0))
+    of_small = BatchLaneRow.batch_id == contest.submit(small, 10)
+    session.execute(update(BatchLaneRow).where(of_small).values(ready=False, ready_at=1.0))
     before = contest.run[big]
     recovery.recover(session, lease_seconds=1000, most_crashes=3)
     contest.until(small, 10)

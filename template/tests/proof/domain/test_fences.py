@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from engine.batches import items, lanes
 from engine.sql.clock import now
-from engine.sql.tables import DeliveryRow
+from engine.sql.tables import BatchLaneRow
 from tests.proof.domain.batch_machine import TERMS, BatchMachine
 from tests.proof.domain.job_machine import JobMachine
 from tests.proof.features import features
@@ -74,7 +74,7 @@ def try_twice(batch: Story) -> None:
 
 
 def hold_as_before(session: Session) -> None:
-    session.execute(update(DeliveryRow).values(generation=1, heartbeat_at=now()))
+    session.execute(update(BatchLaneRow).values(generation=1, heartbeat_at=now()))
 
 
 def cancel_unopened(batch: Story, lines: int) -> None:

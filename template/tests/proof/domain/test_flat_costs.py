@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from app.settings import Settings
 from engine.batches import items, lanes, readiness
-from engine.batches.lanes import Hold, Terms
+from engine.batches.lanes import LaneHold, Terms
 from engine.jobs import runs
 from engine.sql.database import Database, open_database
 from engine.sql.ids import new_id
@@ -61,14 +61,14 @@ EXPLAIN = (
         }.items()
     ),
 )
-Step = Callable[[Session, Hold], object]
+Step = Callable[[Session, LaneHold], object]
 
 
-def claim_a_job(session: Session, _hold: Hold) -> object:
+def claim_a_job(session: Session, _hold: LaneHold) -> object:
     return runs.claim(session, new_id("lease"), LEASE, ["count"], scheduled=False)
 
 
-def sweep(session: Session, _hold: Hold) -> None:
+def sweep(session: Session, _hold: LaneHold) -> None:
     recovery.recover(session, lease_seconds=LEASE, most_crashes=3)
 
 
@@ -108,7 +108,7 @@ class Plans:
 
         await self._database.write(listen)
 
-    async def pages(self, step: Step, hold: Hold) -> int:
+    async def pages(self, step: Step, hold: LaneHold) -> int:
         """Return how many pages the step reads; no plan of it may scan a table that is large."""
         for _ in range(TIMES):
             self._told.clear()
@@ -151,7 +151,7 @@ async def measured(url: str, sizes: Sizes, *moments: Sizes | None) -> dict[str, 
         return {name: await plans.pages(step, hold) for name, step in STEPS.items()}
 
 
-def put_behind(session: Session, hold: Hold) -> None:
+def put_behind(session: Session, hold: LaneHold) -> None:
     """Let all others come before the caller of this lane."""
     mine = "SELECT caller_id FROM deliveries WHERE batch_id = :batch_id"
     behind = f"UPDATE callers SET virtual_time = 1000 WHERE id IN ({mine})"

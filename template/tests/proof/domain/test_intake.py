@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from engine.batches.batch_input import MOST_ERRORS, Intake
+from engine.batches.batch_input import MOST_ERRORS, BatchInput
 from engine.operations.operation import CHAT
 from tests.lines import chat_body, line
 
@@ -15,11 +15,11 @@ def written(custom_id: str = "a", **body: object) -> bytes:
     return json.dumps(line(custom_id, {**GOOD, **body})).encode()
 
 
-def intake(most_lines: int = 10, longest_line: int = 1000) -> Intake:
-    return Intake(CHAT, most_lines, longest_line)
+def intake(most_lines: int = 10, longest_line: int = 1000) -> BatchInput:
+    return BatchInput(CHAT, most_lines, longest_line)
 
 
-def errors(checked: Intake) -> list[tuple[str, int | None]]:
+def errors(checked: BatchInput) -> list[tuple[str, int | None]]:
     checked.end()
     return [(error.code, error.line) for error in checked.errors]
 

@@ -5,10 +5,10 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from engine.batches import batches, items, lanes
-from engine.batches.lanes import Hold, Terms
+from engine.batches.lanes import LaneHold, Terms
 from engine.sql.clock import now
 from engine.sql.database import Database
-from engine.sql.tables import BatchRow, DeliveryRow, ItemRow
+from engine.sql.tables import BatchLaneRow, BatchRow, ItemRow
 from engine.worker import recovery
 from tests.proof import past
 from tests.proof.domain.races import Counted, Held, run_into
@@ -25,28 +25,28 @@ async def database(postgresql: Database) -> Database:
     return postgresql
 
 
-def take(session: Session) -> Hold:
+def take(session: Session) -> LaneHold:
     """Return a hold on the only lane of a batch whose items are tried again later."""
     batch_id = past.add_batch(session, 0, "in_progress")
     session.execute(update(ItemRow).values(not_before=now() + 10 * LEASE))
-    session.execute(update(DeliveryRow).where(DeliveryRow.lane == 1).values(ready=False))
+    session.execute(update(BatchLaneRow).where(BatchLaneRow.lane == 1).values(ready=False))
     hold = lanes.claim(session, "lease_a", TERMS)
-    assert hold == Hold(batch_id, 0, 1, "lease_a")
+    assert hold == LaneHold(batch_id, 0, 1, "lease_a")
     return hold
 
 
 def let_lease_run_out(session: Session) -> None:
-    session.execute(update(DeliveryRow).values(heartbeat_at=1.0, ready_at=1.0))
+    session.execute(update(BatchLaneRow).values(heartbeat_at=1.0, ready_at=1.0))
 
 
 def is_ready(session: Session) -> bool:
-    return session.scalars(select(DeliveryRow.ready).where(DeliveryRow.lane == 0)).one()
+    return session.scalars(select(BatchLaneRow.ready).where(BatchLaneRow.lane == 0)).one()
 
 
 async def test_a_lane_that_is_being_given_back_is_not_claimed(database: Database) -> None:
     hold = await database.write(take)
     await database.write(let_lease_run_out)
-    claimed: list[Hold | None] = []
+    claimed: list[LaneHold | None] = []
 
     def leave(session: Session) -> None:
         items.leave(session, hold, LEASE, at_once=True)

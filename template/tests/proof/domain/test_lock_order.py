@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from app.settings import Settings
 from engine.batches import items
 from engine.batches.items import Outcome
-from engine.batches.lanes import Hold
+from engine.batches.lanes import LaneHold
 from engine.callers import fairness
 from engine.models.interface import Usage
 from engine.sql.clock import now
@@ -32,7 +32,7 @@ from tests.tables import new_database
 
 pytestmark = pytest.mark.anyio
 
-HOLD = Hold("batch_a", 0, 1, "lease_a")
+HOLD = LaneHold("batch_a", 0, 1, "lease_a")
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +111,7 @@ async def meet_on_items(database: Database, step: Callable[..., None], *, forwar
 async def record_for_one_caller(database: Database, first: Step, stop_after: str) -> None:
     """Record an item of each of a caller's batches; the first transaction begins with a step."""
     steps: list[Step] = []
-    for hold in (HOLD, Hold("batch_b", 0, 1, "lease_b")):
+    for hold in (HOLD, LaneHold("batch_b", 0, 1, "lease_b")):
         [item] = await database.write(items.claim, hold, 1)
         used = Outcome(item.id, item.attempt, "succeeded", b"{}", Usage(1, 1), "model_a")
         steps.append(partial(items.record, hold=hold, caller_id="caller_a", outcomes=[used]))
@@ -125,7 +125,7 @@ async def record_for_one_caller(database: Database, first: Step, stop_after: str
 
 async def sweep_twice(database: Database) -> None:
     """Let two workers sweep after an outage, when many batches are late at once."""
-    await database.write(items.claim, Hold("batch_b", 0, 1, "lease_dead"), 1)
+    await database.write(items.claim, LaneHold("batch_b", 0, 1, "lease_dead"), 1)
     await database.write(be_late)
     sweep = partial(recovery.recover, lease_seconds=15, most_crashes=1)
     await run_into(database, Held(sweep, "UPDATE batches"), Counted(sweep))

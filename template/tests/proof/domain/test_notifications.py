@@ -28,9 +28,9 @@ async def caller(database: Database) -> str:
     return caller
 
 
-async def announce(database: Database, caller: str, count: int = 1) -> None:
+async def enqueue_event(database: Database, caller: str, count: int = 1) -> None:
     for number in range(count):
-        await database.write(outbox.announce, caller, "batch.completed", f"batch_{number}")
+        await database.write(outbox.enqueue_event, caller, "batch.completed", f"batch_{number}")
 
 
 async def claim(
@@ -51,13 +51,13 @@ async def test_where_nothing_is_owed_nothing_is_claimed(database: Database, call
 
 
 async def test_a_message_is_claimed_by_one(database: Database, caller: str) -> None:
-    await announce(database, caller)
+    await enqueue_event(database, caller)
     assert (await claimed(database)).attempt == 1
     assert await claim(database) is None
 
 
 async def test_claims_at_once_get_different_messages(database: Database, caller: str) -> None:
-    await announce(database, caller, 5)
+    await enqueue_event(database, caller, 5)
     got = await asyncio.gather(*(claim(database) for _ in range(8)))
     ids = [each.id for each in got if each]
     assert len(ids) == len(set(ids)) == 5
@@ -69,7 +69,7 @@ async def test_a_claim_does_not_wait_for_another(database: Database, caller: str
         first = deliveries.claim(session, seconds=60, most_in_flight=100)
         return first, await_only(asyncio.wait_for(claim(database), 5))
 
-    await announce(database, caller, 2)
+    await enqueue_event(database, caller, 2)
     first, second = await database.write(claim_inside)
     assert first
     assert second
@@ -79,7 +79,7 @@ async def test_a_claim_does_not_wait_for_another(database: Database, caller: str
 async def test_what_a_dead_worker_had_is_due_again_under_the_same_id(
     database: Database, caller: str
 ) -> None:
-    await announce(database, caller)
+    await enqueue_event(database, caller)
     lost = await claim(database, seconds=0)
     again = await claimed(database)
     assert lost
@@ -87,7 +87,7 @@ async def test_what_a_dead_worker_had_is_due_again_under_the_same_id(
 
 
 async def test_a_late_record_of_a_lost_try_is_refused(database: Database, caller: str) -> None:
-    await announce(database, caller)
+    await enqueue_event(database, caller)
     lost = await claim(database, seconds=0)
     again = await claimed(database)
     assert lost
@@ -99,7 +99,7 @@ async def test_a_late_record_of_a_lost_try_is_refused(database: Database, caller
 
 
 async def test_what_has_ended_stays_ended(database: Database, caller: str) -> None:
-    await announce(database, caller)
+    await enqueue_event(database, caller)
     notification = await claimed(database)
     assert await database.write(deliveries.record, notification, DELIVERED)
     assert not await database.write(deliveries.record, notification, LATER)
@@ -108,7 +108,7 @@ async def test_what_has_ended_stays_ended(database: Database, caller: str) -> No
 
 
 async def test_a_failed_try_waits(database: Database, caller: str) -> None:
-    await announce(database, caller)
+    await enqueue_event(database, caller)
     assert await database.write(deliveries.record, await claimed(database), LATER)
     assert await claim(database) is None
     await database.write(make_due)
@@ -120,8 +120,8 @@ async def test_a_caller_whose_receiver_hangs_holds_only_itself_up(
 ) -> None:
     other = await database.write(add_caller, "caller_b")
     await database.write(register, other)
-    await announce(database, caller, 5)
-    await announce(database, other)
+    await enqueue_event(database, caller, 5)
+    await enqueue_event(database, other)
     got = [await claim(database, most_in_flight=2) for _ in range(4)]
     webhook_ids = [each.webhook_id for each in got if each]
     assert len(webhook_ids) == 3
@@ -129,7 +129,7 @@ async def test_a_caller_whose_receiver_hangs_holds_only_itself_up(
 
 
 async def test_a_failed_try_is_not_in_flight(database: Database, caller: str) -> None:
-    await announce(database, caller, 2)
+    await enqueue_event(database, caller, 2)
     await database.write(deliveries.record, await claimed(database), LATER)
     assert await claim(database, most_in_flight=1)
 
@@ -138,7 +138,7 @@ async def test_while_a_secret_rotates_both_sign(database: Database, caller: str)
     (webhook,) = await database.read(endpoints.list_webhooks)
     new = await database.write(endpoints.rotate, caller, webhook.id, keep_seconds=60)
     newest = await database.write(endpoints.rotate, caller, webhook.id, keep_seconds=60)
-    await announce(database, caller)
+    await enqueue_event(database, caller)
     assert (await claimed(database)).secrets == [newest.signing_secret, new.signing_secret]
 
 
@@ -147,27 +147,27 @@ async def test_after_the_rotation_only_the_new_secret_signs(
 ) -> None:
     (webhook,) = await database.read(endpoints.list_webhooks)
     new = await database.write(endpoints.rotate, caller, webhook.id, keep_seconds=0)
-    await announce(database, caller)
+    await enqueue_event(database, caller)
     assert (await claimed(database)).secrets == [new.signing_secret]
 
 
 async def test_a_receiver_that_is_gone_ends_all_that_is_owed_to_it(
     database: Database, caller: str
 ) -> None:
-    await announce(database, caller, 3)
+    await enqueue_event(database, caller, 3)
     notification = await claimed(database)
     await database.write(deliveries.disable, notification)
     assert {row.status for row in await database.read(owed)} == {"dead"}
     (webhook,) = await database.read(endpoints.list_webhooks)
     assert webhook.disabled_at is not None
-    await database.write(outbox.announce, caller, "batch.completed", "batch_later")
+    await database.write(outbox.enqueue_event, caller, "batch.completed", "batch_later")
     assert len(await database.read(owed)) == 3
 
 
 async def test_a_webhook_that_is_deleted_already_is_not_disabled(
     database: Database, caller: str
 ) -> None:
-    await announce(database, caller)
+    await enqueue_event(database, caller)
     notification = await claimed(database)
     await database.write(endpoints.remove, caller, notification.webhook_id)
     await database.write(deliveries.disable, notification)
@@ -176,7 +176,7 @@ async def test_a_webhook_that_is_deleted_already_is_not_disabled(
 async def test_a_webhook_with_another_address_meanwhile_is_not_disabled(
     database: Database, caller: str
 ) -> None:
-    await announce(database, caller)
+    await enqueue_event(database, caller)
     notification = await claimed(database)
     await database.write(change, caller, notification.webhook_id, url="https://new.example/")
     await database.write(deliveries.disable, notification)
@@ -198,7 +198,7 @@ async def test_a_sample_is_signed_like_a_message_and_owed_to_nobody(
 
 
 async def test_the_dead_are_listed_latest_first(database: Database, caller: str) -> None:
-    await announce(database, caller, 3)
+    await enqueue_event(database, caller, 3)
     for _ in range(2):
         await database.write(deliveries.record, await claimed(database), DEAD)
     letters = await database.read(deliveries.list_dead, 10)
@@ -210,7 +210,7 @@ async def test_the_dead_are_listed_latest_first(database: Database, caller: str)
 async def test_a_dead_message_is_sent_again_with_all_its_tries(
     database: Database, caller: str
 ) -> None:
-    await announce(database, caller)
+    await enqueue_event(database, caller)
     notification = await claimed(database)
     await database.write(deliveries.record, notification, DEAD)
     await database.write(deliveries.resend, notification.id)
@@ -221,7 +221,7 @@ async def test_a_dead_message_is_sent_again_with_all_its_tries(
 async def test_all_dead_messages_are_sent_again_and_no_others(
     database: Database, caller: str
 ) -> None:
-    await announce(database, caller, 3)
+    await enqueue_event(database, caller, 3)
     for outcome in (DEAD, DEAD, DELIVERED):
         await database.write(deliveries.record, await claimed(database), outcome)
     assert await database.write(deliveries.resend_all) == 2
@@ -230,7 +230,7 @@ async def test_all_dead_messages_are_sent_again_and_no_others(
 
 
 async def test_only_the_dead_are_resent(database: Database, caller: str) -> None:
-    await announce(database, caller)
+    await enqueue_event(database, caller)
     notification = await claimed(database)
     with pytest.raises(Conflict, match="is pending"):
         await database.write(deliveries.resend, notification.id)

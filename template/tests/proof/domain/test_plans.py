@@ -10,7 +10,7 @@ from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
 from engine.batches import items
-from engine.batches.lanes import Hold
+from engine.batches.lanes import LaneHold
 from engine.sql.database import Database
 from engine.sql.statements import changed
 from engine.sql.tables import ItemRow
@@ -35,13 +35,13 @@ def loop(session: Session) -> None:
         session.execute(text(f"SET LOCAL enable_{way} = off"))
 
 
-def waiting(session: Session) -> Hold:
+def waiting(session: Session) -> LaneHold:
     """Return a hold on a batch of 200 items, of which PostgreSQL believes that there are few."""
     past.add_batch(session, 0, "in_progress", items=1)
     session.execute(text("ANALYZE"))
     batch_id = past.add_batch(session, 0, "in_progress", items=200)
     loop(session)
-    return Hold(batch_id, 0, 1, "lease_a")
+    return LaneHold(batch_id, 0, 1, "lease_a")
 
 
 async def test_a_subquery_would_take_more_than_its_limit(database: Database) -> None:

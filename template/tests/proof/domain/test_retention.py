@@ -16,8 +16,8 @@ from engine.jobs.runs import Claimed, Run
 from engine.sql.database import Database
 from engine.sql.ids import new_id
 from engine.sql.tables import (
+    BatchLaneRow,
     BatchRow,
-    DeliveryRow,
     FileChunkRow,
     FileRow,
     IdempotencyRow,
@@ -85,7 +85,7 @@ async def test_an_old_batch_goes_with_all_that_belongs_to_it(database: Database)
     for status in past.END:
         await database.write(past.add_batch, OLD, status)
     assert await clean(database) == Deleted(batches=4, items=8, files=4)
-    for table in (BatchRow, ItemRow, DeliveryRow, FileRow):
+    for table in (BatchRow, ItemRow, BatchLaneRow, FileRow):
         assert await database.read(count, table) == 0, table
 
 

@@ -28,7 +28,7 @@ from engine.jobs import jobs
 from engine.sql.database import Database, Transaction
 from engine.sql.tables import BatchRow, JobRow
 from engine.worker.process import work
-from engine.worker.pulse import Pulse
+from engine.worker.pulse import Liveness
 from tests.proof.features import features, greeting
 from tests.service import PROJECT
 
@@ -129,7 +129,7 @@ async def run(point: Point | None) -> None:
         if point is not None:
             database = Crashing(database, point)
         crashing = replace(resources, database=database)
-        await work(crashing, Pulse(), stopping, asyncio.Event())
+        await work(crashing, Liveness(), stopping, asyncio.Event())
         await ending
 
 

@@ -20,9 +20,9 @@ from engine.batches import batch_output, batches, files
 from engine.jobs import jobs
 from engine.sql.tables import (
     Base,
+    BatchLaneRow,
     BatchRow,
     CallerRow,
-    DeliveryRow,
     FileRow,
     ItemRow,
     JobRow,
@@ -132,9 +132,9 @@ def submit(session: Session) -> None:
 
 def let_leases_run_out(session: Session) -> None:
     session.execute(update(LeaseRow).values(expires_at=1.0))
-    session.execute(update(DeliveryRow).values(heartbeat_at=1.0))
-    waiting = DeliveryRow.ready_at.is_not(None), ~DeliveryRow.ready
-    session.execute(update(DeliveryRow).where(*waiting).values(ready_at=1.0))
+    session.execute(update(BatchLaneRow).values(heartbeat_at=1.0))
+    waiting = BatchLaneRow.ready_at.is_not(None), ~BatchLaneRow.ready
+    session.execute(update(BatchLaneRow).where(*waiting).values(ready_at=1.0))
 
 
 def check_batch(session: Session, crashes: int) -> None:

@@ -14,7 +14,7 @@ from engine.batches.attempt import attempt
 from engine.batches.batches import Work
 from engine.batches.items import Claimed, Outcome
 from engine.batches.lane_worker import Drain
-from engine.batches.lanes import Hold
+from engine.batches.lanes import LaneHold
 from engine.batches.turns import Turn
 from engine.jobs import runs
 from engine.jobs.jobs import Job
@@ -92,7 +92,7 @@ async def test_the_items_of_a_batch_are_given_its_time_and_the_batch_goes_on_wit
     shared.database = SimpleNamespace(write=claim)
     work = cast("Any", SimpleNamespace(endpoint=CHAT_URL))
     expires_at = asyncio.get_running_loop().time() + 50
-    hold = Hold("batch", 0, 0, "owner")
+    hold = LaneHold("batch", 0, 0, "owner")
     turn = Turn(cast("Any", None), hold, 1000.0)
     drain = Drain(shared, asyncio.Event(), hold, turn, work, expires_at, asked_at=0.0)
     started = await drain._start_items(cast("Any", SimpleNamespace(record=record)), 1)

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from app.settings import Settings
 from engine.batches.lane_worker import run_batch
-from engine.batches.lanes import Hold
+from engine.batches.lanes import LaneHold
 from engine.jobs.runner import run_job
 from engine.jobs.runs import Claimed
 from engine.resources import Resources
@@ -25,7 +25,7 @@ from tests.jobs.batches import open_leases
 pytestmark = pytest.mark.anyio
 
 OWNER = "lease_a"
-HOLD = Hold("batch_that_nobody_has", 0, 1, OWNER)
+HOLD = LaneHold("batch_that_nobody_has", 0, 1, OWNER)
 JOB = Claimed("job_a", "name_that_no_job_has", None, {}, None, "req_a", None, 1, 0, 60.0, OWNER)
 
 

@@ -11,9 +11,9 @@ from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from engine.batches.group_commit import Recorder
+from engine.batches.group_commit import GroupCommit
 from engine.batches.items import Outcome
-from engine.batches.lanes import Hold
+from engine.batches.lanes import LaneHold
 from engine.models.interface import Usage
 from engine.sql.database import Database
 from engine.sql.tables import BatchRow, CallerRow, ItemRow
@@ -22,7 +22,7 @@ from tests.service import Service, eventually, service
 
 pytestmark = pytest.mark.anyio
 
-HOLD = Hold("batch_a", 0, 1, "lease_a")
+HOLD = LaneHold("batch_a", 0, 1, "lease_a")
 CALLER = "caller_a"
 USED = Usage(2, 3)
 
@@ -77,7 +77,7 @@ def outcome(number: int, **odd: Any) -> Outcome:  # noqa: ANN401 -- what SQL ref
 
 
 async def record(database: Database, *outcomes: Outcome) -> None:
-    async with Recorder(database, HOLD, CALLER) as recorder, asyncio.TaskGroup() as group:
+    async with GroupCommit(database, HOLD, CALLER) as recorder, asyncio.TaskGroup() as group:
         for each in outcomes:
             group.create_task(recorder.record(each))
 
@@ -111,7 +111,7 @@ class Away:
 
 async def test_while_the_database_is_away_no_item_ends() -> None:
     away: Any = Away()
-    async with Recorder(away, HOLD, CALLER) as recorder:
+    async with GroupCommit(away, HOLD, CALLER) as recorder:
         with pytest.raises(OperationalError):
             await recorder.record(outcome(1))
 

@@ -12,8 +12,8 @@ from app.settings import Settings
 from engine.process.tasks import end_tasks
 from engine.sql.database import Database
 from engine.sql.tables import WorkerRow
-from engine.worker.pulse import Pulse
-from engine.worker.reaper import sweep_for_ever
+from engine.worker.pulse import Liveness
+from engine.worker.reaper import reap_for_ever
 
 pytestmark = pytest.mark.anyio
 
@@ -33,7 +33,7 @@ async def sign_of_life(database: Database, *, after: float = 0.0) -> float:
 async def test_a_worker_signs_in_again_and_again_and_off_at_its_end(database: Database) -> None:
     settings = Settings(_env_file=None, sweep_seconds=0.01)
     resources = cast("Any", SimpleNamespace(database=database, settings=settings))
-    sweeping = asyncio.create_task(sweep_for_ever(resources, Pulse()))
+    sweeping = asyncio.create_task(reap_for_ever(resources, Liveness()))
     first = await sign_of_life(database)
     await sign_of_life(database, after=first)
     await end_tasks(sweeping)

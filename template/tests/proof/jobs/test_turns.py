@@ -9,14 +9,14 @@ import pytest
 
 from app.settings import Settings
 from engine.batches.lane_worker import Drain
-from engine.batches.lanes import Hold, Terms
-from engine.batches.turns import Holdings, Turn
+from engine.batches.lanes import LaneHold, Terms
+from engine.batches.turns import HeldLanes, Turn
 from engine.resources import Resources
 from engine.work.renewal import LOST
 
 pytestmark = pytest.mark.anyio
 
-HOLDS = [Hold("batch_a", lane, 1, f"lease_{lane}") for lane in range(3)]
+HOLDS = [LaneHold("batch_a", lane, 1, f"lease_{lane}") for lane in range(3)]
 
 
 class OneWaits:
@@ -24,7 +24,7 @@ class OneWaits:
 
     asked = 0
 
-    async def read(self, _fn: object, _hold: Hold, _terms: Terms, leaving: int) -> bool:
+    async def read(self, _fn: object, _hold: LaneHold, _terms: Terms, leaving: int) -> bool:
         self.asked += 1
         await asyncio.sleep(0)
         return leaving < 1
@@ -36,19 +36,19 @@ def database() -> OneWaits:
 
 
 @pytest.fixture
-def holdings(database: OneWaits) -> Holdings:
+def holdings(database: OneWaits) -> HeldLanes:
     resources: Any = SimpleNamespace(settings=Settings(_env_file=None), database=database)
-    made = Holdings(cast("Resources", resources))
+    made = HeldLanes(cast("Resources", resources))
     for hold in HOLDS:
         made.take(hold)
     return made
 
 
-async def test_of_several_that_ask_at_once_one_leaves(holdings: Holdings) -> None:
+async def test_of_several_that_ask_at_once_one_leaves(holdings: HeldLanes) -> None:
     assert sum(await asyncio.gather(*map(holdings.must_leave, HOLDS))) == 1
 
 
-async def test_what_has_left_counts_no_more(holdings: Holdings) -> None:
+async def test_what_has_left_counts_no_more(holdings: HeldLanes) -> None:
     assert await holdings.must_leave(HOLDS[0])
     holdings.drop(HOLDS[0])
     assert holdings.terms.held == {"batch_a": 2}
@@ -56,14 +56,14 @@ async def test_what_has_left_counts_no_more(holdings: Holdings) -> None:
 
 
 async def test_a_turn_that_is_over_stays_so_and_asks_once(
-    holdings: Holdings, database: OneWaits
+    holdings: HeldLanes, database: OneWaits
 ) -> None:
     turn = Turn(holdings, HOLDS[0], 0.0)
     assert [await turn.is_over() for _ in range(3)] == [True] * 3
     assert database.asked == 1
 
 
-async def test_a_turn_asks_nobody_before_its_time(holdings: Holdings, database: OneWaits) -> None:
+async def test_a_turn_asks_nobody_before_its_time(holdings: HeldLanes, database: OneWaits) -> None:
     assert not await Turn(holdings, HOLDS[0], 60.0).is_over()
     assert database.asked == 0
 

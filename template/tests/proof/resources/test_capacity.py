@@ -18,8 +18,8 @@ from engine.process.redis import open_redis
 from engine.slots.limits import Limits
 from engine.slots.pauses import MOST
 from engine.slots.pools import open_capacity
-from engine.slots.redis_semaphore import Ledger, Priority, Report
-from engine.slots.semaphore import Capacity
+from engine.slots.redis_semaphore import Priority, RedisSemaphore, Report
+from engine.slots.semaphore import SlotSemaphore
 from tests.servers import EmbeddedRedis, running
 
 pytestmark = pytest.mark.anyio
@@ -34,7 +34,7 @@ LATE = 3.0
 class Calls:
     """Calls that hold a slot until `end`."""
 
-    def __init__(self, capacity: Capacity) -> None:
+    def __init__(self, capacity: SlotSemaphore) -> None:
         self.capacity = capacity
         self.running = 0
         self.most = 0
@@ -67,7 +67,7 @@ class Processes:
         self._name = name
         self.stack = AsyncExitStack()
 
-    async def start(self, priority: Priority, limits: Limits = LIMITS) -> Capacity:
+    async def start(self, priority: Priority, limits: Limits = LIMITS) -> SlotSemaphore:
         settings = Settings(_env_file=None, redis_url=self._url)
         redis = await self.stack.enter_async_context(open_redis(settings))
         return await self.stack.enter_async_context(
@@ -97,7 +97,7 @@ async def settled() -> None:
     await asyncio.sleep(0.1)
 
 
-async def refused_for(capacity: Capacity) -> float:
+async def refused_for(capacity: SlotSemaphore) -> float:
     """Return the seconds after which a caller is told to ask again."""
     with pytest.raises(ModelRateLimited) as refused:
         async with capacity.slot("model", "caller"):
@@ -107,7 +107,7 @@ async def refused_for(capacity: Capacity) -> float:
 
 async def killed(redis: Redis, name: str, held: int) -> None:
     """Leave behind what a process held that was killed."""
-    ledger = Ledger(redis, f"{name}:slots:model", ONLINE, SHORT.lease)
+    ledger = RedisSemaphore(redis, f"{name}:slots:model", ONLINE, SHORT.lease)
     await ledger.report(Report(held=held, waiting=0), LIMITS.slots, LIMITS.reserved)
 
 
@@ -344,7 +344,7 @@ async def test_no_pause_is_longer_than_the_setting(processes: Processes, pause: 
 
 
 async def test_a_pause_holds_where_there_is_no_redis() -> None:
-    capacity = Capacity("model", LIMITS, ONLINE)
+    capacity = SlotSemaphore("model", LIMITS, ONLINE)
     capacity.overloaded("model", pause=50.0)
     assert await refused_for(capacity) > 30
 
@@ -359,7 +359,7 @@ async def test_an_operator_lifts_a_pause_for_all_who_wait(
     await settled()
     waiting = Calls(batch).begin(1)
     await settled()
-    ledger = Ledger(redis, f"{tmp_path.name}:slots:model", ONLINE, LIMITS.lease)
+    ledger = RedisSemaphore(redis, f"{tmp_path.name}:slots:model", ONLINE, LIMITS.lease)
     assert await ledger.resume("another") == []
     assert await ledger.resume(model) == ["model"]
     await until(lambda: waiting.running == 1 and not online.pauses.left("model"))
@@ -437,7 +437,7 @@ async def test_without_redis_people_have_half_of_the_slots_and_batches_wait(
 async def test_a_service_without_redis_has_its_slots_to_itself(
     priority: Priority, slots: int
 ) -> None:
-    calls = Calls(Capacity("model", LIMITS, priority)).begin(6)
+    calls = Calls(SlotSemaphore("model", LIMITS, priority)).begin(6)
     await until(lambda: calls.running == slots)
     await asyncio.sleep(0)
     assert calls.running == slots

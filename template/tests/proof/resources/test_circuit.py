@@ -16,9 +16,9 @@ from engine.models.circuit_breaker import (
     FAILURES,
     LONGEST_PAUSE,
     MODELS,
-    Circuit,
+    CircuitBreaker,
     CircuitOpenError,
-    circuits,
+    circuit_breakers,
 )
 
 pytestmark = pytest.mark.anyio
@@ -29,7 +29,7 @@ class Provider:
 
     def __init__(self) -> None:
         self.time = 0.0
-        self.circuit = Circuit(lambda: self.time)
+        self.circuit = CircuitBreaker(lambda: self.time)
 
     def call(self, error: BaseException | None = None) -> None:
         """Make a call that ends like this."""
@@ -120,7 +120,7 @@ def test_each_failed_probe_doubles_the_pause(provider: Provider) -> None:
 
 
 def test_the_circuits_of_the_models_asked_for_last_are_kept() -> None:
-    circuit_of = circuits()
+    circuit_of = circuit_breakers()
     first = circuit_of("model")
     for number in range(MODELS - 1):
         circuit_of(f"invented {number}")

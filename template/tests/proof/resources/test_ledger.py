@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from app.settings import Settings
 from engine.process.redis import open_redis
-from engine.slots.redis_semaphore import Ledger, Priority, Report
+from engine.slots.redis_semaphore import Priority, RedisSemaphore, Report
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("patient")]
 
@@ -20,8 +20,8 @@ SLOTS, RESERVE = 40, 2
 class Processes(NamedTuple):
     """One that has online calls, and one that has batches."""
 
-    online: Ledger
-    batch: Ledger
+    online: RedisSemaphore
+    batch: RedisSemaphore
     redis: Redis
 
     async def serve(self, online: int, answers: int = 0) -> None:
@@ -37,7 +37,7 @@ class Processes(NamedTuple):
 async def processes(redis_url: str, tmp_path: Path) -> AsyncIterator[Processes]:
     async with open_redis(Settings(_env_file=None, redis_url=redis_url)) as redis:
         key = tmp_path.name
-        online, batch = (Ledger(redis, key, each, 60) for each in Priority)
+        online, batch = (RedisSemaphore(redis, key, each, 60) for each in Priority)
         yield Processes(online, batch, redis)
 
 

@@ -11,9 +11,9 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from app.settings import Settings
 from engine.process.webhook_client import (
-    Receivers,
     Resolver,
-    open_receivers,
+    WebhookClient,
+    open_webhook_client,
     public_socket,
 )
 from tests.receiver import Receiver
@@ -47,19 +47,19 @@ def port(receiver: Receiver) -> int:
 
 
 @pytest.fixture
-async def guarded() -> AsyncIterator[Receivers]:
-    async with open_receivers(Settings(_env_file=None)) as opened:
+async def guarded() -> AsyncIterator[WebhookClient]:
+    async with open_webhook_client(Settings(_env_file=None)) as opened:
         yield opened
 
 
 @pytest.fixture
-async def inside() -> AsyncIterator[Receivers]:
+async def inside() -> AsyncIterator[WebhookClient]:
     settings = Settings(_env_file=None, webhook_private_addresses=True, webhook_timeout=0.5)
-    async with open_receivers(settings) as opened:
+    async with open_webhook_client(settings) as opened:
         yield opened
 
 
-async def test_a_receiver_gets_the_very_bytes(inside: Receivers, receiver: Receiver) -> None:
+async def test_a_receiver_gets_the_very_bytes(inside: WebhookClient, receiver: Receiver) -> None:
     reply = await inside.post(receiver.url, b'{"a": "\xc3\xa4"}', {"webhook-id": "evt_1"})
     (request,) = receiver.requests
     assert reply.status == 204
@@ -93,7 +93,7 @@ async def test_a_receiver_gets_the_very_bytes(inside: Receivers, receiver: Recei
     ],
 )
 async def test_no_notation_of_this_machine_is_connected_to(
-    guarded: Receivers, receiver: Receiver, port: int, host: str
+    guarded: WebhookClient, receiver: Receiver, port: int, host: str
 ) -> None:
     with pytest.raises((ClientError, OSError, ValueError)):
         await guarded.post(f"http://{host}:{port}/hook", b"{}", {})
@@ -104,7 +104,7 @@ async def test_no_notation_of_this_machine_is_connected_to(
 async def test_a_name_that_leads_inside_is_not_connected_to(
     receiver: Receiver, port: int, address: str
 ) -> None:
-    async with open_receivers(Settings(_env_file=None), Answers(address)) as guarded:
+    async with open_webhook_client(Settings(_env_file=None), Answers(address)) as guarded:
         with pytest.raises(ClientError, match="this is not a public address"):
             await guarded.post(f"http://innocent.example:{port}/hook", b"{}", {})
     assert receiver.requests == []
@@ -115,7 +115,7 @@ async def test_a_name_that_was_public_when_it_was_looked_at_is_checked_again(
 ) -> None:
     rebinding = Answers(PUBLIC, "127.0.0.1")
     assert (await rebinding.resolve("innocent.example"))[0]["host"] == PUBLIC
-    async with open_receivers(Settings(_env_file=None), rebinding) as guarded:
+    async with open_webhook_client(Settings(_env_file=None), rebinding) as guarded:
         with pytest.raises(ClientError, match="this is not a public address"):
             await guarded.post(f"http://innocent.example:{port}/hook", b"{}", {})
     assert receiver.requests == []
@@ -126,7 +126,7 @@ async def test_no_connection_or_name_is_kept_for_the_next_call(
 ) -> None:
     changing = Answers("127.0.0.1", "127.0.0.2", "127.0.0.3")
     settings = Settings(_env_file=None, webhook_private_addresses=True)
-    async with open_receivers(settings, changing) as inside:
+    async with open_webhook_client(settings, changing) as inside:
         await inside.post(f"http://innocent.example:{port}/hook", b"{}", {})
         with pytest.raises(ClientError, match=r"127\.0\.0\.2|innocent"):
             await inside.post(f"http://innocent.example:{port}/hook", b"{}", {})
@@ -143,14 +143,14 @@ def test_a_public_address_gets_a_socket(address: str) -> None:
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_a_redirect_is_not_followed(
-    inside: Receivers, receiver: Receiver, status: int
+    inside: WebhookClient, receiver: Receiver, status: int
 ) -> None:
     receiver.answer(status, location=receiver.url)
     assert (await inside.post(receiver.url, b"{}", {})).status == status
     assert len(receiver.requests) == 1
 
 
-async def test_cookies_are_not_kept(inside: Receivers, receiver: Receiver) -> None:
+async def test_cookies_are_not_kept(inside: WebhookClient, receiver: Receiver) -> None:
     receiver.answer(204, set_cookie="session=somebodys; Path=/")
     url = receiver.url.replace("127.0.0.1", "localhost")
     for _ in range(2):
@@ -159,20 +159,20 @@ async def test_cookies_are_not_kept(inside: Receivers, receiver: Receiver) -> No
 
 
 async def test_proxies_of_the_environment_are_not_used(
-    inside: Receivers, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+    inside: WebhookClient, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     assert (await inside.post(receiver.url, b"{}", {})).status == 204
 
 
-async def test_a_receiver_that_is_silent_is_left(inside: Receivers, receiver: Receiver) -> None:
+async def test_a_receiver_that_is_silent_is_left(inside: WebhookClient, receiver: Receiver) -> None:
     receiver.open.clear()
     with pytest.raises(TimeoutError):
         await inside.post(receiver.url, b"{}", {})
 
 
-async def test_an_answer_without_end_is_not_read(inside: Receivers, receiver: Receiver) -> None:
+async def test_an_answer_without_end_is_not_read(inside: WebhookClient, receiver: Receiver) -> None:
     receiver.answer(200, content_length=str(2**40))
     assert (await inside.post(receiver.url, b"{}", {})).status == 200
 
@@ -189,7 +189,7 @@ async def test_an_answer_without_end_is_not_read(inside: Receivers, receiver: Re
     ],
 )
 async def test_the_wait_that_a_receiver_asks_for_is_understood(
-    inside: Receivers, receiver: Receiver, said: str | None, seconds: float
+    inside: WebhookClient, receiver: Receiver, said: str | None, seconds: float
 ) -> None:
     in_an_hour = formatdate(time.time() + 3600, usegmt=True)
     receiver.answer(503, retry_after=said or in_an_hour)
@@ -203,6 +203,6 @@ async def test_a_name_is_looked_up() -> None:
     assert {each["port"] for each in found} == {80}
 
 
-async def test_a_name_without_address_is_an_error_of_the_call(inside: Receivers) -> None:
+async def test_a_name_without_address_is_an_error_of_the_call(inside: WebhookClient) -> None:
     with pytest.raises(ClientError):
         await inside.post("http://nobody.invalid/", b"{}", {})

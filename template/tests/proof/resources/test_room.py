@@ -8,7 +8,7 @@ import pytest
 
 from engine.errors import Overloaded
 from engine.process.tasks import end_tasks
-from engine.slots.admission_queue import ControlledDelay, Room
+from engine.slots.admission_queue import AdmissionQueue, CoDel
 
 pytestmark = pytest.mark.anyio
 
@@ -30,15 +30,15 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def room(clock: Clock) -> Room:
+def room(clock: Clock) -> AdmissionQueue:
     """A room with one place, and with others in line for it."""
-    return Room(1, 3, ControlledDelay(TARGET, INTERVAL), clock)
+    return AdmissionQueue(1, 3, CoDel(TARGET, INTERVAL), clock)
 
 
 class Visitors:
     """Go in and note when they are in, or that they were refused."""
 
-    def __init__(self, room: Room) -> None:
+    def __init__(self, room: AdmissionQueue) -> None:
         self.room = room
         self.inside: list[str] = []
         self.refused: list[str] = []
@@ -68,7 +68,7 @@ async def rest() -> None:
 
 
 @pytest.fixture
-async def visitors(room: Room) -> AsyncIterator[Visitors]:
+async def visitors(room: AdmissionQueue) -> AsyncIterator[Visitors]:
     coming = Visitors(room)
     yield coming
     await end_tasks(*coming.tasks.values())
@@ -81,7 +81,7 @@ async def test_the_first_to_come_is_the_first_to_go_in(visitors: Visitors) -> No
     assert visitors.inside == ["a", "b", "c", "d"]
 
 
-async def test_no_more_are_inside_than_there_are_places(room: Room) -> None:
+async def test_no_more_are_inside_than_there_are_places(room: AdmissionQueue) -> None:
     async def stay() -> int:
         async with room:
             await asyncio.sleep(0)
@@ -93,7 +93,7 @@ async def test_no_more_are_inside_than_there_are_places(room: Room) -> None:
 
 
 async def test_who_finds_the_line_full_is_refused_at_once_and_told_when_to_come_back(
-    visitors: Visitors, room: Room
+    visitors: Visitors, room: AdmissionQueue
 ) -> None:
     await visitors.come("a", "b", "c", "d")
     with pytest.raises(Overloaded) as refused:
@@ -141,7 +141,7 @@ async def test_once_the_queue_was_empty_the_next_burst_may_wait_again(
 
 
 async def test_a_place_that_nobody_takes_in_time_is_free_for_the_next(
-    visitors: Visitors, room: Room, clock: Clock
+    visitors: Visitors, room: AdmissionQueue, clock: Clock
 ) -> None:
     await visitors.come("a", "b", "c")
     clock.now += INTERVAL + 1
@@ -149,7 +149,9 @@ async def test_a_place_that_nobody_takes_in_time_is_free_for_the_next(
     assert (room.taken, room.waiting) == (0, 0)
 
 
-async def test_who_is_cancelled_in_line_is_passed_over(visitors: Visitors, room: Room) -> None:
+async def test_who_is_cancelled_in_line_is_passed_over(
+    visitors: Visitors, room: AdmissionQueue
+) -> None:
     await visitors.come("a", "b", "c")
     visitors.tasks["b"].cancel()
     await rest()
@@ -159,7 +161,7 @@ async def test_who_is_cancelled_in_line_is_passed_over(visitors: Visitors, room:
 
 
 async def test_who_is_cancelled_in_the_moment_of_its_turn_passes_the_place_on(
-    visitors: Visitors, room: Room
+    visitors: Visitors, room: AdmissionQueue
 ) -> None:
     await visitors.come("a", "b", "c")
     room.leave()
@@ -171,7 +173,7 @@ async def test_who_is_cancelled_in_the_moment_of_its_turn_passes_the_place_on(
 
 
 async def test_a_place_is_not_given_to_who_was_cancelled_and_has_not_noticed(
-    visitors: Visitors, room: Room
+    visitors: Visitors, room: AdmissionQueue
 ) -> None:
     await visitors.come("a", "b", "c")
     visitors.tasks["b"].cancel()
@@ -181,7 +183,7 @@ async def test_a_place_is_not_given_to_who_was_cancelled_and_has_not_noticed(
 
 
 async def test_where_no_turn_comes_who_waits_is_refused_after_the_interval() -> None:
-    room = Room(1, 1, ControlledDelay(0.01, 0.02))
+    room = AdmissionQueue(1, 1, CoDel(0.01, 0.02))
     await room.enter()
     with pytest.raises(Overloaded) as refused:
         await room.enter()
@@ -190,7 +192,7 @@ async def test_where_no_turn_comes_who_waits_is_refused_after_the_interval() -> 
 
 
 async def test_the_times_to_come_back_differ() -> None:
-    delay = ControlledDelay(TARGET, INTERVAL)
+    delay = CoDel(TARGET, INTERVAL)
     times = {delay.come_back() for _ in range(20)}
     assert len(times) > 1
     assert all(INTERVAL <= each <= 2 * INTERVAL for each in times)
@@ -198,6 +200,6 @@ async def test_the_times_to_come_back_differ() -> None:
 
 @pytest.mark.parametrize(("empty_for", "longest"), [(0, INTERVAL), (INTERVAL + 1, TARGET)])
 def test_the_policy_alone(empty_for: float, longest: float) -> None:
-    delay = ControlledDelay(TARGET, INTERVAL)
+    delay = CoDel(TARGET, INTERVAL)
     delay.was_empty(5.0)
     assert math.isclose(delay.longest_wait(5.0 + empty_for), longest)

@@ -20,7 +20,7 @@ from engine.errors import (
     ModelRejected,
     ModelUnavailable,
 )
-from engine.models.circuit_breaker import FAILURES, CircuitOpenError, circuits
+from engine.models.circuit_breaker import FAILURES, CircuitOpenError, circuit_breakers
 from engine.models.interface import (
     Answer,
     ChatRequest,
@@ -36,7 +36,7 @@ from engine.models.upstreams import Upstream, Upstreams
 from engine.slots.limits import Limits
 from engine.slots.pauses import Reason
 from engine.slots.redis_semaphore import Priority
-from engine.slots.semaphore import Capacity
+from engine.slots.semaphore import SlotSemaphore
 
 pytestmark = pytest.mark.anyio
 
@@ -93,8 +93,8 @@ def upstream(
     return Upstream(
         name="fake",
         provider=provider,
-        capacity=Capacity("fake", Limits(slots=1), Priority.ONLINE),
-        circuit_of=circuits(),
+        capacity=SlotSemaphore("fake", Limits(slots=1), Priority.ONLINE),
+        circuit_of=circuit_breakers(),
         quota=Quota(limiter, "fake", Priority.ONLINE, values),
         model=model,
     )
