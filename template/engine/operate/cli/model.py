@@ -13,7 +13,7 @@ from engine.operate.cli.settings import read_settings
 
 if TYPE_CHECKING:
     from engine.slots.pools import ProviderPool
-    from engine.slots.redis_semaphore import State
+    from engine.slots.redis_semaphore import RedisSemaphore, State
 
 T = TypeVar("T")
 

@@ -57,7 +57,7 @@ def notification(url: str = URL) -> Notification:
 async def told_of(names: Names) -> str:
     settings = Settings(_env_file=None)
     async with open_webhook_client(settings, names) as receivers:
-        shared: Any = SimpleNamespace(receivers=receivers, settings=settings)
+        shared: Any = SimpleNamespace(webhook_client=receivers, settings=settings)
         with pytest.raises(ReceiverUnreachable) as raised:
             await send_sample(shared, notification())
     return raised.value.message
@@ -75,7 +75,7 @@ async def test_no_log_line_has_more_of_a_receiver_than_its_host(
 ) -> None:
     settings = Settings(_env_file=None)
     async with open_webhook_client(settings, Names()) as receivers:
-        resources: Any = SimpleNamespace(receivers=receivers, settings=settings, database=Nothing())
+        resources: Any = SimpleNamespace(webhook_client=receivers, settings=settings, database=Nothing())
         with caplog.at_level(logging.DEBUG):
             await deliver(resources, notification())
     assert "receiver.example" in caplog.text
