@@ -75,7 +75,9 @@ async def test_no_log_line_has_more_of_a_receiver_than_its_host(
 ) -> None:
     settings = Settings(_env_file=None)
     async with open_webhook_client(settings, Names()) as receivers:
-        resources: Any = SimpleNamespace(webhook_client=receivers, settings=settings, database=Nothing())
+        resources: Any = SimpleNamespace(
+            webhook_client=receivers, settings=settings, database=Nothing()
+        )
         with caplog.at_level(logging.DEBUG):
             await deliver(resources, notification())
     assert "receiver.example" in caplog.text
