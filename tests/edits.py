@@ -35,7 +35,7 @@ EDITED = {
 }
 ADDED = {
     ".env": "OPENAI_API_KEY=ours\n",  # ignored by git
-    "app/domain/invoices.py": '"""What we bill."""\n\nVAT_PERCENT = 19\n',
+    "app/features/invoices.py": '"""What we bill."""\n\nVAT_PERCENT = 19\n',
     "docs/ours.md": "# Ours\n",
 }
 DELETED = ["docs/adding-a-provider.md"]

@@ -28,7 +28,7 @@ from tests.test_render import USERS_OWN
 from tests.test_rendered_project import SUITE, in_environment
 
 MARKER = re.compile(r"^(<<<<<<<|>>>>>>>) ", re.MULTILINE)
-CHECKS = ["ruff check", "mypy .", "lint-imports", "python -m engine.operate.cli doctor --check-routes"]
+CHECKS = ["ruff check", "mypy .", "lint-imports", "python -m app.cli doctor --check-routes"]
 UNSAFE = {"_tasks", "_jinja_extensions"}
 
 
@@ -211,7 +211,7 @@ def test_the_oldest_project_passes_its_own_tests_after_an_update(
 def test_an_updated_project_starts_and_its_example_answers(
     working: Callable[[str], Path], highest: dict[str, str], version: str
 ) -> None:
-    command = "python -m pytest -q tests/test_triage.py"
+    command = "python -m pytest -q tests/features/test_triage.py"
     output = in_environment(working(version), highest, *command.split())
     assert re.search(r"^\d+ passed", output, re.MULTILINE)
 
