@@ -10,7 +10,9 @@ import pytest
 from tests.conftest import REPOSITORY
 
 TEMPLATE = REPOSITORY / "template"
-MODULES = sorted(path for part in ("app", "engine", "doctor") for path in (TEMPLATE / part).rglob("*.py"))
+MODULES = sorted(
+    path for part in ("app", "engine", "doctor") for path in (TEMPLATE / part).rglob("*.py")
+)
 MODULE_LINES = 300
 FUNCTION_LINES = 40
 MEDIAN_LINES = 10
