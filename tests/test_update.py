@@ -281,7 +281,7 @@ def test_an_update_from_before_1_0_stops_and_says_how_to_move(
 ) -> None:
     project = copied(published, tmp_path / "project", {"ci": "none"}, f"v{version}")
     commit(project)
-    with pytest.raises(UserMessageError, match="Nothing was changed.*docs/moving-to-1.0.md"):
+    with pytest.raises(UserMessageError, match=r"Nothing was changed.*docs/moving-to-1\.0\.md"):
         updated(project)
     assert git(project, "status", "--porcelain", "--ignored") == ""
 
