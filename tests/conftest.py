@@ -7,18 +7,17 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from types import CodeType
-from typing import TypeAlias, cast
+from typing import TypeAlias
 
-import jinja2
 import pytest
 from copier import run_copy
 
 from demo.service import run
+from tests.copying import fast_copies
 
 REPOSITORY = Path(__file__).parents[1]
 PYTHONS = ("3.11", "3.13")
@@ -31,22 +30,8 @@ NOT_RUN = "not run as named"
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _compiled_once() -> Iterator[None]:
-    """Keep what Jinja compiles for all renders: half of a render's 2.2 s, and the same each time.
-
-    Copier makes a template of each part of each path, for each file anew.
-    """
-    compiled: dict[Hashable, CodeType] = {}
-    compile_ = cast("Callable[..., CodeType]", jinja2.Environment.compile)
-
-    def once(self: jinja2.Environment, source: str, *place: str | None) -> CodeType:
-        key = (source, place, self.lexer, *self.extensions)
-        if key not in compiled:
-            compiled[key] = compile_(self, source, *place)
-        return compiled[key]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(jinja2.Environment, "compile", once)
+def _fast_copies() -> Iterator[None]:
+    with fast_copies():
         yield
 
 
