@@ -20,6 +20,8 @@ from demo.service import run
 from tests.copying import fast_copies
 
 REPOSITORY = Path(__file__).parents[1]
+KEPT = REPOSITORY / ".work"
+"""Environments and what mypy knows of them are the same in the next run."""
 PYTHONS = ("3.11", "3.13")
 
 Answers: TypeAlias = dict[str, str]
@@ -113,22 +115,21 @@ def checkout(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Render
 
 
 @pytest.fixture(scope="session")
-def environment(
-    checkout: Render, render: Render, common: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Environment:
-    """Make one environment for a Python version; return the variables that put it to use.
+def environment(checkout: Render, render: Render) -> Environment:
+    """Make one environment for a Python version, once; return the variables that put it to use.
 
     The dependencies of all renders are the same, so one environment serves them all. It has the
     highest libraries that are allowed, or the `lowest`.
     """
     # What mypy knows of the libraries serves all renders, but one process at a time: two that
     # wrote into one cache ended with internal errors.
-    mypy_cache = tmp_path_factory.mktemp("mypy_cache")
+    mypy_cache = KEPT / "mypy" / os.environ.get("PYTEST_XDIST_WORKER", "alone")
+    mypy_cache.mkdir(parents=True, exist_ok=True)
 
     @cache
     def once(interpreter: str, *, lowest: bool = False) -> dict[str, str]:
         name = interpreter.strip("/").replace("/", "_") + ("-lowest" if lowest else "")
-        folder = common / "environments" / name
+        folder = KEPT / "environments" / name
         folder.mkdir(parents=True, exist_ok=True)
         variables = {
             "UV_PROJECT_ENVIRONMENT": str(folder / "venv"),
@@ -171,6 +172,16 @@ def find_python(version: str) -> str | None:
             continue
         return candidate
     return None
+
+
+LONGEST = ("update", "rendered_project", "moves", "demo", "live", "questions", "update_target")
+"""Files that take longest, the longest first: none of them shall be left for one process alone."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest files; `--no-loadscope-reorder` lets xdist keep to that."""
+    order = {f"test_{name}.py": place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.name, len(order)))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
