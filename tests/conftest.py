@@ -140,6 +140,7 @@ def environment(checkout: Render, render: Render) -> Environment:
         with (folder / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if lowest:
+                (folder / "uv.lock").unlink(missing_ok=True)  # of an earlier run
                 shutil.copy2(
                     render({}) / "pyproject.toml", folder
                 )  # its lock is no other project's

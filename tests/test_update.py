@@ -42,6 +42,8 @@ class Update(NamedTuple):
 Updates = Callable[[str, Answers], Update]
 each_release = pytest.mark.parametrize("version", RELEASES)
 OLDEST, NEWEST = next(iter(RELEASES)), list(RELEASES)[-1]
+BETWEEN = [pytest.param(version, marks=pytest.mark.campaign) for version in list(RELEASES)[1:-1]]
+each_started = pytest.mark.parametrize("version", [OLDEST, *BETWEEN, NEWEST])
 # The releases between with the defaults only: each update takes 12 s of a processor.
 each_update = pytest.mark.parametrize(
     ("version", "answers"),
@@ -207,15 +209,7 @@ def test_the_oldest_project_passes_its_own_tests_after_an_update(
     assert re.search(r"\d+ passed", output)
 
 
-@pytest.mark.parametrize(
-    "version",
-    [
-        version
-        if version in (OLDEST, NEWEST)
-        else pytest.param(version, marks=pytest.mark.campaign)
-        for version in RELEASES
-    ],
-)
+@each_started
 def test_an_updated_project_starts_and_its_example_answers(
     working: Callable[[str], Path], highest: dict[str, str], version: str
 ) -> None:
