@@ -11,7 +11,9 @@ import pytest
 
 from tests.conftest import REPOSITORY
 
-NAMELESS = re.compile(r"\b(what|who|whom|whose|nobody|others|those|meanwhile|anew)\b", re.IGNORECASE)
+NAMELESS = re.compile(
+    r"\b(what|who|whom|whose|nobody|others|those|meanwhile|anew)\b", re.IGNORECASE
+)
 WORD = re.compile(r"[A-Za-z][A-Za-z'-]*")
 CODE = re.compile(r"```.*?```|`[^`]*`|https?://\S+", re.DOTALL)
 PER_THOUSAND = 5
