@@ -1,4 +1,4 @@
-"""Prose has nouns: a sentence is about a thing that it names, not about *what*, *who* or *others*."""
+"""Prose has nouns: a sentence names the thing it is about."""
 
 import ast
 import io
@@ -34,7 +34,7 @@ PARTS = {
 
 
 def prose_of(path: Path) -> str:
-    """Return the docstrings and comments of a module, or the text of a document without its code."""
+    """Return the docstrings and comments of a module, or a document without its code."""
     text = path.read_text()
     if path.suffix != ".py":
         return CODE.sub(" ", text)
