@@ -1,10 +1,10 @@
 """When a failed call is tried again: after a random wait, and while few calls fail."""
 
-import random
 from typing import Protocol
 
 from engine.errors import AppError
 from engine.models.circuit_breaker import CircuitOpenError
+from engine.process.backoff import backoff
 
 SHARE = 0.1
 """Retries for each call. A provider that is down must not be asked twice as often for it; this is
@@ -48,8 +48,7 @@ class RetryBudget:
         if error.retry_after is None or error.retry_after > LONGEST_WAIT:
             return None
         self._saved -= 1.0
-        longest = min(LONGEST_WAIT, FIRST_WAIT * 2.0**retries)
-        return error.retry_after + random.uniform(0.0, longest)  # noqa: S311 -- no secret
+        return error.retry_after + backoff(retries, FIRST_WAIT, LONGEST_WAIT)
 
 
 class Patience:
@@ -65,4 +64,4 @@ class Patience:
         """Return how long to wait, if that is all there is to do."""
         if not isinstance(error, CircuitOpenError):
             return None
-        return (error.retry_after or FIRST_WAIT) + random.uniform(0.0, LONGEST_WAIT)  # noqa: S311
+        return (error.retry_after or FIRST_WAIT) + backoff(0, LONGEST_WAIT, LONGEST_WAIT)

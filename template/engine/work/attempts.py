@@ -1,10 +1,10 @@
 """What becomes of an error in zone 3: tried again after a while, or the end of the item or job."""
 
 import logging
-import random
 from dataclasses import dataclass
 
 from engine.errors import AppError, DeadlineExceeded, ModelRateLimited
+from engine.process.backoff import backoff
 
 log = logging.getLogger(__name__)
 
@@ -32,8 +32,7 @@ class Failure:
         """
         if self.wait is None or (self.own and errors + 1 >= attempts):
             return None
-        growing = min(LONGEST_DELAY, FIRST_DELAY * 2.0**errors)
-        return max(self.wait, growing) * random.uniform(1.0, 1.5)  # noqa: S311 -- no secret
+        return self.wait + backoff(errors, FIRST_DELAY, LONGEST_DELAY)
 
 
 def failure_of(error: Exception) -> Failure:

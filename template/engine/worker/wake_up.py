@@ -2,12 +2,12 @@
 
 import asyncio
 import logging
-import random
 from typing import Any, cast
 
 from arq.typing import WorkerCoroutine
 from arq.worker import Worker, func
 
+from engine.process.backoff import backoff
 from engine.process.queue import WAKE, RedisQueue, deserialize, serialize
 from engine.process.tasks import end_tasks
 from engine.worker.pool import Pool
@@ -31,8 +31,7 @@ async def listen_for_ever(queue: RedisQueue, all_pools: list[Pool]) -> None:
             await _abandon(listening)
         lasted = asyncio.get_running_loop().time() - started
         failures = 0 if lasted > LONGEST_PAUSE else failures + 1
-        pause = min(LONGEST_PAUSE, 0.2 * 2**failures)
-        await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
+        await asyncio.sleep(backoff(failures, 0.2, LONGEST_PAUSE))
 
 
 class Listener(Worker):

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import random
 import signal
 import sys
 import time
@@ -12,6 +11,8 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import typer
+
+from engine.process.backoff import backoff
 
 TETHER = Path(__file__).with_name("tether.py")
 STABLE = 10.0  # seconds of life after which earlier failures are forgotten
@@ -57,7 +58,7 @@ class Child:
                 failures = 0
                 continue
             failures = 0 if time.monotonic() - started > STABLE else failures + 1
-            delay = min(LONGEST_DELAY, 0.25 * 2**failures) * random.uniform(0.5, 1)  # noqa: S311
+            delay = backoff(failures, 0.25, LONGEST_DELAY)
             self.say(f"ended with code {code}; starts again in {delay:.1f} s or when code changes")
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._start_now.wait(), delay)
