@@ -24,7 +24,7 @@ ADD = text("""
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What one caller used of one model."""
+    """Requests and tokens of one caller on one model."""
 
     caller_id: str
     model: str
@@ -34,7 +34,7 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class DayUsage:
-    """What one model cost on one day (UTC)."""
+    """Requests and tokens of one model on one day (UTC)."""
 
     day: str
     model: str
@@ -89,7 +89,7 @@ def add(session: Session, caller_id: str, model: str, usage: Usage, *, requests:
 
 
 def add_all(session: Session, tallies: Sequence[Tally]) -> None:
-    """Add sums to those of today."""
+    """Add tallies to today's sums."""
     for each in tallies:
         add(session, each.caller_id, each.model, each.used, requests=each.requests)
 
