@@ -52,7 +52,7 @@ class HeldLanes:
 
 
 class Turn:
-    """One drain's time on its lane: `lane_seconds`, prolonged while no caller with precedence waits."""
+    """One drain's time on its lane: `lane_seconds`, then more while no caller waits that comes before."""
 
     def __init__(self, holdings: HeldLanes, hold: LaneHold, seconds: float) -> None:
         self._holdings = holdings

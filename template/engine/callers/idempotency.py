@@ -22,7 +22,7 @@ PATIENCE = "500ms"
 
 LOCK_NOT_AVAILABLE = "55P03"  # PostgreSQL's code for a wait that took longer than `PATIENCE`
 
-# The same text for SQLite and PostgreSQL, whose SQLAlchemy constructs for it differ.
+# The same text for SQLite and PostgreSQL: SQLAlchemy's constructs for it differ.
 CLAIM = text("""
     INSERT INTO idempotency_keys (caller_id, key, fingerprint, created_at)
     VALUES (:caller_id, :key, :fingerprint, :now)

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from engine.models.interface import Usage
 from engine.sql.tables import UsageRow
 
-# The same text for SQLite and PostgreSQL, whose SQLAlchemy constructs for it differ.
+# The same text for SQLite and PostgreSQL: SQLAlchemy's constructs for it differ.
 ADD = text("""
     INSERT INTO usage (caller_id, day, model, requests, prompt_tokens, completion_tokens)
     VALUES (:caller_id, :day, :model, :requests, :prompt_tokens, :completion_tokens)

@@ -60,5 +60,5 @@ class UsageBuffer:
     async def _write(self) -> None:
         await asyncio.sleep(GATHER_SECONDS)
         sums, self._sums = self._sums, {}
-        in_order = [sums[key] for key in sorted(sums)]  # one order for all transactions that lock these rows
+        in_order = [sums[key] for key in sorted(sums)]  # one lock order for all
         await self.database.write(usage.add_all, in_order)
