@@ -12,7 +12,7 @@ from engine.jobs.jobs import Job
 from engine.operations.operation import Operation
 
 OPERATIONS: list[Operation[Any]] = [TRIAGE]
-"""Operations of requests and of lines of batches."""
+"""Operations that a line of a batch may ask for, too."""
 
 JOBS: list[Job[Any]] = []
 """Long jobs. `POST /v1/jobs` starts one, or its schedule does."""

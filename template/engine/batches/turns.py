@@ -52,7 +52,7 @@ class HeldLanes:
 
 
 class Turn:
-    """One drain's time on its lane: `lane_seconds`, then more while no caller waits that comes before."""
+    """One drain's time on its lane: `lane_seconds`, and more while no caller before it waits."""
 
     def __init__(self, holdings: HeldLanes, hold: LaneHold, seconds: float) -> None:
         self._holdings = holdings
