@@ -1,4 +1,4 @@
-"""Counts requests in flight, and answers the ones that the end of the process cuts off."""
+"""Drain: counts requests in flight, and answers the ones that the end of the process cuts off."""
 
 from collections.abc import Awaitable
 

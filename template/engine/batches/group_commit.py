@@ -20,7 +20,7 @@ Group: TypeAlias = Sequence[tuple[Outcome, asyncio.Future[None]]]
 """Outcomes, each with the future that is settled once it is committed."""
 
 GATHER_SECONDS = 0.003
-"""Time in which a group gathers: far below a model call, enough for items that end together."""
+"""Seconds in which a group gathers: far below a model call, enough for items ending together."""
 
 
 class GroupCommit:

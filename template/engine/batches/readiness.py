@@ -1,7 +1,7 @@
 """Readiness: the time of a lane's next work, kept on the lane, so that a claim looks at no item.
 
-A numbered lane of an open batch is looked at when its next item is due, and while items of the
-batch are in flight elsewhere within one lease. So a change is seen without a wake-up call, and
+A numbered lane of an open batch is looked at when its next item is due, and within one lease while
+items of the batch are in flight elsewhere. So a change is seen without a wake-up call, and
 sooner with one. The quarantine lane sleeps until a numbered lane finds that nothing else is left.
 """
 

@@ -29,7 +29,7 @@ SNAPSHOT = text("""
 
 
 class Depth(BaseModel):
-    """Counts of one kind of work; `oldest` is the longest wait in seconds."""
+    """Waiting and running work of one kind, counted; `oldest` is the longest wait in seconds."""
 
     work: str
     waiting: int
@@ -79,7 +79,7 @@ class Backlog(BaseModel):
 
     @property
     def oldest(self) -> float:
-        """Return the longest wait of work that is not running, in seconds."""
+        """Return the longest wait of any kind of work, in seconds."""
         return max((depth.oldest or 0.0 for depth in self.depths), default=0.0)
 
 

@@ -1,4 +1,4 @@
-"""Renewal of a lease while its work lasts; it ends by this process's own clock."""
+"""Renewal of a lease while its work lasts; a lease ends by this process's own clock."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""Retention: once a day deletes old ended batches, jobs, webhooks, and files without a use.
+"""Retention: once a day, deletes old ended batches, jobs and webhooks, and unneeded files.
 
 No open work is touched, and none that ended less than `keep_days` ago. Input files go like
 OpenAI's, by age, but not before the last batch that was made from them. Usage is kept for ever.
