@@ -142,7 +142,7 @@ async def update_webhook(
 
 @router.delete("/webhook_endpoints/{webhook_endpoint_id}")
 async def delete_webhook(webhook_endpoint_id: str, rows: CallersRows) -> WebhookDeleted:
-    """Delete an endpoint and its undelivered messages."""
+    """Delete an endpoint and its messages."""
     return await rows.write(endpoints.remove, webhook_endpoint_id)
 
 
