@@ -25,7 +25,7 @@ async def listen_for_ever(queue: RedisQueue, all_pools: list[Pool]) -> None:
         started = asyncio.get_running_loop().time()
         try:
             await listening.async_run()
-        except Exception as error:  # noqa: BLE001 -- whatever broke it, it is started again
+        except Exception as error:  # noqa: BLE001 -- after any error it is started again
             log.warning("no wake-up calls from Redis: %r", error)
         finally:
             await _abandon(listening)
@@ -35,10 +35,10 @@ async def listen_for_ever(queue: RedisQueue, all_pools: list[Pool]) -> None:
 
 
 class Listener(Worker):
-    """arq's worker, all of whose tasks are among its `tasks`.
+    """arq's worker, with all its tasks in `tasks`.
 
-    arq shields the end of a call from cancellation, in a task that it keeps nowhere. That task went
-    on behind a pool of connections that was closed, opened one anew and left it open.
+    arq shields the end of a call from cancellation, in a task that it keeps nowhere. That task
+    outlived its closed connection pool, opened another connection and left it open.
     """
 
     async def finish_job(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 -- arq's own
