@@ -1,4 +1,4 @@
-"""Pauses: which models of a provider are left alone for a while, and why."""
+"""Pauses: models of a provider that get no calls for a while, each with its reason."""
 
 import asyncio
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ class Reason(StrEnum):
     ASKED = "pause"
     """Its provider asked for it. All processes obey."""
     CIRCUIT = "circuit"
-    """The circuit breaker of a process has opened. That process obeys, the others only know."""
+    """The circuit breaker of a process has opened. It obeys, other processes only know."""
 
 
 class Pause(NamedTuple):
@@ -54,7 +54,7 @@ class Pauses:
         self.follow(pauses)
 
     def follow(self, pauses: Mapping[Pause, float]) -> None:
-        """Know these, by the seconds that are left of them, and no others."""
+        """Replace all pauses by these, given the seconds that are left of each."""
         lifted, now = self._until.keys() - pauses.keys(), self._now()
         self._until = {pause: now + seconds for pause, seconds in pauses.items()}
         if lifted:
