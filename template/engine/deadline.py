@@ -69,7 +69,7 @@ async def limit(at: float | None) -> AsyncIterator[None]:
 
 
 def out_of_time() -> DeadlineExceeded:
-    """Return the error of a request whose time is out."""
+    """Return the error of a request without time left."""
     return DeadlineExceeded("The request took longer than its time limit.")
 
 

@@ -20,7 +20,7 @@ AppError
 └── ModelError                the model's provider failed
     ├── ModelRejected         ... it refuses this request, and will again
     ├── ModelRateLimited      ... it is asked too often
-    ├── ModelTimeout          ... it is silent, and may be paid for what it does
+    ├── ModelTimeout          ... it is silent, and may charge for its work
     └── ModelUnavailable      ... it fails
         └── ModelDown         ... for everybody: it cannot be reached or has no room
 """

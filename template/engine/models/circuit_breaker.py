@@ -29,7 +29,7 @@ class CircuitOpenError(ModelDown):
 
 
 class CircuitBreaker:
-    """Closed: calls go through. Open: all are refused. Half-open: one probes, the rest is refused."""
+    """Closed: calls go through. Open: all are refused. Half-open: all but one probe are."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
@@ -94,5 +94,5 @@ class CircuitBreaker:
 
 
 def circuit_breakers() -> Callable[[str], CircuitBreaker]:
-    """Return a function that returns each model's circuit breaker; it keeps the last used ones."""
+    """Return a function that returns each model's circuit; the least recently used are dropped."""
     return lru_cache(MODELS)(lambda _model: CircuitBreaker())

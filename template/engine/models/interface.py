@@ -51,8 +51,8 @@ class Answer:
 class Chunk(msgspec.Struct, frozen=True):
     """One or more whole server-sent events, each `data: {chat.completion.chunk}` and a blank line.
 
-    `usage` is set on the chunk after which the provider knows the cost of the call. Each token makes
-    a chunk: as a dataclass that takes 0.4 µs instead of 0.05.
+    `usage` is set on the chunk after which the provider knows the cost of the call. A struct, since
+    each token makes a chunk: a dataclass would take 0.4 µs instead of 0.05.
     """
 
     events: bytes

@@ -91,7 +91,7 @@ def _characters(value: object) -> int:
 
 
 def limiter_of(redis: Redis | None, prefix: str) -> RateLimiter:
-    """Return a sliding-window rate limiter on this Redis, under keys with `prefix`, or in memory."""
+    """Return a sliding-window rate limiter, in this Redis under keys with `prefix`."""
     if redis is None:
         return SlidingWindowCounterRateLimiter(MemoryStorage())
     storage = RedisStorage(

@@ -76,7 +76,7 @@ def embeddings(body: bytes) -> tuple[bytes, Embeddings]:
 
 
 def cards(body: bytes) -> list[ModelCard]:
-    """Return the cards of a list of models with all their fields. Raise `ModelError` for no list."""
+    """Return a list of models with all their fields. Raise `ModelError` for no list."""
     try:
         said = _parse(body)
     except NO_JSON as error:
