@@ -29,7 +29,7 @@ class CircuitOpenError(ModelDown):
 
 
 class CircuitBreaker:
-    """Closed: calls go through. Open: all are refused. Half-open: all but one probe are."""
+    """Closed: calls pass. Open: all are refused. Half-open: one probes, the rest is refused."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock

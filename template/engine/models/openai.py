@@ -1,6 +1,6 @@
 """Any OpenAI-compatible server: OpenAI, vLLM, Ollama, llama.cpp, LiteLLM, or this app again.
 
-Its answers are relayed as they come; only fields that the app needs are read.
+Its answers are relayed as they come; the app reads only the fields that it needs.
 """
 
 import asyncio

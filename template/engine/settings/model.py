@@ -72,7 +72,7 @@ class ModelSettings(BaseModel):
     machine, `simulated_parallel`, or 50 for `openai`. The provider's refusals lower it."""
     model_slots_reserve: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """Share of the slots that batches leave free for the next online caller. Of 2, 5 and 10 of 50
-    none was best; without a reserve, callers waited for a whole call of a batch."""
+    none was better than another; without a reserve, callers waited for a whole call of a batch."""
     model_slot_lease: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 6.0
     """After this time the slots of a process that was killed are free again."""
     model_slot_wait: Seconds = 20.0

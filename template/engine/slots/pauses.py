@@ -18,7 +18,7 @@ class Reason(StrEnum):
     ASKED = "pause"
     """Its provider asked for it. All processes obey."""
     CIRCUIT = "circuit"
-    """The circuit breaker of a process has opened. It obeys, other processes only know."""
+    """The circuit breaker of a process has opened. That process obeys, the rest only know."""
 
 
 class Pause(NamedTuple):

@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 
 request_id: ContextVar[str] = ContextVar("request_id", default="-")
-"""Id of the request or job at work. Set by each of them: a keep-alive connection would otherwise
+"""Id of the request or job at work. Set for each one: a keep-alive connection would otherwise
 hand one request's context to the next (python/cpython#140947)."""
 
 traceparent: ContextVar[str | None] = ContextVar("traceparent", default=None)

@@ -47,7 +47,7 @@ def resume(caller: Caller = None) -> None:
 
 
 def show_pauses(pauses: "Sequence[Pause]") -> None:
-    """Print the callers with paused batches, and since when."""
+    """Print each pause of batches with its caller and its start."""
     for pause in pauses:
         whose = "All batches" if pause.caller is None else f"The batches of {pause.caller}"
         typer.echo(f"{whose} are paused since {minute(pause.since)}.")

@@ -104,7 +104,7 @@ def retry(subject_id: Id) -> None:
 
 
 async def _wake(kind: "Kind") -> None:
-    """Tell a worker, for which Redis has a moment; without it a worker sees by itself."""
+    """Wake a worker, for which Redis has a moment; without it a worker finds the work by itself."""
     from engine.process.queue import open_queue
 
     async with open_queue(read_settings()) as queue:

@@ -1,4 +1,4 @@
-"""uvicorn's parent process of several API processes, but with an end like theirs."""
+"""uvicorn's supervisor of several API processes, but with a stop like theirs."""
 
 import signal
 from types import FrameType
