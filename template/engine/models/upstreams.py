@@ -114,7 +114,7 @@ class Upstreams:
 
     @property
     def left_alone(self) -> Counter[Reason]:
-        """The number of models that are left alone at the moment, by the reason."""
+        """The number of models that are paused at the moment, by the reason."""
         pauses = (upstream.capacity.pauses.all() for upstream in self._all)
         return Counter(pause.reason for each in pauses for pause in each)
 

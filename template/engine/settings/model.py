@@ -86,7 +86,7 @@ class ModelSettings(BaseModel):
     batch_pause_wait: Seconds = 1.0
     """Wait of an online call for its slot from which on batches pause for some seconds."""
     model_pause_max: Annotated[float, Field(gt=0, le=86_400)] = 60.0
-    """Longest time for which a model is left alone where its provider says so with `Retry-After`.
+    """Longest pause of a model for which its provider asks with `Retry-After`.
     `app model resume` ends it sooner."""
     model_requests_per_minute: Amount = 0
     """Calls a minute that the provider allows, from all processes together. 0: no limit."""

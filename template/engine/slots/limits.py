@@ -22,7 +22,7 @@ class Limits:
     batch_pause_wait: float = 1.0
     """Wait of an online caller from which on batches pause for a moment."""
     longest_pause: float = 60.0
-    """Longest that a model is left alone because its provider asked for it."""
+    """Longest pause of a model that its provider asks for."""
 
     @property
     def reserved(self) -> int:

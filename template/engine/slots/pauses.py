@@ -13,7 +13,7 @@ MOST = 100
 
 
 class Reason(StrEnum):
-    """Why a model is left alone."""
+    """The reason of a pause."""
 
     ASKED = "pause"
     """Its provider asked for it. All processes obey."""
@@ -22,7 +22,7 @@ class Reason(StrEnum):
 
 
 class Pause(NamedTuple):
-    """A model that is left alone."""
+    """A model that gets no calls for a while."""
 
     reason: Reason
     model: str

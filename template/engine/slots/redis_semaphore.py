@@ -43,7 +43,7 @@ class Report:
     cuts: int = 0
     """Answers since then that said "too much"."""
     pauses: dict[Pause, float] = field(default_factory=dict)
-    """Seconds for which models are to be left alone."""
+    """Seconds for which models are to be paused."""
     batch_pause: float = 0.0
     """Seconds for which batches are to get no more slots."""
 
@@ -63,8 +63,8 @@ class Allowance:
     used: dict[Priority, int]
     """Slots that all processes together may hold."""
     known: bool
-    """Whether the ledger had this process's last report: it forgets one that is silent for a lease,
-    and all when Redis is wiped."""
+    """Whether Redis had this process's last report. It forgets a process that is silent for a
+    lease, and all processes when it is wiped."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -197,7 +197,7 @@ class SlotSemaphore:
             self._due.set()
 
     async def report_for_ever(self) -> None:
-        """Report changes to the ledger, and renew the lease; idle, to hear of pauses."""
+        """Report changes to Redis, and renew the lease; idle, to hear of pauses."""
         while True:
             hurry = self._turns or self._away
             with suppress(TimeoutError):

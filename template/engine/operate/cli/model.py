@@ -50,7 +50,7 @@ def resume(
 def _in_each_pool(
     use: "Callable[[RedisSemaphore], Awaitable[T]]",
 ) -> "list[tuple[ProviderPool, T]]":
-    """Return each provider with the result of `use` for its ledger."""
+    """Return each provider with the result of `use` for its semaphore in Redis."""
     from redis.exceptions import RedisError
 
     from engine.process.redis import open_redis
