@@ -15,7 +15,7 @@ PROVIDERS = {
     "openai": "engine.models.openai",
     "simulated": "engine.models.simulated",
 }
-"""The module of each name. Only one is imported: the packages of the others may be missing."""
+"""The module of each name. It is imported when it is asked for: its packages may be missing."""
 
 
 @asynccontextmanager

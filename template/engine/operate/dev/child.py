@@ -21,10 +21,10 @@ LONGEST_LINE = 64 * 1024
 
 
 class Child:
-    """A process that is started again whenever it ends, later and later if it ends at once.
+    """A process that is restarted whenever it ends, with back-off if it ends at once.
 
     It has a process group of its own: Ctrl-C in the terminal reaches only the parent, which then
-    stops its children in order, and what a child leaves behind can be ended with it.
+    stops its children in order, and processes that a child leaves behind can be ended with it.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Child:
                 await asyncio.wait_for(self._start_now.wait(), delay)
 
     def restart(self, grace: float) -> None:
-        """Start anew, at once where it is waiting to; kill it if it does not end in `grace` s."""
+        """Restart, at once where the back-off waits; kill it if it does not end in `grace` s."""
         self._start_now.set()
         self._end(grace)
 
