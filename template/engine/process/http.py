@@ -95,6 +95,9 @@ class Transport(AiohttpTransport):
         except ClientResponseError as error:  # whose text has the whole URL
             raise httpx.RemoteProtocolError(error.message) from error
 
+    async def aclose(self) -> None:
+        """Leave the session open: calls to model servers share it."""
+
 
 @asynccontextmanager
 async def open_upstream_session(settings: Settings) -> AsyncIterator[UpstreamSession]:
