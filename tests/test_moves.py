@@ -91,6 +91,14 @@ def test_a_moved_project_passes_the_tests_that_came_with_it(
 
 def test_the_example_passes_its_tests_on_servers_of_the_system(variables: dict[str, str]) -> None:
     """They are not among those above, where the team has deleted it."""
-    test = ["python", "-m", "pytest", "-q", "tests/test_triage.py", "--servers", "installed"]
+    test = [
+        "python",
+        "-m",
+        "pytest",
+        "-q",
+        "tests/features/test_triage.py",
+        "--servers",
+        "installed",
+    ]
     output = in_environment(TEMPLATE, variables, *test)
     assert re.search(r"^\d+ passed", output, re.MULTILINE), output[-2000:]
