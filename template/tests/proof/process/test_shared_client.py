@@ -102,7 +102,7 @@ async def test_the_relay_and_the_client_share_their_connections(
     async with serving(handler) as upstream, asyncio.TaskGroup() as calls:
         for _ in range(6):
             calls.create_task(relay(upstream.url + "/x"))
-            calls.create_task(http.get(upstream.url + "/x"))  # type: ignore[arg-type]
+            calls.create_task(http.get(upstream.url + "/x"))
     assert len(upstream.connections) == 3
 
 

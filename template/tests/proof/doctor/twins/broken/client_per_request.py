@@ -2,6 +2,7 @@
 
 import httpx
 from fastapi import FastAPI
+from httpx_aiohttp import HttpxAiohttpClient
 
 app = FastAPI()
 
@@ -10,4 +11,11 @@ app = FastAPI()
 async def endpoint() -> int:
     """Ask another server."""
     async with httpx.AsyncClient(timeout=5) as client:  # caught by doctor EX304
+        return (await client.get("http://upstream")).status_code
+
+
+@app.get("/aiohttp")
+async def over_aiohttp() -> int:
+    """Ask another server, with another transport."""
+    async with HttpxAiohttpClient(timeout=5) as client:  # caught by doctor EX304
         return (await client.get("http://upstream")).status_code
