@@ -43,6 +43,8 @@ class Resources:
     queue: Queue
     rates: Rates
     http: Http
+    guarded_http: Http
+    """For a URL that a caller or a model names: it connects to public addresses only."""
     webhook_client: WebhookClient
     tokenizer: Tokenizer
     upstreams: Upstreams

@@ -15,7 +15,7 @@ from app.dependencies.limits import RateHeaders
 from app.dependencies.resources import Shared
 from engine.body import NO_NUL, Body
 from engine.errors import ReceiverUnreachable
-from engine.process.webhook_client import NOT_PUBLIC
+from engine.process.address_guard import NOT_PUBLIC
 from engine.resources import Resources
 from engine.sql.pagination import Page, PageQuery
 from engine.webhooks import deliveries, endpoints
@@ -196,6 +196,6 @@ async def _send(shared: Resources, sample: Notification) -> int:
         raise ReceiverUnreachable(f"The receiver gave no answer within {limit:g} s.") from error
     except Exception as error:  # every message would meet this error
         reason: Exception | str = error
-        if isinstance(error, ClientConnectorDNSError) or NOT_PUBLIC in str(error):
+        if isinstance(error.__cause__, ClientConnectorDNSError) or NOT_PUBLIC in str(error):
             reason = "its name leads to no public address"  # internal names are not revealed
         raise ReceiverUnreachable(f"The receiver gave no answer: {reason}.") from error

@@ -15,17 +15,18 @@ from engine.jobs.jobs import Jobs
 from engine.models.upstreams import open_upstreams
 from engine.operations.completions import COMPLETIONS
 from engine.operations.operation import CHAT, EMBEDDINGS, Operation, Operations
+from engine.process.address_guard import open_guarded_http
 from engine.process.background import open_background
 from engine.process.cache import Cache
 from engine.process.drain import open_drain
 from engine.process.garbage import frozen_heap, measured_garbage
-from engine.process.http import open_http
+from engine.process.http import http_over, open_upstream_session
 from engine.process.offload import Offload
 from engine.process.opening import Opening
 from engine.process.queue import queue_of
 from engine.process.redis import open_redis
 from engine.process.tokenizer import open_tokenizer
-from engine.process.webhook_client import open_webhook_client
+from engine.process.webhook_client import WebhookClient
 from engine.settings import NO_REDIS
 from engine.slots.admission_queue import AdmissionQueue, CoDel
 from engine.slots.rates import Rates
@@ -60,11 +61,11 @@ async def open_resources(
         redis = None
         if settings.redis_url != NO_REDIS:
             redis = await opening.enter("redis", open_redis(settings))
-        http = await opening.enter("http", open_http(settings))
-        webhook_client = await opening.enter("webhooks", open_webhook_client(settings))
+        session = await opening.enter("http", open_upstream_session(settings))
+        guarded_http = await opening.enter("guarded_http", open_guarded_http(settings))
         tokenizer = await opening.enter("tokenizer", open_tokenizer(offload))
         upstreams = await opening.enter(
-            "model", open_upstreams(settings, priority, http, redis, tokenizer)
+            "model", open_upstreams(settings, priority, session, redis, tokenizer)
         )
         background = await opening.enter(
             "background", open_background(settings.background_tasks, settings.close_timeout / 2)
@@ -84,8 +85,9 @@ async def open_resources(
             redis=redis,
             queue=queue_of(redis, settings.service_slug),
             rates=Rates(redis, settings.service_slug),
-            http=http,
-            webhook_client=webhook_client,
+            http=http_over(session, settings),
+            guarded_http=guarded_http,
+            webhook_client=WebhookClient(guarded_http, settings),
             tokenizer=tokenizer,
             upstreams=upstreams,
             background=background,

@@ -34,7 +34,7 @@ from engine.models.interface import (
     Usage,
 )
 from engine.models.wire import Json
-from engine.process.http import Http
+from engine.process.http import UpstreamSession
 from engine.process.offload import in_thread
 from engine.process.tokenizer import Tokenizer
 from engine.settings import Settings
@@ -234,7 +234,7 @@ def _load_embedder() -> WordLlamaInference:
 
 @asynccontextmanager
 async def open_provider(
-    settings: Settings, _http: Http, tokenizer: Tokenizer
+    settings: Settings, _session: UpstreamSession, tokenizer: Tokenizer
 ) -> AsyncIterator[Local]:
     """Yield the local models, loaded once and off the loop."""
     loading = CapacityLimiter(1)

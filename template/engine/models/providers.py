@@ -6,7 +6,7 @@ from importlib import import_module
 
 from engine.errors import Misconfigured
 from engine.models.interface import Model
-from engine.process.http import Http
+from engine.process.http import UpstreamSession
 from engine.process.tokenizer import Tokenizer
 from engine.settings import Settings
 
@@ -19,7 +19,9 @@ PROVIDERS = {
 
 
 @asynccontextmanager
-async def open_model(settings: Settings, http: Http, tokenizer: Tokenizer) -> AsyncIterator[Model]:
+async def open_model(
+    settings: Settings, session: UpstreamSession, tokenizer: Tokenizer
+) -> AsyncIterator[Model]:
     """Yield the model of `settings.model_provider`: a name above, or a module of the app's own.
 
     Raise `Misconfigured` where there is none, or a package that it needs is missing.
@@ -35,5 +37,5 @@ async def open_model(settings: Settings, http: Http, tokenizer: Tokenizer) -> As
     except ModuleNotFoundError as error:
         problem = f"needs {error.name}, which is not installed: try `uv sync --all-groups`."
         raise Misconfigured([f"MODEL_PROVIDER is {name}: it {problem}"]) from error
-    async with provider.open_provider(settings, http, tokenizer) as model:
+    async with provider.open_provider(settings, session, tokenizer) as model:
         yield model

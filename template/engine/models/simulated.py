@@ -30,7 +30,7 @@ from engine.models.interface import (
 )
 from engine.models.wire import Json
 from engine.models.words import Words, script
-from engine.process.http import Http
+from engine.process.http import UpstreamSession
 from engine.process.offload import in_thread
 from engine.process.tokenizer import Tokenizer
 from engine.settings import Settings
@@ -137,7 +137,7 @@ def _vector(text: str, size: int) -> Any:  # noqa: ANN401
 
 @asynccontextmanager
 async def open_provider(
-    settings: Settings, _http: Http, tokenizer: Tokenizer
+    settings: Settings, _session: UpstreamSession, tokenizer: Tokenizer
 ) -> AsyncIterator[Simulated]:
     """Yield the simulated model."""
     yield Simulated(settings, tokenizer)

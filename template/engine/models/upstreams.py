@@ -33,7 +33,7 @@ from engine.models.interface import (
 from engine.models.providers import open_model
 from engine.models.quota import Quota, limiter_of
 from engine.models.retries import Budget, Patience, RetryBudget
-from engine.process.http import Http
+from engine.process.http import UpstreamSession
 from engine.process.tokenizer import Tokenizer
 from engine.settings import Settings
 from engine.slots.pauses import Pause, Reason
@@ -205,7 +205,7 @@ class Tries:
 async def open_upstreams(
     settings: Settings,
     priority: Priority,
-    http: Http,
+    session: UpstreamSession,
     redis: Redis | None,
     tokenizer: Tokenizer,
 ) -> AsyncIterator[Upstreams]:
@@ -217,7 +217,7 @@ async def open_upstreams(
         upstreams = []
         for pool in provider_pools(settings, priority):
             slots = open_capacity(pool.name, pool.limits, priority, redis, settings.service_slug)
-            provider = open_model(pool.settings, http, tokenizer)
+            provider = open_model(pool.settings, session, tokenizer)
             upstreams.append(
                 Upstream(
                     name=pool.name,
