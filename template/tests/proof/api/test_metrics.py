@@ -19,7 +19,7 @@ from engine.errors import OpenError
 from engine.worker.probes import serving_probes
 from engine.worker.pulse import Liveness
 from tests.api.serving import serving
-from tests.proof import past
+from tests.proof.machines import past
 from tests.service import Service, eventually, free_port
 from tests.tables import make_tables
 
