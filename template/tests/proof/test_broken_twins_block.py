@@ -66,7 +66,7 @@ def test_good_twins_keep_no_loop(name: str, loop: str) -> None:
 
 
 @pytest.mark.anyio
-async def test_what_the_start_up_did_is_no_stall() -> None:
+async def test_the_work_of_the_start_up_is_no_stall() -> None:
     told: list[Stall] = []
     async with open_watchdog(0.1, told.append, FOLDER) as watchdog:
         await asyncio.sleep(0.01)

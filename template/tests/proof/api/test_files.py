@@ -38,7 +38,7 @@ def test_an_upload_that_breaks_off_is_no_error_of_ours_and_leaves_nothing(live: 
         assert client.files.list().data == []
 
 
-def test_what_a_killed_process_left_of_an_upload_is_not_there(
+def test_half_an_upload_of_a_killed_process_is_not_there(
     live: Service, client: OpenAI, key: str
 ) -> None:
     file_id = live.in_database(_begin_upload, key)
@@ -60,7 +60,7 @@ def _begin_upload(session: Session, key: str) -> str:
     return file_id
 
 
-def test_what_is_abandoned_is_gone_and_what_is_finished_stays(
+def test_abandoned_uploads_are_gone_and_finished_ones_stay(
     live: Service, client: OpenAI, key: str
 ) -> None:
     caller = live.in_database(keys.find_caller, key)

@@ -73,7 +73,7 @@ def test_requests_are_counted_by_their_route_and_not_by_their_path(live: Service
     assert not any("/v1/files/a" in labels for labels in after)
 
 
-def test_what_clients_invent_makes_no_new_series(live: Service) -> None:
+def test_paths_that_clients_invent_make_no_new_series(live: Service) -> None:
     with live.http() as http:
         http.request("PROPFIND", "/live")
         http.get("/one")

@@ -71,7 +71,7 @@ def test_an_item_that_ends_late_is_not_skipped_for_its_small_number(
     assert [ids(first), ids(second)] == [["item-4", "item-5"], ["item-0", "item-2"]]
 
 
-def test_who_has_read_all_that_is_there_waits_with_the_same_cursor(
+def test_a_reader_of_all_results_waits_with_the_same_cursor(
     live: Service, key: str, held: HeldBatch
 ) -> None:
     held.record(4)
@@ -82,7 +82,7 @@ def test_who_has_read_all_that_is_there_waits_with_the_same_cursor(
     assert ids(read(live, key, held.id, after=last).json()) == ["item-0"]
 
 
-def test_what_is_cut_off_comes_last_and_ends_the_feed(
+def test_items_that_are_cut_off_come_last_and_end_the_feed(
     live: Service, key: str, held: HeldBatch
 ) -> None:
     held.record(5)

@@ -51,7 +51,7 @@ def _describe(session: Session, batch_id: str, metadata: dict[str, Any]) -> None
     session.get_one(BatchRow, batch_id).batch_metadata = metadata
 
 
-def test_what_fails_again_can_be_tried_again(client: OpenAI) -> None:
+def test_items_that_fail_again_can_be_tried_again(client: OpenAI) -> None:
     wrong = {**chat_body("Hello"), "model": "gpt-9"}
     first = ended(client, submit(client, jsonl([line("wrong", wrong)])))
     second = ended(client, retry(client, first.id))

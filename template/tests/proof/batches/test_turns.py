@@ -48,7 +48,7 @@ async def test_of_several_that_ask_at_once_one_leaves(holdings: HeldLanes) -> No
     assert sum(await asyncio.gather(*map(holdings.must_leave, HOLDS))) == 1
 
 
-async def test_what_has_left_counts_no_more(holdings: HeldLanes) -> None:
+async def test_a_lane_that_has_left_counts_no_more(holdings: HeldLanes) -> None:
     assert await holdings.must_leave(HOLDS[0])
     holdings.drop(HOLDS[0])
     assert holdings.terms.held == {"batch_a": 2}

@@ -72,7 +72,7 @@ def test_shares_are_as_the_weights(session: Session) -> None:
 
 
 @story
-def test_what_costs_more_counts_for_more(session: Session) -> None:
+def test_an_item_of_more_tokens_counts_for_more(session: Session) -> None:
     contest = Contest(session)
     dear, cheap = contest.join("dear", tokens=4), contest.join("cheap")
     for caller in dear, cheap:
@@ -94,7 +94,7 @@ def test_a_higher_priority_goes_first(session: Session) -> None:
 
 
 @story
-def test_who_was_idle_has_saved_up_nothing(session: Session) -> None:
+def test_an_idle_caller_has_saved_up_nothing(session: Session) -> None:
     contest = Contest(session)
     busy, idle = contest.join("busy"), contest.join("idle")
     contest.submit(busy, 200, number=6)
@@ -105,7 +105,7 @@ def test_who_was_idle_has_saved_up_nothing(session: Session) -> None:
 
 
 @story
-def test_who_comes_when_all_are_idle_has_saved_up_nothing(session: Session) -> None:
+def test_a_caller_who_comes_when_all_are_idle_has_saved_up_nothing(session: Session) -> None:
     contest = Contest(session)
     before, new = contest.join("before"), contest.join("new")
     contest.submit(before, 300)
@@ -118,7 +118,7 @@ def test_who_comes_when_all_are_idle_has_saved_up_nothing(session: Session) -> N
 
 
 @story
-def test_who_waits_does_not_lose_its_turn_by_asking_for_more(session: Session) -> None:
+def test_a_waiting_caller_keeps_its_turn_when_it_asks_for_more(session: Session) -> None:
     contest = Contest(session)
     heavy, light = contest.join("heavy", weight=10), contest.join("light")
     for caller in heavy, light:
@@ -158,7 +158,7 @@ def test_a_paused_caller_waits_and_has_saved_up_nothing(session: Session) -> Non
 
 
 @story
-def test_who_is_paused_holds_no_newcomer_back(session: Session) -> None:
+def test_a_paused_caller_holds_no_newcomer_back(session: Session) -> None:
     contest = Contest(session)
     ada, bob, new = (contest.join(name) for name in ("ada", "bob", "new"))
     for caller in ada, bob:
@@ -188,7 +188,7 @@ def test_a_pause_of_all_lets_cancelled_batches_end(session: Session) -> None:
 
 
 @story
-def test_who_gets_another_priority_begins_where_its_like_are(session: Session) -> None:
+def test_a_caller_of_another_priority_begins_where_its_like_are(session: Session) -> None:
     contest = Contest(session)
     ada, bob = contest.join("ada"), contest.join("bob", priority=1)
     contest.submit(ada, 200)

@@ -110,7 +110,7 @@ def test_a_copy_of_the_doctor_examines_the_app_beside_it(folder: Path) -> None:
         ("json:nothing", "no FastAPI app"),
     ],
 )
-def test_what_is_no_app_is_told_in_a_sentence(name: str, message: str) -> None:
+def test_a_name_without_an_app_is_told_in_a_sentence(name: str, message: str) -> None:
     with pytest.raises(NotAnAppError, match=message):
         find_app(name)
 

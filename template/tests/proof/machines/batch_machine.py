@@ -8,16 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from app.resources.lifespan import all_operations
-from engine.batches import (
-    batch_input as intake,
-)
-from engine.batches import (
-    batches,
-    caller_pauses,
-    finalise,
-    items,
-    lanes,
-)
+from engine.batches import batch_input, batches, caller_pauses, finalise, items, lanes
 from engine.batches.batch_input import NewItem
 from engine.batches.items import Claimed
 from engine.batches.lanes import LaneHold, LostLaneError, Terms
@@ -255,13 +246,13 @@ class BatchMachine(RuleBasedStateMachine):
         if self.store.write(batches.work, hold.batch_id).status != "validating":
             return
         lines = self.lines[hold.batch_id]
-        yield self.store.write(intake.restart, hold)
+        yield self.store.write(batch_input.restart, hold)
         new = [NewItem(seq, f"item-{seq}", b"{}") for seq in range(lines)]
-        yield self.store.write(intake.add, hold, new)
+        yield self.store.write(batch_input.add, hold, new)
         if lines:
-            yield self.store.write(intake.accept, hold, lines, LANES)
+            yield self.store.write(batch_input.accept, hold, lines, LANES)
         else:
-            yield self.store.write(intake.reject, hold, [])
+            yield self.store.write(batch_input.reject, hold, [])
 
     def _leave(self, drain: Drain) -> None:
         self.store.write(items.leave, drain.hold, LEASE, at_once=True)

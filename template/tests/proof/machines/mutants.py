@@ -73,7 +73,12 @@ MUTANTS = (
     *(
         Mutant(f"machines.test_fencing.{test}", module, text, instead)
         for test, module, text, instead in (
-            ("test_what_was_put_back_is_refused", "batches.items", OWNER_OF_AN_ITEM, ANY_ITEM),
+            (
+                "test_an_outcome_of_an_item_that_was_put_back_is_refused",
+                "batches.items",
+                OWNER_OF_AN_ITEM,
+                ANY_ITEM,
+            ),
             ("test_an_outcome_is_recorded_once", "batches.items", OWNER_OF_AN_ITEM, ANY_ITEM),
             (
                 "test_an_earlier_attempt_of_the_same_worker_is_refused",
@@ -127,7 +132,7 @@ MUTANTS = (
                 "",
             ),
             (
-                "test_what_another_worker_has_is_refused",
+                "test_an_outcome_of_another_workers_item_is_refused",
                 "batches.items",
                 '            ItemRow.status == constant("pending"),\n',
                 "",
@@ -157,25 +162,25 @@ MUTANTS = (
                 "",
             ),
             (
-                "test_what_runs_alone_waits_for_what_others_have_in_flight",
+                "test_the_quarantine_waits_for_items_in_flight_elsewhere",
                 "batches.readiness",
                 "        if not runs and _first_due(",
                 "        if _first_due(",
             ),
             (
-                "test_what_others_have_in_flight_is_looked_for_before_the_next_try",
+                "test_items_in_flight_elsewhere_are_looked_for_before_the_next_try",
                 "batches.readiness",
                 "return min(due, later) if runs else due",
                 "return due",
             ),
             (
-                "test_who_has_lost_a_lane_does_not_free_it",
+                "test_a_worker_that_has_lost_a_lane_does_not_free_it",
                 "batches.lanes",
                 "        BatchLaneRow.generation == hold.generation,\n",
                 "",
             ),
             (
-                "test_who_has_lost_a_lane_takes_no_more_lines_in",
+                "test_a_worker_that_has_lost_a_lane_takes_no_more_lines_in",
                 "batches.lanes",
                 "    if session.scalar(lane) is None:\n",
                 "    if session.scalar(lane) is False:\n",

@@ -96,14 +96,14 @@ def test_an_earlier_attempt_of_the_same_worker_is_refused(batch: Story) -> None:
 
 
 @on_a_batch
-def test_what_was_put_back_is_refused(batch: Story) -> None:
+def test_an_outcome_of_an_item_that_was_put_back_is_refused(batch: Story) -> None:
     claim(batch)
     batch.freeze(0, sweeping=True)
     batch.record_late(LAST, "succeeded")
 
 
 @on_a_batch
-def test_what_another_worker_has_is_refused(batch: Story) -> None:
+def test_an_outcome_of_another_workers_item_is_refused(batch: Story) -> None:
     claim(batch)
     batch.freeze(0, sweeping=True)
     batch.claim_lanes()
@@ -165,7 +165,7 @@ def test_a_batch_that_expires_between_two_tries_is_looked_at(batch: Story) -> No
 
 
 @on_a_batch
-def test_what_others_have_in_flight_is_looked_for_before_the_next_try(batch: Story) -> None:
+def test_items_in_flight_elsewhere_are_looked_for_before_the_next_try(batch: Story) -> None:
     batch.claim_lanes()
     batch.work(1, 1, [])
     try_twice(batch)
@@ -177,7 +177,7 @@ def test_what_others_have_in_flight_is_looked_for_before_the_next_try(batch: Sto
 
 
 @on_a_batch
-def test_what_runs_alone_waits_for_what_others_have_in_flight(batch: Story) -> None:
+def test_the_quarantine_waits_for_items_in_flight_elsewhere(batch: Story) -> None:
     batch.claim_lanes()
     batch.work(0, 1, [])
     batch.work(1, 1, [])
@@ -206,7 +206,7 @@ def test_a_living_worker_keeps_its_lane(batch: Story) -> None:
 
 
 @on_a_batch
-def test_who_has_lost_a_lane_does_not_free_it(batch: Story) -> None:
+def test_a_worker_that_has_lost_a_lane_does_not_free_it(batch: Story) -> None:
     batch.freeze(0, sweeping=True)
     batch.claim_lanes()
     batch.end(0, gracefully=True)
@@ -214,7 +214,7 @@ def test_who_has_lost_a_lane_does_not_free_it(batch: Story) -> None:
 
 
 @on_a_batch
-def test_who_has_lost_a_lane_takes_no_more_lines_in(batch: Story) -> None:
+def test_a_worker_that_has_lost_a_lane_takes_no_more_lines_in(batch: Story) -> None:
     batch.submit(2, 1000)
     batch.claim_lanes()
     batch.work(1, 1, [])

@@ -43,7 +43,7 @@ UNFAIR = (
                 "cost",
             ),
             (
-                "test_what_costs_more_counts_for_more",
+                "test_an_item_of_more_tokens_counts_for_more",
                 "batches.items",
                 "max(1, used.prompt_tokens + used.completion_tokens)",
                 "1",
@@ -61,19 +61,19 @@ UNFAIR = (
                 "",
             ),
             (
-                "test_who_was_idle_has_saved_up_nothing",
+                "test_an_idle_caller_has_saved_up_nothing",
                 "batches.batches",
                 "        fairness.catch_up(session, caller_id)\n",
                 "        pass\n",
             ),
             (
-                "test_who_comes_when_all_are_idle_has_saved_up_nothing",
+                "test_a_caller_who_comes_when_all_are_idle_has_saved_up_nothing",
                 "callers.fairness",
                 "floor = session.scalar(highest) or 0.0",
                 "floor = 0.0",
             ),
             (
-                "test_who_waits_does_not_lose_its_turn_by_asking_for_more",
+                "test_a_waiting_caller_keeps_its_turn_when_it_asks_for_more",
                 "batches.batches",
                 "    if not lanes.is_waiting(session, caller_id):\n",
                 "    if True:\n",
@@ -97,7 +97,7 @@ UNFAIR = (
                 "        pass\n",
             ),
             (
-                "test_who_is_paused_holds_no_newcomer_back",
+                "test_a_paused_caller_holds_no_newcomer_back",
                 "callers.fairness",
                 "        CallerRow.id.not_in(select(PauseRow.subject)),\n",
                 "",
@@ -109,13 +109,13 @@ UNFAIR = (
                 "false()",
             ),
             (
-                "test_who_gets_another_priority_begins_where_its_like_are",
+                "test_a_caller_of_another_priority_begins_where_its_like_are",
                 "callers.fairness",
                 ", CallerRow.priority == priority\n",
                 ",\n",
             ),
             (
-                "test_who_gets_another_priority_begins_where_its_like_are",
+                "test_a_caller_of_another_priority_begins_where_its_like_are",
                 "callers.keys",
                 "priority, 0.0\n",
                 "priority, caller.virtual_time\n",

@@ -110,7 +110,7 @@ async def test_a_full_server_answers_its_probes(small: Full, path: str) -> None:
         assert (await client.get(path)).status_code == 200
 
 
-async def test_who_waits_is_served_when_its_turn_comes(small: Full) -> None:
+async def test_a_waiting_request_is_served_when_its_turn_comes(small: Full) -> None:
     model = Holding()
     async with small(model, max_requests=1) as client:
         async with in_flight(client, model, WHOLE):
@@ -119,7 +119,7 @@ async def test_who_waits_is_served_when_its_turn_comes(small: Full) -> None:
         assert (await waiting).status_code == 200
 
 
-async def test_who_waits_too_long_is_refused(small: Full) -> None:
+async def test_a_request_that_waits_too_long_is_refused(small: Full) -> None:
     model = Holding()
     async with (
         small(model, max_requests=1, queue_interval=0.05, queue_target=0.01) as client,

@@ -76,6 +76,6 @@ async def test_a_streamed_answer_may_be_read(prepared: Service, key: str) -> Non
 
 
 @pytest.mark.parametrize("origin", ["https://app.example.com/", "app.example.com", ""])
-def test_what_is_no_origin_is_refused_at_the_start(origin: str) -> None:
+def test_a_bad_origin_is_refused_at_the_start(origin: str) -> None:
     with pytest.raises(ValueError, match="cors_origins"):
         Settings(cors_origins=(origin,))

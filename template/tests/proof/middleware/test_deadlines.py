@@ -89,7 +89,7 @@ async def _answers_and_ends(scope: Scope, receive: Receive, send: Send) -> None:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("app", [_answers, _answers_and_ends])
-async def test_who_answers_the_end_of_its_time_itself_is_not_answered_for(app: ASGIApp) -> None:
+async def test_an_endpoint_that_handles_its_own_deadline_is_not_answered_for(app: ASGIApp) -> None:
     sent: list[Message] = []
 
     async def send(message: Message) -> None:

@@ -27,7 +27,7 @@ async def behind_a_proxy(tmp_path: Path) -> AsyncIterator[httpx2.AsyncClient]:
 
 
 @pytest.mark.parametrize("path", READABLE)
-def test_what_can_be_read_has_a_head(live: Service, key: str, path: str) -> None:
+def test_every_readable_path_has_a_head(live: Service, key: str, path: str) -> None:
     with live.http(key) as http:
         head, whole = http.head(path), http.get(path)
     assert (head.status_code, head.content) == (200, b"")
@@ -73,7 +73,7 @@ async def test_the_description_names_the_prefix(behind_a_proxy: httpx2.AsyncClie
     assert described["servers"] == [{"url": "/llm"}]
 
 
-def test_what_is_not_there_is_told_with_what_there_is(live: Service) -> None:
+def test_a_missing_path_is_told_with_what_there_is(live: Service) -> None:
     with live.http() as http:
         message = http.post("/chat/completions").json()["error"]["message"]
     assert message.startswith("There is nothing at /chat/completions. There is: ")

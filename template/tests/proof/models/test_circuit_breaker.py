@@ -51,7 +51,7 @@ def provider() -> Provider:
     return Provider()
 
 
-def test_it_opens_after_failures_in_a_row(provider: Provider) -> None:
+def test_a_circuit_opens_after_failures_in_a_row(provider: Provider) -> None:
     provider.fail()
     with pytest.raises(CircuitOpenError):
         provider.call()

@@ -47,7 +47,7 @@ async def local(http: ClientSession, tokenizer: Tokenizer) -> AsyncIterator[Loca
         yield opened
 
 
-async def test_it_knows_the_capital_of_france(local: Local) -> None:
+async def test_the_local_model_knows_the_capital_of_france(local: Local) -> None:
     assert "Paris" in (await local.complete(chat(CHAT, FRANCE))).text
 
 
@@ -72,13 +72,13 @@ async def test_a_system_prompt_is_added_where_there_is_none(local: Local) -> Non
     assert without.usage == given.usage
 
 
-async def test_it_stops_at_a_stop(local: Local) -> None:
+async def test_the_local_model_stops_at_a_stop(local: Local) -> None:
     answer = await local.complete(chat(CHAT, FRANCE, stop=["Paris"]))
     assert answer.text == "The capital of France is "
     assert body(answer)["choices"][0]["finish_reason"] == "stop"
 
 
-async def test_it_gives_log_probabilities_whole_and_streamed(local: Local) -> None:
+async def test_log_probabilities_come_whole_and_streamed(local: Local) -> None:
     request = chat(CHAT, FRANCE, logprobs=True, top_logprobs=2, max_tokens=3)
     whole = body(await local.complete(request))["choices"][0]["logprobs"]["content"]
     assert [entry["token"] for entry in whole] == ["The", " capital", " of"]
@@ -158,7 +158,9 @@ async def test_too_long_a_conversation_is_told_the_limit(local: Local) -> None:
         ),
     ],
 )
-async def test_what_it_lacks_is_refused_by_name(local: Local, param: str, fields: Json) -> None:
+async def test_a_parameter_that_the_local_model_lacks_is_refused_by_name(
+    local: Local, param: str, fields: Json
+) -> None:
     with pytest.raises(Unsupported) as caught:
         await local.complete(chat(CHAT, **fields))
     assert caught.value.param == param

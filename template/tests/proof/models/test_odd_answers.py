@@ -137,9 +137,7 @@ async def test_a_caller_gets(client: httpx2.AsyncClient, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name, odd in WHOLE.items() if odd.expected != 200])
-async def test_who_asks_for_a_stream_gets_the_same_error(
-    client: httpx2.AsyncClient, name: str
-) -> None:
+async def test_a_stream_gives_the_same_error(client: httpx2.AsyncClient, name: str) -> None:
     answer = await client.post(CHAT_URL, json=body(name, stream=True))
     assert answer.status_code == WHOLE[name].expected
     check_error(answer.json()["error"], WHOLE[name])

@@ -179,7 +179,7 @@ async def test_events_that_come_together_are_passed_on_together(provider: Provid
     assert [chunk.events for chunk in chunks] == [several, b""]
 
 
-async def test_what_came_together_with_an_error_is_not_lost(provider: Provider) -> None:
+async def test_chunks_that_came_together_with_an_error_are_not_lost(provider: Provider) -> None:
     error = b'data: {"error": {"message": "spilled"}}\n\n'
     async with serving(streaming(event("Hi") + error)) as upstream:
         stream = provider(upstream).stream(chat("m"))
@@ -217,7 +217,7 @@ async def test_an_error_in_a_stream_ends_it(provider: Provider, choices: bytes) 
             await collect(provider(upstream).stream(chat("m")))
 
 
-async def test_what_is_not_openais_format_is_an_error(provider: Provider) -> None:
+async def test_another_format_than_openais_is_an_error(provider: Provider) -> None:
     async with serving(answering(200, "<html>")) as upstream:
         for call in (
             provider(upstream).complete(chat("m")),

@@ -142,7 +142,7 @@ async def test_a_tool_that_may_be_called_is_called_once_and_then_answered(
         {"response_format": {"type": "json_schema", "json_schema": {"schema": {"$ref": "#"}}}},
     ],
 )
-async def test_what_nothing_fits_is_refused(simulated: Simulated, fields: Json) -> None:
+async def test_a_schema_that_nothing_fits_is_refused(simulated: Simulated, fields: Json) -> None:
     with pytest.raises(InvalidRequest):
         await simulated.complete(chat(CHAT, **fields))
 
@@ -183,7 +183,7 @@ async def test_a_json_object_follows_the_schema_that_is_given(simulated: Simulat
         ("tools", [{"type": "custom", "custom": {"name": "x"}}]),
     ],
 )
-async def test_what_would_change_the_answer_is_refused_by_name(
+async def test_a_parameter_that_would_change_the_answer_is_refused_by_name(
     simulated: Simulated, field: str, value: object
 ) -> None:
     with pytest.raises(Unsupported, match=field) as caught:
@@ -198,9 +198,7 @@ async def test_what_would_change_the_answer_is_refused_by_name(
         {"prediction": {"type": "content", "content": "x"}, "store": True, "verbosity": "low"},
     ],
 )
-async def test_what_asks_for_nothing_or_only_tunes_is_accepted(
-    simulated: Simulated, fields: Json
-) -> None:
+async def test_a_parameter_that_only_tunes_is_accepted(simulated: Simulated, fields: Json) -> None:
     assert (await simulated.complete(chat(CHAT, **fields))).text
 
 

@@ -123,7 +123,9 @@ async def test_the_next_one_stands_in_for_a_provider_that_cannot(error: AppError
 
 
 @pytest.mark.parametrize("error", [ModelRejected("no"), ModelError("broken")])
-async def test_what_no_provider_will_do_better_is_not_asked_twice(error: AppError) -> None:
+async def test_an_error_that_every_provider_would_give_is_not_asked_for_twice(
+    error: AppError,
+) -> None:
     first, second = Fake(error), Fake(GOOD)
     with pytest.raises(type(error)):
         await model(first, second).complete(CHAT, CALLER)
@@ -228,7 +230,7 @@ async def test_an_open_circuit_is_told_for_as_long_as_it_is_open() -> None:
     assert 0 < seconds < 2
 
 
-async def test_nobody_waits_for_a_slot_of_a_dead_provider() -> None:
+async def test_a_slot_of_a_dead_provider_is_not_waited_for() -> None:
     used = upstream(Fake(DOWN))
     subject = Upstreams([used], RetryBudget(0), 60)
     for _ in range(FAILURES):

@@ -68,5 +68,5 @@ def test_everybodys_address_is_public(address: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "8.8", "134744072", "0x8.8.8.8", "08.8.8.8", "example.com"])
-def test_what_is_no_address_in_its_usual_form_is_not_public(text: str) -> None:
+def test_an_address_in_an_unusual_form_is_not_public(text: str) -> None:
     assert not is_public(text)

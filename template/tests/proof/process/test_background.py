@@ -31,7 +31,7 @@ async def test_closing_waits_for_what_runs() -> None:
     assert sorted(ended) == ["first", "second"]
 
 
-async def test_what_does_not_end_is_cancelled_and_awaited() -> None:
+async def test_a_task_beyond_the_grace_is_cancelled_and_awaited() -> None:
     cancelled = []
 
     async def work() -> None:

@@ -62,7 +62,7 @@ async def until(holds: Callable[[], object]) -> None:
             await asyncio.sleep(0)
 
 
-async def test_what_is_in_flight_when_the_grace_is_over_is_told_so(server: Server) -> None:
+async def test_a_request_in_flight_when_the_grace_is_over_is_told_so(server: Server) -> None:
     async with open_drain(0, 0.05) as drain:
         request = Request(drain)
         await request.begun.wait()
@@ -72,7 +72,7 @@ async def test_what_is_in_flight_when_the_grace_is_over_is_told_so(server: Serve
     assert server.closed() == 1
 
 
-async def test_what_comes_after_the_grace_is_told_so_at_once(server: Server) -> None:
+async def test_a_request_after_the_grace_is_told_so_at_once(server: Server) -> None:
     async with open_drain(0, 0) as drain:
         drain.begin(server.close)
         await until(server.closed)

@@ -154,7 +154,7 @@ async def test_a_new_connection_that_ends_is_an_error(client: ClientSession) -> 
     assert closing_first.connections == 1
 
 
-async def test_what_had_begun_to_be_answered_is_not_asked_again(client: ClientSession) -> None:
+async def test_a_request_with_a_begun_answer_is_not_sent_again(client: ClientSession) -> None:
     breaking_off = Closing(2, said=b"HTTP/1.1 200 OK\r\nx-")
     async with breaking_off.serving() as url:
         async with client.post(url, data=b"x") as response:

@@ -74,7 +74,7 @@ async def test_nor_where_it_falls_silent_in_the_middle(postgres: Database, wire:
             await postgres.write(cut_between)
 
 
-async def test_it_serves_at_once_when_it_speaks_again(postgres: Database, wire: Wire) -> None:
+async def test_a_database_that_speaks_again_serves_at_once(postgres: Database, wire: Wire) -> None:
     wire.cut()
     assert await unavailable(postgres, 3)
     wire.mend()

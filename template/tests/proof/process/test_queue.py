@@ -68,7 +68,7 @@ async def test_an_operator_hears_that_redis_is_silent(silent_redis: Redis) -> No
         assert await RedisQueue(silent_redis, "test").calls() is None
 
 
-async def test_nobody_waits_for_a_silent_redis(silent_redis: Redis) -> None:
+async def test_a_silent_redis_is_not_waited_for(silent_redis: Redis) -> None:
     async with asyncio.timeout(LONG):
         assert not await RedisQueue(silent_redis, "test").wake(Kind.BATCHES)
 

@@ -46,7 +46,7 @@ async def test_tasks_that_ended_before_are_left_as_they_are() -> None:
     assert isinstance(task.exception(), ValueError)
 
 
-async def test_what_gives_back_is_done_before_its_cancelled_caller_ends() -> None:
+async def test_a_clean_up_is_done_before_its_cancelled_caller_ends() -> None:
     begun, go_on, done = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     async def give_back() -> None:
@@ -65,7 +65,7 @@ async def test_what_gives_back_is_done_before_its_cancelled_caller_ends() -> Non
     assert done.is_set()
 
 
-async def test_what_gives_back_and_hangs_is_cut_off_by_a_second_cancellation() -> None:
+async def test_a_hanging_clean_up_is_cut_off_by_a_second_cancellation() -> None:
     async def hang() -> None:
         await asyncio.Event().wait()
 
@@ -75,7 +75,7 @@ async def test_what_gives_back_and_hangs_is_cut_off_by_a_second_cancellation() -
     assert task.cancelled()
 
 
-async def test_what_gives_back_and_fails_says_so() -> None:
+async def test_a_failing_clean_up_says_so() -> None:
     async def fail() -> None:
         raise LookupError
 

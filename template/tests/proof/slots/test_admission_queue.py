@@ -92,7 +92,7 @@ async def test_no_more_are_inside_than_there_are_places(room: AdmissionQueue) ->
     assert (room.taken, room.waiting) == (0, 0)
 
 
-async def test_who_finds_the_line_full_is_refused_at_once_and_told_when_to_come_back(
+async def test_a_request_before_a_full_queue_is_refused_at_once_and_told_when_to_come_back(
     visitors: Visitors, room: AdmissionQueue
 ) -> None:
     await visitors.come("a", "b", "c", "d")
@@ -149,7 +149,7 @@ async def test_a_place_that_nobody_takes_in_time_is_free_for_the_next(
     assert (room.taken, room.waiting) == (0, 0)
 
 
-async def test_who_is_cancelled_in_line_is_passed_over(
+async def test_a_request_cancelled_in_line_is_passed_over(
     visitors: Visitors, room: AdmissionQueue
 ) -> None:
     await visitors.come("a", "b", "c")
@@ -160,7 +160,7 @@ async def test_who_is_cancelled_in_line_is_passed_over(
     assert visitors.inside == ["a", "c"]
 
 
-async def test_who_is_cancelled_in_the_moment_of_its_turn_passes_the_place_on(
+async def test_a_request_cancelled_in_the_moment_of_its_turn_passes_the_place_on(
     visitors: Visitors, room: AdmissionQueue
 ) -> None:
     await visitors.come("a", "b", "c")

@@ -43,18 +43,18 @@ async def test_a_caller_with_many_waits_as_long_as_one_with_one() -> None:
     assert await Line("aaaaabbc").served() == "abcabaaa"
 
 
-async def test_who_gives_up_is_passed_over() -> None:
+async def test_a_waiter_who_gives_up_is_passed_over() -> None:
     line = Line("aab")
     line.futures[0].cancel()
     assert await line.served() == "ab"
 
 
-async def test_who_gives_up_is_not_counted() -> None:
+async def test_a_waiter_who_gives_up_is_not_counted() -> None:
     line = Line("aab")
     line.futures[0].cancel()
     await asyncio.sleep(0)
     assert len(line.turns) == 2
 
 
-async def test_nobody_has_a_turn_where_nobody_waits() -> None:
+async def test_an_empty_queue_gives_no_turn() -> None:
     assert not FairQueue().next()

@@ -36,7 +36,7 @@ async def test_calls_beyond_the_limit_are_refused(rates: Rates) -> None:
     assert await allowed(rates, "ada", limit=3, calls=5) == [True, True, True, False, False]
 
 
-async def test_what_remains_is_counted_down(rates: Rates) -> None:
+async def test_remaining_calls_are_counted_down(rates: Rates) -> None:
     counted = [await hit(rates, "ada", 3) for _ in range(4)]
     assert [rate.remaining for rate in counted] == [2, 1, 0, 0]
 
@@ -47,7 +47,7 @@ async def test_calls_that_come_slowly_are_all_let_through(rates: Rates) -> None:
     assert counted[0].remaining == 59_999
 
 
-async def test_who_has_used_it_up_waits_for_one_calls_share(rates: Rates) -> None:
+async def test_a_caller_beyond_its_limit_waits_for_one_calls_share(rates: Rates) -> None:
     counted = [await hit(rates, "ada", 5) for _ in range(6)]
     assert 10 < counted[-1].wait <= 12
     assert [rate.wait for rate in counted[:5]] == [0] * 5

@@ -211,7 +211,7 @@ async def test_a_living_process_keeps_its_slots_for_longer_than_a_lease(
     await second.end()
 
 
-async def test_who_gives_up_waiting_holds_nothing(processes: Processes) -> None:
+async def test_a_caller_who_gives_up_waiting_holds_nothing(processes: Processes) -> None:
     capacity = await processes.start(ONLINE)
     first = Calls(capacity).begin(4)
     await until(lambda: first.running == 4)
@@ -222,7 +222,7 @@ async def test_who_gives_up_waiting_holds_nothing(processes: Processes) -> None:
     await until(lambda: (capacity.held, capacity.allowed, capacity.waiting) == (0, 0, 0))
 
 
-async def test_who_is_cancelled_in_the_moment_of_its_turn_holds_nothing(
+async def test_a_caller_cancelled_in_the_moment_of_its_turn_holds_nothing(
     processes: Processes,
 ) -> None:
     capacity = await processes.start(ONLINE)
@@ -308,7 +308,7 @@ async def test_the_cap_grows_back_with_good_answers(processes: Processes) -> Non
             await asyncio.sleep(0.01)
 
 
-async def test_nobody_asks_for_a_model_that_is_paused(processes: Processes) -> None:
+async def test_a_paused_model_is_not_asked(processes: Processes) -> None:
     first, second = await processes.start(ONLINE), await processes.start(ONLINE)
     first.overloaded("model", pause=1.0)
     await settled()
@@ -387,7 +387,7 @@ async def test_the_names_of_callers_fill_neither_redis_nor_a_process(
     assert 0 < await redis.pttl(key) <= 60_000
 
 
-async def test_what_is_held_is_known_again_after_redis_was_wiped(
+async def test_held_slots_are_known_again_after_redis_was_wiped(
     processes: Processes, redis: Redis
 ) -> None:
     limits, before = replace(LIMITS, lease=LATE), lapsed()

@@ -147,7 +147,7 @@ async def test_a_conflict_that_stays_comes_out_in_the_end(postgres: Database) ->
         await postgres.write(run, _raise("40001"))
 
 
-async def test_what_is_no_conflict_is_tried_once(postgres: Database) -> None:
+async def test_an_error_without_a_conflict_is_tried_once(postgres: Database) -> None:
     tries: list[int] = []
 
     def fail(session: Session) -> None:

@@ -76,7 +76,7 @@ async def test_a_claim_does_not_wait_for_another(database: Database, caller: str
     assert first.id != second.id
 
 
-async def test_what_a_dead_worker_had_is_due_again_under_the_same_id(
+async def test_a_message_of_a_dead_worker_is_due_again_under_the_same_id(
     database: Database, caller: str
 ) -> None:
     await enqueue_event(database, caller)
@@ -98,7 +98,7 @@ async def test_a_late_record_of_a_lost_try_is_refused(database: Database, caller
     assert row.finished_at is not None
 
 
-async def test_what_has_ended_stays_ended(database: Database, caller: str) -> None:
+async def test_an_ended_message_stays_ended(database: Database, caller: str) -> None:
     await enqueue_event(database, caller)
     notification = await claimed(database)
     assert await database.write(deliveries.record, notification, DELIVERED)

@@ -197,7 +197,7 @@ async def test_batches_add_little_to_a_look_for_work(url: str) -> None:
     assert not grown(some, many, 1.5, "depths", "backlog", "sweep")
 
 
-async def test_what_waits_or_has_ended_adds_nothing_to_the_claim_of_a_job_or_a_message(
+async def test_waiting_and_ended_rows_add_nothing_to_the_claim_of_a_job_or_a_message(
     url: str,
 ) -> None:
     few = await measured(url, FEW)

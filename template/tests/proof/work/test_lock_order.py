@@ -150,7 +150,7 @@ async def test_in_another_order_they_would_deadlock(
         await meet_on_items(database, step, forwards=False)
 
 
-async def test_what_a_caller_has_used_and_its_virtual_time_are_written_in_one_order(
+async def test_usage_and_virtual_time_are_written_in_one_order(
     database: Database,
 ) -> None:
     await record_for_one_caller(database, lambda _: None, "INSERT INTO usage")

@@ -21,7 +21,7 @@ async def caller(database: Database) -> str:
     return await database.write(add_caller)
 
 
-async def test_who_asked_is_owed_a_message(database: Database, caller: str) -> None:
+async def test_a_caller_who_asked_is_owed_a_message(database: Database, caller: str) -> None:
     webhook = await database.write(register, caller)
     await database.write(outbox.enqueue_event, caller, "batch.completed", "batch_1")
     (row,) = await database.read(owed)
@@ -36,7 +36,7 @@ async def test_who_asked_is_owed_a_message(database: Database, caller: str) -> N
     }
 
 
-async def test_nobody_else_is_owed_one(database: Database, caller: str) -> None:
+async def test_another_caller_is_owed_nothing(database: Database, caller: str) -> None:
     stranger = await database.write(add_caller, "caller_b")
     await database.write(register, stranger)
     await database.write(register, caller, event_types=("batch.failed", "job.succeeded"))
@@ -46,7 +46,9 @@ async def test_nobody_else_is_owed_one(database: Database, caller: str) -> None:
     assert await database.read(owed) == []
 
 
-async def test_what_begins_anew_is_announced_again(database: Database, caller: str) -> None:
+async def test_a_subject_that_begins_again_is_announced_again(
+    database: Database, caller: str
+) -> None:
     await database.write(register, caller)
     await database.write(outbox.enqueue_event, caller, "batch.completed", "batch_1")
     (before,) = await database.read(owed)
@@ -56,7 +58,7 @@ async def test_what_begins_anew_is_announced_again(database: Database, caller: s
     assert after.id != before.id
 
 
-async def test_what_is_rolled_back_is_not_owed(database: Database, caller: str) -> None:
+async def test_an_event_that_is_rolled_back_is_not_owed(database: Database, caller: str) -> None:
     def end_and_fail(session: Session) -> None:
         outbox.enqueue_event(session, caller, "batch.completed", "batch_1")
         session.add(CallerRow(id="caller_b", name=caller, flags=[], created_at=0.0))

@@ -348,7 +348,7 @@ async def test_a_call_that_is_at_its_end_goes_on_behind_nobody(
     assert asyncio.all_tasks() == before
 
 
-async def test_it_ends_with_redis_and_begins_anew(mortal: tuple[Server, RedisQueue]) -> None:
+async def test_a_queue_ends_with_redis_and_begins_again(mortal: tuple[Server, RedisQueue]) -> None:
     """So `listen_for_ever` is needed, and enough: a new worker on the same pool of connections."""
     server, queue = mortal
     pool = Woken()

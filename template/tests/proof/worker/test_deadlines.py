@@ -142,6 +142,6 @@ async def test_a_job_whose_time_is_out_has_expired(seconds: float) -> None:
     assert (await attempted(Asked(silent=True), seconds)).status == "expired"
 
 
-async def test_what_records_a_job_is_not_bound_by_its_deadline() -> None:
+async def test_recording_a_job_is_not_bound_by_its_deadline() -> None:
     await attempted(Asked(), 50)
     assert deadline.remaining() is None

@@ -105,7 +105,7 @@ async def test_a_claim_that_fails_is_tried_again() -> None:
         await until(lambda: claims > 2)
 
 
-async def test_what_is_claimed_while_it_stops_is_run_and_not_forgotten() -> None:
+async def test_work_claimed_while_the_pool_stops_is_run_and_not_forgotten() -> None:
     supply = Supply(5)
     supply.answer.clear()
     pool = Pool(Kind.JOBS, supply.claim, slots=3)
@@ -121,7 +121,7 @@ async def test_what_is_claimed_while_it_stops_is_run_and_not_forgotten() -> None
     assert supply.running == 0
 
 
-async def test_what_does_not_end_before_the_grace_is_over_is_ended() -> None:
+async def test_work_beyond_the_grace_is_ended() -> None:
     supply = Supply(1)
     pool = Pool(Kind.JOBS, supply.claim, slots=1)
     async with working(pool):

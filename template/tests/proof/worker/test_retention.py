@@ -243,12 +243,12 @@ async def test_two_at_once_do_each_other_no_harm(database: Database) -> None:
         assert await database.read(count, table) == 0, table
 
 
-async def test_what_an_earlier_attempt_has_deleted_is_counted(database: Database) -> None:
+async def test_rows_that_an_earlier_attempt_has_deleted_are_counted(database: Database) -> None:
     await database.write(past.add_job, OLD, "failed")
     assert await clean(database, progress={"jobs": 5}) == Deleted(jobs=6)
 
 
-async def test_who_has_lost_the_job_stops(database: Database) -> None:
+async def test_a_worker_that_has_lost_the_job_stops(database: Database) -> None:
     await database.write(past.add_job, OLD, "failed")
     claimed = await database.write(submit)
     with pytest.raises(runs.LostRunError):

@@ -25,6 +25,6 @@ def test_a_missed_tick_is_made_up_for_once(live: Service) -> None:
     eventually(lambda: live.in_database(succeeded) == before + 1)
 
 
-def test_it_is_due_once_a_day_while_few_are_awake() -> None:
+def test_retention_is_due_once_a_day_while_few_are_awake() -> None:
     assert all_jobs()["retention"] is retention.RETENTION
     assert schedules.last_tick(retention.RETENTION.cron or "", DAY) == 3 * 3600 + 17 * 60

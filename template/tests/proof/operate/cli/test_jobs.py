@@ -47,7 +47,7 @@ class TestList:
             in_database(past.add_job, 4, "succeeded", caller_id=None, name="retention"),
         ]
 
-    def test_it_has_batches_and_jobs_of_all_callers_newest_first(
+    def test_the_list_has_batches_and_jobs_of_all_callers_newest_first(
         self, newest_first: list[str]
     ) -> None:
         header, *rows = told("jobs", "list")
@@ -61,7 +61,7 @@ class TestList:
         assert "/v1/chat/completions ada in_progress 8/10, 1 failed" in batch
         assert "report bob running pages=4" in running
 
-    def test_it_can_be_narrowed(self, newest_first: list[str]) -> None:
+    def test_the_list_can_be_narrowed(self, newest_first: list[str]) -> None:
         for options, places in NARROWER.items():
             listed = [each["id"] for each in told_json("jobs", "list", *options)]
             assert listed == [newest_first[place] for place in places], options
@@ -120,7 +120,7 @@ class TestCancel:
         batch_id = in_database(past.add_batch, 1, "in_progress")
         assert told("jobs", "cancel", batch_id) == [f"{batch_id} is cancelling."]
 
-    def test_what_has_ended_is_told(self) -> None:
+    def test_a_finished_job_is_told(self) -> None:
         with pytest.raises(Conflict, match="is succeeded already"):
             run("jobs", "cancel", in_database(past.add_job, 1, "succeeded"))
         with pytest.raises(Conflict, match="is completed already"):
@@ -135,13 +135,13 @@ class TestRetry:
         assert (shown["errors"], shown["crashes"]) == (0, 0)
         assert shown["job"]["deadline_at"] > past.ago(0)
 
-    def test_it_waits_from_now_on(self) -> None:
+    def test_a_retried_job_waits_from_now_on(self) -> None:
         job_id = in_database(past.add_job, 9, "failed", name="retention")
         run("jobs", "retry", job_id)
         [job] = [each for each in told_json("queue", "status")["depths"] if "job" in each["work"]]
         assert job["oldest"] < past.DAY
 
-    def test_what_need_not_be_retried_is_told(self) -> None:
+    def test_a_job_without_need_of_a_retry_is_told(self) -> None:
         with pytest.raises(Conflict, match="only one that has failed"):
             run("jobs", "retry", in_database(past.add_job, 1, "running"))
 
@@ -154,7 +154,7 @@ class TestRetry:
         batch = told_json("jobs", "show", new_id)["batch"]
         assert (batch["retry_of"], batch["request_counts"]["total"]) == (batch_id, 1)
 
-    def test_it_does_not_need_redis(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_retry_does_not_need_redis(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("REDIS_URL", f"redis://127.0.0.1:{free_port()}")
         job_id = in_database(past.add_job, 1, "failed", name="retention")
         assert told("jobs", "retry", job_id) == [f"{job_id} is queued."]

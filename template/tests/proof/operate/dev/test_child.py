@@ -93,7 +93,7 @@ async def test_a_child_that_does_not_finish_is_killed(tmp_path: Path) -> None:
     assert not alive(pids(file)[0])
 
 
-async def test_what_a_child_leaves_behind_ends_with_it(tmp_path: Path) -> None:
+async def test_processes_that_a_child_leaves_behind_end_with_it(tmp_path: Path) -> None:
     file = tmp_path / "pids"
     grandchild = f"subprocess.Popen([sys.executable, '-c', {NOTE_PID + SLEEP!r}, sys.argv[1]])"
     async with running(
