@@ -1,4 +1,4 @@
-"""Become a command that does not outlive its parent: `tether.py PARENT_PID COMMAND …`.
+"""Become a command that does not outlive its parent: `parent_death.py PARENT_PID COMMAND …`.
 
 A parent killed with -9 can stop nobody, so each child sees to its own end. Everything here bears
 kill -9: what counts is committed in the database, and Valkey writes what it accepts to a file.

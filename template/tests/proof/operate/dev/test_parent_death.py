@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.operate.dev.child import TETHER
+from engine.operate.dev.child import PARENT_DEATH
 from tests.proof.machines.processes import alive, eventually, launch, output
 
 pytestmark = pytest.mark.anyio
@@ -14,8 +14,8 @@ NATIVE = "import runpy, sys; del sys.argv[0]; runpy.run_path(sys.argv[0], run_na
 AS_ON_MACOS = f"import sys; sys.platform = 'darwin'; {NATIVE}"
 PARENT = """
 import os, subprocess, sys, time
-tether = [sys.executable, "-c", *sys.argv[1:], str(os.getpid())]
-child = subprocess.Popen([*tether, "sleep", "600"])
+tied = [sys.executable, "-c", *sys.argv[1:], str(os.getpid())]
+child = subprocess.Popen([*tied, "sleep", "600"])
 print(child.pid, flush=True)
 time.sleep(600)
 """
@@ -23,7 +23,7 @@ time.sleep(600)
 
 @pytest.mark.parametrize("way", [NATIVE, AS_ON_MACOS])
 async def test_a_child_ends_when_its_parent_is_killed(way: str) -> None:
-    with launch([sys.executable, "-c", PARENT, way, str(TETHER)]) as parent:
+    with launch([sys.executable, "-c", PARENT, way, str(PARENT_DEATH)]) as parent:
         assert parent.stdout
         child = int(parent.stdout.readline())
         await eventually(lambda: "sleep" in _command(child))
@@ -34,8 +34,8 @@ async def test_a_child_ends_when_its_parent_is_killed(way: str) -> None:
 def test_a_child_whose_parent_is_gone_does_not_start(tmp_path: Path) -> None:
     marker = tmp_path / "started"
     somebody_else = str(os.getppid())
-    tether = [sys.executable, str(TETHER), somebody_else, "touch", str(marker)]
-    assert subprocess.run(tether, capture_output=True, check=False).returncode == 1
+    tied = [sys.executable, str(PARENT_DEATH), somebody_else, "touch", str(marker)]
+    assert subprocess.run(tied, capture_output=True, check=False).returncode == 1
     assert not marker.exists()
 
 

@@ -14,7 +14,7 @@ from openai import OpenAI
 
 from tests.lines import chats
 from tests.proof.machines.processes import LIMIT, alive, eventually, launch, output, tree
-from tests.service import free_port
+from tests.service import PROJECT, free_port
 from tests.upstream import answering, serving_in_thread
 
 pytestmark = [
@@ -22,10 +22,9 @@ pytestmark = [
     pytest.mark.timeout(4 * LIMIT),  # each wait has a limit of its own, which says what went wrong
 ]
 
-PROJECT = Path(__file__).parents[3]
 CHILDREN = {
-    "api": "engine.operate.cli api",
-    "worker": "engine.operate.cli worker",
+    "api": "app.cli api",
+    "worker": "app.cli worker",
     "redis": "valkey-server",
 }
 
@@ -68,7 +67,7 @@ def official_client(command: str) -> OpenAI:
 def project(tmp_path: Path) -> Path:
     """A copy: its code may be changed, and no `.env` of the real one is read."""
     folder = tmp_path / "project"
-    for part in ("app", "migrations"):
+    for part in ("app", "engine", "migrations"):
         shutil.copytree(PROJECT / part, folder / part)
     shutil.copy(PROJECT / "pyproject.toml", folder)
     return folder
@@ -154,13 +153,14 @@ async def test_a_killed_child_is_started_again(start: Callable[..., Dev]) -> Non
         await eventually(partial(dev.has_another, name, killed))
 
 
+@pytest.mark.parametrize("package", ["app", "engine"])
 async def test_changed_code_restarts_api_and_worker_but_not_redis(
-    start: Callable[..., Dev], project: Path
+    start: Callable[..., Dev], project: Path, package: str
 ) -> None:
     dev = start()
     await dev.ready()
     before = {name: dev.child(name) for name in CHILDREN}
-    (project / "app" / "new.py").write_text("")
+    (project / package / "new.py").write_text("")
     for name in ("api", "worker"):
         await eventually(partial(dev.has_another, name, before[name]))
     assert dev.child("redis") == before["redis"]
