@@ -56,7 +56,6 @@ SLEEPLESS = (
     ("batches.readiness", "SLEEPING = ~HELD, ", "SLEEPING = "),
     ("batches.lanes", "ready_at = False, now() + terms.lease_seconds", "ready_at = False, None"),
     ("batches.lanes", "ready=False, ready_at=now() + seconds", "ready=True, ready_at=now()"),
-    ("worker.recovery", "    readiness.wake(session, {batch_id for batch_id, _ in rows})\n", ""),
     ("batches.finalise", "    readiness.close(session, batch.id)\n", ""),
     ("batches.items", "    give_back(session, hold)\n    lanes", "    lanes"),
 )
@@ -153,6 +152,12 @@ MUTANTS = (
                 "test_a_batch_that_is_cancelled_between_two_tries_is_looked_at",
                 "batches.batches",
                 "        readiness.wake(session, [batch.id])\n",
+                "",
+            ),
+            (
+                "test_a_free_lane_is_looked_at_when_items_of_a_dead_worker_are_put_back",
+                "worker.recovery",
+                "    readiness.wake(session, {batch_id for batch_id, _ in rows})\n",
                 "",
             ),
             (

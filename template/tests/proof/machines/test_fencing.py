@@ -165,6 +165,16 @@ def test_a_batch_that_expires_between_two_tries_is_looked_at(batch: Story) -> No
 
 
 @on_a_batch
+def test_a_free_lane_is_looked_at_when_items_of_a_dead_worker_are_put_back(batch: Story) -> None:
+    batch.claim_lanes()
+    batch.work(0, 3, [])
+    batch.end(0, gracefully=False)
+    batch.wait(3, sweeping=False)
+    batch.end(0, gracefully=True)
+    batch.wait(1, sweeping=True)
+
+
+@on_a_batch
 def test_items_in_flight_elsewhere_are_looked_for_before_the_next_try(batch: Story) -> None:
     batch.claim_lanes()
     batch.work(1, 1, [])
