@@ -25,7 +25,7 @@ def replaced(old: str, new: str) -> Edit:
 EDITED = {
     ".gitignore": replaced(".venv/\n", "notes/\n.venv/\n"),
     "Makefile": appended("\nours:\n\t@echo ours\n"),
-    "README.md": replaced("what may be lost.\n", "what may be lost. We like that.\n"),
+    "README.md": replaced("and updates improve it.\n", "and updates improve it. We like that.\n"),
     "app/features/triage/task.py": replaced("in at most ten words", "in at most eight words"),
     "app/main.py": replaced(
         "title=configured.service_name", "title=configured.service_name.title()"
@@ -35,7 +35,7 @@ EDITED = {
 }
 ADDED = {
     ".env": "OPENAI_API_KEY=ours\n",  # ignored by git
-    "app/domain/invoices.py": '"""What we bill."""\n\nVAT_PERCENT = 19\n',
+    "app/features/invoices.py": '"""What we bill."""\n\nVAT_PERCENT = 19\n',
     "docs/ours.md": "# Ours\n",
 }
 DELETED = ["docs/adding-a-provider.md"]

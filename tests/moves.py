@@ -73,7 +73,7 @@ async def count_letters(_run: Run, subject: Letters) -> Count:
     return Count(letters=len(subject.text))
 
 
-JOB = Job("count_letters", Letters, count_letters)
+COUNT_LETTERS = Job("count_letters", Letters, count_letters)
 '''
 TABLE = '''"""Notes of the team's own."""
 
@@ -90,7 +90,27 @@ class NoteRow(Base):
     id: Mapped[str] = mapped_column(primary_key=True)
     text: Mapped[str]
 '''
-SETTING = '''    notes_per_caller: int = 100
+LISTS = '''"""Our features."""
+
+from typing import Any
+
+from app.features.letters import COUNT_LETTERS
+from engine.jobs.jobs import Job
+from engine.operations.operation import Operation
+
+OPERATIONS: list[Operation[Any]] = []
+JOBS: list[Job[Any]] = [COUNT_LETTERS]
+'''
+ROUTERS = '''"""The endpoints of our features."""
+
+from fastapi import APIRouter
+
+from app.features import notes
+
+ROUTERS: list[APIRouter] = [notes.router]
+'''
+SETTING = '''
+    notes_per_caller: int = 100
     """Notes that one caller may have."""
 '''
 LOCALS = {
@@ -131,16 +151,17 @@ DEFAULTS = {
 
 def delete_what_is_not_needed(project: Path) -> None:
     """Delete the example, the guides, the laboratory and the benchmarks."""
-    for path in ("app/features/triage/endpoint.py", "app/features/triage/task.py", "tests/test_triage.py"):
-        (project / path).unlink()
-    for folder in ("docs", "lab", "benchmarks"):
+    (project / "tests/features/test_triage.py").unlink()
+    for folder in ("app/features/triage", "docs", "lab", "benchmarks"):
         shutil.rmtree(project / folder)
+    (project / "app/features/__init__.py").write_text(LISTS)
+    (project / "app/features/endpoints.py").write_text(ROUTERS)
 
 
 def add_what_is_ours(project: Path) -> None:
     """Add routes, a job, a table and a setting; the migration comes by a command."""
-    (project / "app/api/notes.py").write_text(ROUTES)
-    (project / "app/domain/letters.py").write_text(JOB)
+    (project / "app/features/notes.py").write_text(ROUTES)
+    (project / "app/features/letters.py").write_text(JOB)
     (project / "engine/sql/tables/notes.py").write_text(TABLE)
     tables = project / "engine/sql/tables/__init__.py"
     tables.write_text(
@@ -148,8 +169,8 @@ def add_what_is_ours(project: Path) -> None:
             tables.read_text()
         ).format("from engine.sql.tables.notes import NoteRow as NoteRow\n")
     )
-    service = project / "engine/settings/service.py"
-    service.write_text(service.read_text() + SETTING)
+    settings = project / "app/settings.py"
+    settings.write_text(settings.read_text() + SETTING)
 
 
 def change_settings(project: Path) -> None:
@@ -158,7 +179,7 @@ def change_settings(project: Path) -> None:
     for name, value in DEFAULTS.items():
         found = [
             path
-            for path in (project / "app/settings").glob("*.py")
+            for path in (project / "engine/settings").glob("*.py")
             if re.search(rf"^    {name}: ", path.read_text(), re.MULTILINE)
         ]
         (module,) = found

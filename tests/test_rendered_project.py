@@ -16,7 +16,7 @@ from tests.conftest import REPOSITORY, Environment, Render, find_python
 # The code is the same in every render: test_no_code_differs_between_renders. What the rest can feel
 # of the answers is settings.toml, so each provider, with plain and with odd names, is enough.
 DISTINCT = [{}, ALL_ON, ALL_OFF]
-DOCTOR = "python -m engine.operate.cli doctor --check-routes"
+DOCTOR = "python -m app.cli doctor --check-routes"
 CHECKS = ["ruff check", "ruff format --check", DOCTOR]
 SUITE = ["python", "-m", "pytest", "-q", "-n", "2", "--dist", "loadfile"]
 # Three files at once on two processors: the proof waits for servers more than it computes.
@@ -101,7 +101,7 @@ def test_a_render_starts_on_the_python_between(
     checkout: Render, environment: Environment, interpreter: str
 ) -> None:
     # These import all of the app, and start it with a worker.
-    tests = ["tests/test_imports.py", "tests/test_settings.py", "tests/test_triage.py"]
+    tests = ["tests/test_imports.py", "tests/test_settings.py", "tests/features/test_triage.py"]
     command = ["python", "-m", "pytest", "-q", *tests]
     output = in_environment(checkout({}), environment(interpreter), *command)
     assert re.search(r"\d+ passed", output)

@@ -1,0 +1,1 @@
+"""Tests of your features. Updates never touch this folder."""
