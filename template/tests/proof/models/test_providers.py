@@ -17,7 +17,9 @@ from tests.service import PROJECT
 pytestmark = pytest.mark.anyio
 
 
-@pytest.mark.parametrize("name", ["gpt", "wire", "../local"])
+@pytest.mark.parametrize(
+    "name", ["gpt", "wire", "../local", ".local", "app.features.none", "no.such", "app.features"]
+)
 async def test_an_unknown_provider_is_told_the_known_ones(
     http: ClientSession, tokenizer: Tokenizer, name: str
 ) -> None:
