@@ -14,7 +14,7 @@ import typer
 
 from engine.process.backoff import backoff
 
-TETHER = Path(__file__).with_name("tether.py")
+PARENT_DEATH = Path(__file__).with_name("parent_death.py")
 STABLE = 10.0  # seconds of life after which earlier failures are forgotten
 LONGEST_DELAY = 15.0
 LONGEST_LINE = 64 * 1024
@@ -87,7 +87,7 @@ class Child:
         output, theirs = os.pipe()
         try:
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-IS", TETHER, str(os.getpid())),
+                *(sys.executable, "-IS", PARENT_DEATH, str(os.getpid())),
                 *self._command,
                 stdin=DEVNULL,
                 stdout=theirs,

@@ -20,7 +20,7 @@ from engine.settings import NO_REDIS, Settings
 REDIS_LIMIT = 10.0  # seconds for Valkey, which takes 0.1 with little data
 SWEEP_WITHOUT_REDIS = 0.2  # seconds until a new batch starts, at most; 6 % of a core while idle
 RELOAD_GRACE = 3.0  # seconds: changed code should show soon, also beside an open stream
-CODE = Path(__file__).parents[1]
+CODE = [Path(__file__).parents[3] / name for name in ("app", "engine")]
 APP = (sys.executable, "-m", "app.cli")
 WITHOUT_REDIS = """
 WARNING: this runs WITHOUT REDIS. {reason}
@@ -100,7 +100,7 @@ def _worker(settings: Settings, environment: Mapping[str, str]) -> Child:
 
 
 async def _restart_on_change(children: Iterable[Child]) -> None:
-    async for _ in awatch(CODE, watch_filter=PythonFilter()):
+    async for _ in awatch(*CODE, watch_filter=PythonFilter()):
         for child in children:
             child.say("starts again: code changed")
             child.restart(RELOAD_GRACE)
