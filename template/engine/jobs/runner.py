@@ -126,6 +126,7 @@ class Attempt:
             "failed" if delay is None else "queued",
             error_code=failure.code,
             error_message=failure.message,
+            own=failure.own,
             delay=delay or 0.0,
         )
 

@@ -45,6 +45,8 @@ class Outcome:
     result: dict[str, Any] | None = None
     error_code: str | None = None
     error_message: str | None = None
+    own: bool = True
+    """Whether an error counts among the job's tries: a full provider's does not."""
     delay: float = 0.0
     """Seconds before the next attempt, where `status` is `queued`."""
 
@@ -178,7 +180,7 @@ def record(session: Session, job: Claimed, outcome: Outcome) -> bool:
             result=outcome.result,
             error_code=outcome.error_code,
             error_message=outcome.error_message,
-            errors=JobRow.errors + int(outcome.error_code is not None),
+            errors=JobRow.errors + int(outcome.error_code is not None and outcome.own),
             not_before=now() + outcome.delay if again else JobRow.not_before,
             finished_at=case((cancelled, now())) if again else now(),
         )
