@@ -50,6 +50,8 @@ def moved(checkout: Render, variables: dict[str, str]) -> Moved:
     project = checkout(ANSWERS)
     moves.delete_what_is_not_needed(project)
     moves.add_what_is_ours(project)
+    typed(*APP, "new", "feature", "letter_count")
+    typed(*APP, "new", "job", "summary")
     typed(*ALEMBIC, "upgrade", "head")
     typed(*ALEMBIC, "revision", "--autogenerate", "-m", "notes", "--rev-id", "9001")
     moves.change_settings(project)

@@ -148,7 +148,7 @@ def stopped(request: pytest.FixtureRequest, start: Start) -> Stopped:
     return Stopped(*start(request.param, readiness_grace=GRACE))
 
 
-def test_it_says_that_it_is_not_ready_before_it_closes(stopped: Stopped) -> None:
+def test_an_api_that_stops_says_not_ready_before_it_closes(stopped: Stopped) -> None:
     assert stopped.unready.status_code == 503
     assert stopped.unready.json() == {"status": "draining", "resources": {}}
 
@@ -175,7 +175,7 @@ def test_a_watcher_is_sent_away_at_once_and_told_to_come_back(stopped: Stopped) 
     assert stopped.api.order[0] == "progress"
 
 
-def test_what_the_last_requests_cost_is_counted(stopped: Stopped) -> None:
+def test_the_usage_of_the_last_requests_is_counted(stopped: Stopped) -> None:
     assert stopped.api.service.in_database(stopped.api.counted) == 3
 
 

@@ -39,7 +39,7 @@ from engine.worker.retention import RETENTION
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resources(resources.Resources):
-    """What one process shares. Your own: a field here, and a line in `open_resources`."""
+    """Resources that one process shares. Your own: a field here, and a line in `open_resources`."""
 
     settings: Settings
 
@@ -48,9 +48,9 @@ class Resources(resources.Resources):
 async def open_resources(
     settings: Settings, priority: Priority = Priority.ONLINE
 ) -> AsyncIterator[Resources]:
-    """Yield all resources. Raise `OpenError` when one fails, after closing those before it.
+    """Yield all resources. Raise `OpenError` when one fails, after closing the ones before it.
 
-    `priority` is that of this process's calls to the model: a worker's come behind people's.
+    `priority` belongs to this process's calls to the model: a worker's come behind online calls.
     Requests and background tasks come last, so that they end while all that they use is open.
     """
     async with AsyncExitStack() as stack:
@@ -104,20 +104,20 @@ async def open_resources(
 
 
 def all_operations() -> Operations:
-    """Return OpenAI's operations and those of the features, by URL."""
+    """Return the operations of OpenAI and of the features, by URL."""
     own: list[Operation[Any]] = [CHAT, COMPLETIONS, EMBEDDINGS]
     return {each.url: each for each in (*own, *OPERATIONS)}
 
 
 def all_jobs() -> Jobs:
-    """Return the engine's jobs and those of the features, by name."""
+    """Return the jobs of the engine and of the features, by name."""
     return {each.name: each for each in (RETENTION, *JOBS)}
 
 
 async def _watch(
     opening: Opening, stack: AsyncExitStack, settings: Settings, offload: Offload
 ) -> Watchdog:
-    """Have the threads and the garbage collector watched; return who will watch the event loop."""
+    """Watch the threads and the garbage collector; return the watchdog of the event loop."""
     stalls = Stalls(every_one=not settings.production)
     watched = open_watchdog(settings.stall_threshold, stalls.tell)
     watchdog = await opening.enter("heartbeat", watched)

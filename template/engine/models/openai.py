@@ -1,6 +1,6 @@
 """Any OpenAI-compatible server: OpenAI, vLLM, Ollama, llama.cpp, LiteLLM, or this app again.
 
-Its answers are relayed as they come; only what must be known of them is read.
+Its answers are relayed as they come; the app reads only the fields that it needs.
 """
 
 import asyncio
@@ -42,10 +42,10 @@ END_SECONDS = 0.2
 
 LATE_SECONDS = 5.0
 """After this time a stream that the server has opened begins for its caller too, without any event:
-proxies cut what is silent, and an error may be told until then as what it is."""
+proxies cut silent connections. Until then an error may still have a status of its own."""
 
 LARGE = 2**20
-"""Bytes that aiohttp writes at one go; it would hold the loop for more."""
+"""Bytes that aiohttp may write at one go; more would hold the loop."""
 
 
 class OpenAI:
@@ -167,7 +167,7 @@ def _payload(body: str | None) -> BytesIO | str | None:
 
 
 async def _beginning(response: ClientResponse) -> bytes:
-    """Return what comes of a refusal, whose status says enough if nothing does."""
+    """Return the start of a refusal's body; its status says enough if no body comes."""
     try:
         return await response.content.readexactly(LONGEST_BODY)
     except IncompleteReadError as error:
@@ -189,7 +189,7 @@ async def _first(response: ClientResponse) -> bytes | None:
 
 
 async def _read_to_end(response: ClientResponse) -> None:
-    """Read what ends the body, without which the connection cannot be used again."""
+    """Read the end of the body, without which the connection cannot be used again."""
     with suppress(ClientError, TimeoutError):
         async with asyncio.timeout(END_SECONDS):
             await response.read()

@@ -1,7 +1,7 @@
 """A model that makes up its answers: deterministic, and as slow and unreliable as you set it.
 
-For tests and load tests. The same request and `simulated_seed` give the same words; errors are
-drawn anew for each call, in the same order in each process, so that a retry may succeed.
+For tests and load tests. The same request and `simulated_seed` give the same words. Errors are
+drawn call by call, in the same order in each process, so that a retry may succeed.
 """
 
 import asyncio

@@ -28,7 +28,9 @@ def answer(broken: Service) -> httpx.Response:
         return http.get("/v1/files", headers={"x-request-id": "unforeseen-1"})
 
 
-def test_it_is_a_500_in_the_envelope_that_names_the_request(answer: httpx.Response) -> None:
+def test_an_unexpected_error_is_a_500_in_the_envelope_that_names_the_request(
+    answer: httpx.Response,
+) -> None:
     assert answer.status_code == 500
     assert answer.json()["error"] == {
         "message": "The server failed. Its log explains request unforeseen-1.",

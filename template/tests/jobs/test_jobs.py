@@ -22,12 +22,13 @@ import asyncio, os
 from pydantic import BaseModel
 from engine.jobs.jobs import Job
 from engine.jobs.runs import Run
-from engine.errors import InvalidRequest, ModelUnavailable
+from engine.errors import InvalidRequest, ModelRateLimited, ModelUnavailable
 
 class Steps(BaseModel):
     steps: int = 1
     seconds: float = 0.0
     failures: int = 0
+    refusals: int = 0
     hopeless: bool = False
     deadly: bool = False
     unforeseen: bool = False
@@ -44,6 +45,8 @@ async def work(run: Run, subject: Steps) -> Done:
         raise InvalidRequest("This never works.", code="hopeless")
     if subject.unforeseen:
         raise ZeroDivisionError
+    if run.attempt <= subject.refusals:
+        raise ModelRateLimited("Busy.", retry_after=0.01)
     if run.attempt <= subject.failures:
         raise ModelUnavailable("Not now.", retry_after=0.01)
     began_at = (run.progress or {"step": 0})["step"]
@@ -289,6 +292,7 @@ def test_the_documented_job_sums_up_piece_by_piece(http: httpx.Client) -> None:
 def test_the_documented_job_counts_its_tokens_for_its_caller(api: Service) -> None:
     with api.http(api.new_key("payer")) as payer:
         end_of(payer, submit(payer, "summary", text="Short."))
+        eventually(lambda: payer.get("/v1/usage").json()["data"])
         assert [day["requests"] for day in payer.get("/v1/usage").json()["data"]] == [1]
 
 
@@ -303,6 +307,12 @@ def test_a_job_fails_after_its_attempts(http: httpx.Client) -> None:
     job = end_of(http, submit(http, failures=9))
     assert (job["status"], job["attempt"]) == ("failed", 2)
     assert job["error"] == {"code": "model_unavailable", "message": "Not now."}
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_full_provider_costs_a_job_none_of_its_attempts(http: httpx.Client) -> None:
+    job = end_of(http, submit(http, steps=1, refusals=2, failures=3))
+    assert (job["status"], job["result"]["attempt"]) == ("succeeded", 4)
 
 
 @pytest.mark.usefixtures("worker")

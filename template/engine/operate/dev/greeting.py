@@ -1,4 +1,4 @@
-"""What a developer wants to know first: the address, a key, and a line to try."""
+"""The greeting of `app dev`: the address, a key, and a line to try."""
 
 import asyncio
 import json
@@ -22,7 +22,7 @@ and OPENAI_API_KEY, mend them in .env and start again.
 
 
 async def greet(settings: Settings, listener: socket.socket, key: str) -> None:
-    """Print how to use the API once it is ready; until then say now and then what it lacks."""
+    """Print how to use the API once it is ready; until then report now and then why it is not."""
     address = _address(listener)
     headers = {"Authorization": f"Bearer {key}"}
     limit = settings.open_timeout
@@ -60,7 +60,7 @@ async def _ready(client: httpx.AsyncClient, limit: float) -> bool:
 
 
 async def _models(client: httpx.AsyncClient) -> tuple[list[str], str | None]:
-    """Return the models that the provider lists, or what is wrong with it."""
+    """Return the models that the provider lists, or the problem with it."""
     try:
         answer = (await client.get("/v1/models", timeout=MODELS_LIMIT)).json()
     except httpx.TimeoutException:

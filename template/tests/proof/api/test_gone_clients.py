@@ -41,7 +41,7 @@ def begin_and_go(client: httpx.Client, *, stream: bool) -> None:
             pass
 
 
-def test_who_goes_before_the_first_token_is_counted_too(slow: Service) -> None:
+def test_a_client_who_goes_before_the_first_token_is_counted_too(slow: Service) -> None:
     """It waits for the one slot, and goes."""
     with slow.http(slow.new_key("holder")) as holder, slow.http(slow.new_key("early")) as early:
         body = chat_body("Say nothing but many words.", max_tokens=70_000, stream=True)
@@ -61,7 +61,7 @@ def test_its_slot_is_the_next_ones(slow: Service, gone: httpx.Client) -> None:
         assert client.post("/v1/chat/completions", json=body).status_code == 200
 
 
-def test_what_it_has_used_is_counted(gone: httpx.Client) -> None:
+def test_the_usage_of_a_gone_client_is_counted(gone: httpx.Client) -> None:
     eventually(lambda: gone.get("/v1/usage").json()["data"])
     (day,) = gone.get("/v1/usage").json()["data"]
     assert day["prompt_tokens"] > 0

@@ -19,7 +19,7 @@ from engine.errors import OpenError
 from engine.worker.probes import serving_probes
 from engine.worker.pulse import Liveness
 from tests.api.serving import serving
-from tests.proof import past
+from tests.proof.machines import past
 from tests.service import Service, eventually, free_port
 from tests.tables import make_tables
 
@@ -73,7 +73,7 @@ def test_requests_are_counted_by_their_route_and_not_by_their_path(live: Service
     assert not any("/v1/files/a" in labels for labels in after)
 
 
-def test_what_clients_invent_makes_no_new_series(live: Service) -> None:
+def test_paths_that_clients_invent_make_no_new_series(live: Service) -> None:
     with live.http() as http:
         http.request("PROPFIND", "/live")
         http.get("/one")

@@ -152,7 +152,7 @@ def postgres_error(code: str) -> DBAPIError:
         gaierror(-2, "Name or service not known"),
     ],
 )
-def test_what_may_be_better_soon_is_an_outage(error: Exception) -> None:
+def test_an_error_that_may_pass_is_an_outage(error: Exception) -> None:
     assert is_outage(error)
 
 
@@ -169,7 +169,7 @@ def test_what_may_be_better_soon_is_an_outage(error: Exception) -> None:
         ValueError(),
     ],
 )
-def test_what_stays_as_it_is_is_none(error: Exception) -> None:
+def test_an_error_that_stays_is_no_outage(error: Exception) -> None:
     assert not is_outage(error)
 
 

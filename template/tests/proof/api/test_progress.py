@@ -50,7 +50,7 @@ def test_every_change_is_an_event_and_the_end_is_the_last(
     assert (completed(seen[-1]), seen[-1]["status"]) == (3, "completed")
 
 
-def test_who_comes_back_gets_the_present_state_first(
+def test_a_reader_who_comes_back_gets_the_present_state_first(
     live: Service, key: str, held: HeldBatch
 ) -> None:
     for count in range(2):

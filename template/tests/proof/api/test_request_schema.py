@@ -156,7 +156,7 @@ def test_null_is_as_good_as_absent(http: httpx.Client, parameter: Parameter) -> 
 
 
 @pytest.mark.parametrize("parameter", EVERY, ids=str)
-def test_what_is_valid_is_accepted_or_refused_by_name(
+def test_a_valid_value_is_accepted_or_refused_by_name(
     http: httpx.Client, parameter: Parameter
 ) -> None:
     base = BASES[parameter.url]
@@ -201,7 +201,7 @@ def nulls(value: Type, path: str = "") -> Iterator[str]:
         yield from nulls(each, f"{path}/{key}")
 
 
-def test_what_goes_on_to_a_provider_has_no_nulls_but_the_callers_own() -> None:
+def test_a_request_to_a_provider_has_no_nulls_but_the_callers_own() -> None:
     schema = {"type": "object", "properties": {"a": {"const": None}}}
     call = {"role": "assistant", "content": None, "refusal": None, "function_call": None}
     tool = {"type": "function", "function": {"name": "f", "strict": None, "parameters": schema}}

@@ -111,7 +111,9 @@ def reading(hasty: Service, key: str, url: str) -> socket.socket:
 
 
 @pytest.mark.parametrize("pace", [0, 1], ids=["nothing", "a byte now and then"])
-def test_who_takes_too_little_is_cut_off(hasty: Service, key: str, file_id: str, pace: int) -> None:
+def test_a_reader_who_takes_too_little_is_cut_off(
+    hasty: Service, key: str, file_id: str, pace: int
+) -> None:
     url = f"/v1/files/{file_id}/content?pace={pace}"
 
     def cut() -> bool:

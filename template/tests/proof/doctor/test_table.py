@@ -159,7 +159,7 @@ async def test_requests_hop_as_often_as_the_table_says(
     assert of(f"GET /outer/inner/{path}")[0].hops == hops
 
 
-def test_what_a_dependency_holds_depends_on_its_scope_and_on_the_stream() -> None:
+def test_the_hold_of_a_dependency_depends_on_its_scope_and_on_the_stream() -> None:
     _, needs = of("GET /outer/inner/stream")
     assert needs["until_the_end"].holds == "held until the last byte"
     assert needs["until_the_beginning"].holds == "held until the endpoint returns"
