@@ -1,4 +1,4 @@
-"""What a call to another server costs in processor time: by session, by httpx over it, by httpx."""
+"""Processor time of a call to another server: by session, by httpx over it, by httpx alone."""
 
 import asyncio
 import time

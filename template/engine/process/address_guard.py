@@ -8,6 +8,7 @@ import errno
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from aiohttp import AddrInfoType, ClientSession, DummyCookieJar, TCPConnector
@@ -73,9 +74,11 @@ class Resolver(AbstractResolver):
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
         """Return the addresses of a name; raise `OSError` where it has none."""
-        found = await in_thread(
-            self._limiter, socket.getaddrinfo, host, port, family=family, type=socket.SOCK_STREAM
-        )
+        look_up = partial(socket.getaddrinfo, host, port, family=family, type=socket.SOCK_STREAM)
+        try:
+            found = await in_thread(self._limiter, look_up)
+        except UnicodeError as error:
+            raise OSError(f"{host} is not a host name") from error
         return [
             ResolveResult(
                 hostname=host, host=str(address[0]), port=port, family=kind, proto=proto, flags=0

@@ -52,7 +52,8 @@ class JobSettings(BaseModel):
     webhook_timeout: Positive = 15.0
     """Longest wait for the receiver of a webhook."""
     webhook_private_addresses: bool = False
-    """Whether webhooks may go into this network: callers could reach hosts that they must not."""
+    """Whether webhooks and `resources.guarded_http` may go into this network: callers could reach
+    hosts that they must not."""
     webhook_waits: tuple[Seconds, ...] = (5.0, 300.0, 1800.0, 7200.0, 18000.0, 36000.0, 36000.0)
     """Waits between the tries of a webhook, as a JSON list; after the last it is dead. These are
     Svix's: eight tries in 28 hours, so that a receiver may be down for a day."""

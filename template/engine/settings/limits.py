@@ -68,11 +68,11 @@ class LimitSettings(BaseModel):
 
     # Outgoing HTTP
     http_connections: Count = 1000
-    """Most open connections to model servers."""
+    """Most open connections to other servers: model servers and `resources.http` share one pool."""
     http_connect_timeout: Positive = 5.0
-    """Longest wait for a connection to a model server."""
+    """Longest wait for another server to accept a connection."""
     http_read_timeout: Positive = 120.0
-    """Longest silence of a model server that streams; a whole answer has all of its request's time.
+    """Longest silence of a server; a whole answer of a model has all of its request's time.
     After it no server is asked again, since this one may charge for its work."""
 
     # Work off the event loop

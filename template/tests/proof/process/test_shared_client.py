@@ -280,3 +280,10 @@ async def test_a_callers_url_that_leads_inside_is_not_connected_to(
         with pytest.raises(httpx.ConnectError, match="this is not a public address"):
             await guarded.get(echo.url + "/x", follow_redirects=follow_redirects)
     assert echo.connections == set()
+
+
+@pytest.mark.parametrize("host", ["a..b", f"{'x' * 64}.example"])
+async def test_a_callers_host_that_is_no_name_is_a_connect_error(host: str) -> None:
+    async with open_guarded_http(SETTINGS) as guarded:
+        with pytest.raises(httpx.ConnectError):
+            await guarded.get(f"http://{host}/")
