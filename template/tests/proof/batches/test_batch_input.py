@@ -1,4 +1,4 @@
-"""What is checked of a batch file, line by line, before anything of it runs."""
+"""A batch file is checked line by line before any of it runs."""
 
 import json
 

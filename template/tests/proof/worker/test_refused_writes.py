@@ -1,4 +1,4 @@
-"""What SQL refuses to keep ends its own item or job: nobody is asked again for it."""
+"""An outcome that SQL refuses ends its own item or job: the model is not asked for it again."""
 
 import asyncio
 from collections.abc import Iterator

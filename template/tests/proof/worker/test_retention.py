@@ -1,4 +1,4 @@
-"""What is old goes, in pieces; what is open, young or still needed stays."""
+"""Old rows go, in pieces; open, young and needed ones stay."""
 
 import asyncio
 from types import SimpleNamespace
