@@ -1,4 +1,4 @@
-"""The API is told to stop while requests are in flight: no answer is lost, nobody waits long."""
+"""The API is told to stop while requests are in flight: no answer is lost, none comes late."""
 
 import json
 import signal

@@ -1,4 +1,4 @@
-"""Whatever callers ask at the same time, nobody's answer holds anything of another caller."""
+"""No answer holds anything of another caller, for all that callers ask at the same time."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""An error that nobody foresaw: a table of the database is gone while the API runs."""
+"""An unforeseen error: a table of the database is gone while the API runs."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""What is shared is opened once; what belongs to one request stays there."""
+"""Shared resources are opened once; the data of a request stays in it."""
 
 import asyncio
 import http.client

@@ -1,4 +1,4 @@
-"""Webhook endpoints through OpenAI's client, and what a receiver then gets."""
+"""Webhook endpoints through OpenAI's client, and the messages that their receiver gets."""
 
 from collections.abc import Iterator
 from typing import Any

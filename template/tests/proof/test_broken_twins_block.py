@@ -1,4 +1,4 @@
-"""What blocks the event loop is named at run time, and fails a test; what awaits does neither."""
+"""A blocked event loop is named at run time, and fails a test; a wait with `await` does neither."""
 
 import asyncio
 import threading

@@ -1,4 +1,4 @@
-"""What one caller leaves for the next is found, in apps and on connections."""
+"""Data that one caller leaves for the next is found, in apps and on connections."""
 
 import asyncio
 import selectors

@@ -1,4 +1,4 @@
-"""Tasks and threads that are left behind fail their test, and so does what has no bound."""
+"""Tasks and threads that are left behind fail their test, and so does growth without a bound."""
 
 import asyncio
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""The deadline of what is at work: how much is left of it, and who is not bound by it."""
+"""The deadline of a call: the time that is left, and the work that is not bound by it."""
 
 import asyncio
 from collections.abc import AsyncIterator

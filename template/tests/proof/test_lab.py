@@ -1,4 +1,4 @@
-"""The laboratory shows what it is there to show, and its report loads nothing from anywhere."""
+"""Each experiment of the laboratory shows its bug, and the report loads nothing from elsewhere."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Uploads that break off leave nothing that anybody sees; those that are repeated, one file."""
+"""An upload that breaks off leaves nothing to be seen; a repeated one leaves one file."""
 
 import asyncio
 import socket

@@ -1,4 +1,4 @@
-"""What a probe costs, and what it says of things that are there but not as they should be."""
+"""The cost of a probe, and its answer where a part is there but not as it should be."""
 
 import asyncio
 import shutil

@@ -1,4 +1,4 @@
-"""What Prometheus reads of a process."""
+"""The metrics of a process, as Prometheus reads them."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""`/openapi.json` says what comes back, and its examples can be sent as they are."""
+"""`/openapi.json` describes each answer, and its examples can be sent as they are."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What the client of a model that thinks for long gets meanwhile."""
+"""A stream stays alive while its model thinks for long."""
 
 import asyncio
 from collections.abc import AsyncGenerator

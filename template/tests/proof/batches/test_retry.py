@@ -1,4 +1,4 @@
-"""A batch that tries again what another left without an answer."""
+"""A batch that tries the unanswered items of another batch again."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What the tables of batches must say: books that are kept without looking at them."""
+"""Books of what the tables of batches must say, kept without looking at these."""
 
 from collections import Counter
 from collections.abc import Sequence

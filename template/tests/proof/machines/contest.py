@@ -1,4 +1,4 @@
-"""Callers who contend for the lanes of one worker: whose items run when, in one transaction."""
+"""Callers who contend for the lanes of one worker, and the order in which their items run."""
 
 from collections import Counter
 from itertools import count

@@ -1,4 +1,4 @@
-"""When a lane must be looked at: counted anew from its batch and items."""
+"""The time at which a lane must be looked at, counted from its batch and items."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""What the state machines share."""
+"""The clock, the limits and the examples of both state machines."""
 
 from functools import cache
 from typing import Any

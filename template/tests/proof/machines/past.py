@@ -1,4 +1,4 @@
-"""Rows of the past, for tests of what is shown of them and of when they are deleted."""
+"""Rows of the past, for tests of views and of retention."""
 
 import time
 from uuid import uuid4

@@ -1,4 +1,4 @@
-"""What the tests of this folder ask the system about processes."""
+"""Processes of the system: their tree, their output, their end."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""What is read of a body ends at its limit, whatever its headers say."""
+"""Reading a body ends at its limit, whatever its headers say."""
 
 import pytest
 from starlette.exceptions import HTTPException

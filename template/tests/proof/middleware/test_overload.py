@@ -1,4 +1,4 @@
-"""At twice the load that the model can serve, most of what can be done is still done in time."""
+"""At twice the load that the model can serve, most of the calls that it can serve end in time."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A URL is taken as it is meant, and what is not there is told with what is."""
+"""A URL is taken as it is meant, and a missing path is told with the paths that there are."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Answers of model servers that are odd, each seen at one of them, and what is to come of them."""
+"""Odd answers of model servers, each seen at one of them, and the result that each must have."""
 
 import json
 from dataclasses import dataclass, field

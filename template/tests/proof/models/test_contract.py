@@ -1,4 +1,4 @@
-"""What `interface.Model` promises, asked of every provider and of the documented example."""
+"""The promises of `interface.Model`, asked of every provider and of the documented example."""
 
 import asyncio
 import base64

@@ -1,4 +1,4 @@
-"""The model in this process: what it does with the fields of a request, and what it refuses."""
+"""The model in this process: fields of a request that it honours or refuses."""
 
 import asyncio
 import base64

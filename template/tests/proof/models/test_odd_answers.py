@@ -1,4 +1,4 @@
-"""What callers and batches get of odd answers: each row of the table, over a real server."""
+"""Odd answers of a provider, as callers and batches get them, over a real server."""
 
 import asyncio
 import json

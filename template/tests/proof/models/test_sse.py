@@ -1,4 +1,4 @@
-"""What it costs to read a stream."""
+"""The cost of reading a stream."""
 
 import time
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""Which provider is asked, when again, and what a call leaves behind."""
+"""The choice of a provider, second tries, and the traces of a call."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterator, Mapping

@@ -106,7 +106,7 @@ async def test_embeddings_are_counted_once(counts: Counts) -> None:
 
 
 async def test_a_stream_is_counted_once_at_what_its_provider_says(counts: Counts) -> None:
-    await read(bound(Provider(WORD, WORD, LAST), counts))
+    await read(bound(Provider(WORD, LAST, WORD), counts))
     assert counts.ended == [(CALLER, "small", Usage(2, 3))]
     assert not counts.unfinished
 
@@ -129,7 +129,9 @@ async def test_an_answer_out_of_time_costs_what_was_generated(counts: Counts) ->
 
 
 async def test_a_stream_that_its_reader_leaves_costs_what_was_generated(counts: Counts) -> None:
-    async with aclosing(bound(Provider(WORD, WORD, LAST), counts).stream(CHAT)) as chunks:
+    provider = Provider(Chunk(b""), WORD, LAST)
+    async with aclosing(bound(provider, counts).stream(CHAT)) as chunks:
+        await anext(chunks)
         await anext(chunks)
     assert (counts.ended, counts.unfinished) == ([], [(CALLER, "small", 1)])
 

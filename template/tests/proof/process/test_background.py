@@ -1,4 +1,4 @@
-"""Small work after the answer: bounded, awaited at the end, and nobody's problem when it fails."""
+"""Small work after the answer: bounded, awaited at the end, and without harm when it fails."""
 
 import asyncio
 

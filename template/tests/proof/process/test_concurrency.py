@@ -1,4 +1,4 @@
-"""Many calls, some at once; long loops that let others go on."""
+"""Many calls, some at once; long loops that let requests go on."""
 
 import asyncio
 

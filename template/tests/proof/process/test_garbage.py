@@ -1,4 +1,4 @@
-"""Pauses for garbage are measured, and what the start-up made is looked at no more."""
+"""Pauses for garbage are measured, and the objects of the start-up are looked at no more."""
 
 import gc
 

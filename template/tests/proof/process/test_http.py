@@ -1,4 +1,4 @@
-"""The shared client: what it keeps between calls, and how long it waits."""
+"""The shared client: connections that it keeps between calls, and its time limits."""
 
 import asyncio
 from asyncio import IncompleteReadError, StreamReader, StreamWriter

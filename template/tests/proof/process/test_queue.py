@@ -1,4 +1,4 @@
-"""Waking a worker up: what reaches Redis, and that nobody waits for a Redis that is silent."""
+"""Waking a worker up: the message in Redis, and no wait for a Redis that is silent."""
 
 import asyncio
 import logging

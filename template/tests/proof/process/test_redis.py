@@ -1,4 +1,4 @@
-"""How Redis is reached: by TLS, and what is said of addresses that it cannot be reached by."""
+"""Redis is reached by TLS, and an address that cannot work is told."""
 
 import tempfile
 from collections.abc import Iterator

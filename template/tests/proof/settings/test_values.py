@@ -1,4 +1,4 @@
-"""What is said at the start of settings that cannot be right, and what is mended in silence."""
+"""Impossible values are told at the start; harmless variants are mended in silence."""
 
 import json
 from typing import Any, get_args

@@ -1,4 +1,4 @@
-"""Counting each caller's calls, and letting them through while nobody can count."""
+"""Counting each caller's calls, and letting them through while Redis is away."""
 
 import asyncio
 import logging

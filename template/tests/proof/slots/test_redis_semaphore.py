@@ -1,4 +1,4 @@
-"""What batches get beside online calls, report by report."""
+"""The slots that batches get beside online calls, report by report."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -107,8 +107,8 @@ async def refused_for(capacity: SlotSemaphore) -> float:
 
 async def killed(redis: Redis, name: str, held: int) -> None:
     """Leave behind what a process held that was killed."""
-    ledger = RedisSemaphore(redis, f"{name}:slots:model", ONLINE, SHORT.lease)
-    await ledger.report(Report(held=held, waiting=0), LIMITS.slots, LIMITS.reserved)
+    shared = RedisSemaphore(redis, f"{name}:slots:model", ONLINE, SHORT.lease)
+    await shared.report(Report(held=held, waiting=0), LIMITS.slots, LIMITS.reserved)
 
 
 async def test_all_processes_together_have_no_more_than_there_are(processes: Processes) -> None:
@@ -359,9 +359,9 @@ async def test_an_operator_lifts_a_pause_for_all_who_wait(
     await settled()
     waiting = Calls(batch).begin(1)
     await settled()
-    ledger = RedisSemaphore(redis, f"{tmp_path.name}:slots:model", ONLINE, LIMITS.lease)
-    assert await ledger.resume("another") == []
-    assert await ledger.resume(model) == ["model"]
+    shared = RedisSemaphore(redis, f"{tmp_path.name}:slots:model", ONLINE, LIMITS.lease)
+    assert await shared.resume("another") == []
+    assert await shared.resume(model) == ["model"]
     await until(lambda: waiting.running == 1 and not online.pauses.left("model"))
     await waiting.end()
 

@@ -1,4 +1,4 @@
-"""Log lines: their fields, their time, what no text can forge, and how many there are of a kind."""
+"""Log lines: their fields, their time, their number; no text can forge one."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""What is owed is claimed by one, for a while, until it is delivered or dead."""
+"""A delivery is claimed by one worker, for a while, until it is delivered or dead."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""What callers may register and change."""
+"""Webhook endpoints: registering and changing them."""
 
 import asyncio
 import base64

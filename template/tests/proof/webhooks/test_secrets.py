@@ -1,4 +1,4 @@
-"""What callers and logs learn of the receivers of webhooks, and of keys."""
+"""Callers and logs learn no secret of a receiver, and no key."""
 
 import logging
 import socket

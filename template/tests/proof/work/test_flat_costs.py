@@ -1,4 +1,4 @@
-"""What a look for work reads does not grow with what waits, nor with what has ended.
+"""A look for work reads as many pages with many rows that wait or have ended as with few.
 
 On PostgreSQL the pages are counted of the plans that are really run, which `auto_explain` sends;
 each step is run often enough for a plan to be made for any values. On SQLite the plans are asked.

@@ -1,4 +1,4 @@
-"""What is owed to whom when something ends."""
+"""The outbox: the end of a batch or job is owed to each webhook that asked."""
 
 import asyncio
 import json

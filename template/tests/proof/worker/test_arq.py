@@ -1,4 +1,4 @@
-"""What the app relies on in arq 0.28, against a real Redis: an update that changes it turns red.
+"""The behaviour of arq 0.28 that the engine relies on: an update that changes it turns red.
 
 arq holds nothing here that may be lost, so most of this pins that its failures stay small. Each
 docstring says who relies on it.

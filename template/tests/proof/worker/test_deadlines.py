@@ -90,11 +90,10 @@ async def test_the_items_of_a_batch_are_given_its_time_and_the_batch_goes_on_wit
 
     shared = resources(model, request_timeout=1000)
     shared.database = SimpleNamespace(write=claim)
-    work = cast("Any", SimpleNamespace(endpoint=CHAT_URL))
     expires_at = asyncio.get_running_loop().time() + 50
     hold = LaneHold("batch", 0, 0, "owner")
     turn = Turn(cast("Any", None), hold, 1000.0)
-    drain = Drain(shared, asyncio.Event(), hold, turn, work, expires_at, asked_at=0.0)
+    drain = Drain(shared, asyncio.Event(), hold, turn, WORK, expires_at, asked_at=0.0)
     started = await drain._start_items(cast("Any", SimpleNamespace(record=record)), 1)
     await asyncio.gather(*started)
     assert recorded[0].status == "succeeded"

@@ -1,4 +1,4 @@
-"""A worker that is stopped gives back what it holds, also what was ending by itself just then.
+"""A worker that is stopped gives back all that it holds, also work that is just ending.
 
 A lease was left, once in some hundred runs: the stop came between two transactions at the end of a
 lane, and the second one was skipped.

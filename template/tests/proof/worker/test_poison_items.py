@@ -1,4 +1,4 @@
-"""What happens to an item again and again: it kills its worker, or its worker is deployed anew."""
+"""Poison items: one kills its worker again and again, or runs longer than each deploy."""
 
 import asyncio
 import signal

@@ -1,4 +1,4 @@
-"""What SQL refuses to keep ends its own item or job: nobody is asked again for it."""
+"""An outcome that SQL refuses ends its own item or job: the model is not asked for it again."""
 
 import asyncio
 from collections.abc import Iterator
@@ -77,9 +77,9 @@ def outcome(number: int, **odd: Any) -> Outcome:  # noqa: ANN401 -- what SQL ref
 
 
 async def record(database: Database, *outcomes: Outcome) -> None:
-    async with GroupCommit(database, HOLD, CALLER) as recorder, asyncio.TaskGroup() as group:
+    async with GroupCommit(database, HOLD, CALLER) as commits, asyncio.TaskGroup() as group:
         for each in outcomes:
-            group.create_task(recorder.record(each))
+            group.create_task(commits.record(each))
 
 
 async def check_refusal(database: Database, odd: dict[str, Any]) -> None:
@@ -111,9 +111,9 @@ class Away:
 
 async def test_while_the_database_is_away_no_item_ends() -> None:
     away: Any = Away()
-    async with GroupCommit(away, HOLD, CALLER) as recorder:
+    async with GroupCommit(away, HOLD, CALLER) as commits:
         with pytest.raises(OperationalError):
-            await recorder.record(outcome(1))
+            await commits.record(outcome(1))
 
 
 JOB = """

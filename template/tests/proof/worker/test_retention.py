@@ -1,4 +1,4 @@
-"""What is old goes, in pieces; what is open, young or still needed stays."""
+"""Old rows go, in pieces; open, young and needed ones stay."""
 
 import asyncio
 from types import SimpleNamespace
@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 from sqlalchemy.util import await_only
 
+from app.resources.lifespan import all_operations
 from app.settings import Settings
 from engine.batches import batches, files
 from engine.jobs import jobs, runs
@@ -205,14 +206,16 @@ async def test_an_input_that_a_new_batch_is_made_from_stays(database: Database) 
     file_id = await database.write(past.add_file, OLD, chunks=1)
 
     def create_beside_retention(session: Session) -> None:
-        new: dict[str, Any] = {"metadata": None, "flags": (), "request_id": "req_1"}
         batches.create(
             session,
             past.CALLER,
             endpoint="/v1/chat/completions",
             input_file_id=file_id,
             completion_window="24h",
-            **new,
+            metadata=None,
+            operations=all_operations(),
+            flags=(),
+            request_id="req_1",
         )
         assert not await_only(database.write(retention.delete_input, KEEP * past.DAY))
 

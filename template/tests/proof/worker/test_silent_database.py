@@ -1,4 +1,4 @@
-"""A database that takes questions and gives no answers holds nobody up for ever.
+"""A database that takes questions and gives no answers holds no work up for ever.
 
 Callers are told so, workers stop what they no longer hold, probes tell which of them cannot work,
 and all goes on when the database answers again.

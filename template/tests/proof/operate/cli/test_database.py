@@ -1,4 +1,4 @@
-"""What a command says of a database that the settings name and that cannot be reached."""
+"""A command says in a sentence that it cannot reach the database."""
 
 import os
 import subprocess

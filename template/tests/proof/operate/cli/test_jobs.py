@@ -1,4 +1,4 @@
-"""`app jobs`, on both databases: operators see and act on what is anybody's."""
+"""`app jobs`, on both databases: operators see and change the batches and jobs of every caller."""
 
 import pytest
 from sqlalchemy import update

@@ -1,4 +1,4 @@
-"""`app model`: what an operator sees of slots, pauses and circuits, and can end."""
+"""`app model`: operators see slots, pauses and circuits, and can end these."""
 
 import asyncio
 from pathlib import Path

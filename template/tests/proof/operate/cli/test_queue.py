@@ -1,4 +1,4 @@
-"""`app queue status`, on both databases: what waits, for how long, and who works."""
+"""`app queue status`, on both databases: waiting work, its age, and the workers."""
 
 import asyncio
 from typing import Any

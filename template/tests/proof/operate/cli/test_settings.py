@@ -1,4 +1,4 @@
-"""What `app settings` shows of a setting that nobody has set."""
+"""`app settings` shows the value in force of a setting that is not set."""
 
 import re
 
