@@ -154,7 +154,8 @@ async def test_a_request_ends_at_its_deadline_though_its_thread_does_not(
     app = with_handlers(create_app(settings(tmp_path)), library)
     async with serving(app) as client:
         answer = await client.get("/own", headers={"x-request-timeout": "0.2"})
-        assert (answer.status_code, library.running) == (504, 1)
+        limit = bulkhead.limits[f"{__name__}.Library.call"]
+        assert (answer.status_code, library.running, limit.taken) == (504, 1, 1)
         library.released.set()
 
 
