@@ -21,7 +21,7 @@ BROKEN_TWINS = {
         "import fastapi",
     ),
     "The domain knows neither HTTP nor the queue": ("domain/links.py", "import starlette"),
-    "Only resources.offload starts threads or processes": ("api/slow.py", "import threading"),
+    "Only resources.offload starts threads or processes": ("api/slow.py", "import multiprocessing"),
     "arq is known in two places": ("jobs/mail.py", "import arq"),
     "Features of one zone do not call each other": ("api/mail.py", "import app.api.chat"),
 }
