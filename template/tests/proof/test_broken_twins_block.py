@@ -5,10 +5,13 @@ import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import httpx2
 import pytest
 import uvloop
 from blockbuster import BlockingError
+from fastapi import FastAPI
 
+from engine.slots.own_threads import own_threads
 from engine.watch.watchdog import HOST, Stall, open_watchdog
 from tests.blocking import no_blocking
 from tests.proof.twins import blocking
@@ -102,6 +105,28 @@ def test_a_loop_that_never_comes_back_is_told_of(loop: str) -> None:
 async def test_a_blocking_call_fails_its_test(name: str) -> None:
     with no_blocking(blocking.__name__), pytest.raises(BlockingError, match=CALLS[name]):
         await twin("broken", name)(0.01)
+
+
+@pytest.mark.anyio
+async def test_a_def_handler_fails_no_test_when_it_blocks_its_thread() -> None:
+    app = FastAPI()
+    app.get("/shared")(blocking.handler)
+    app.get("/own")(own_threads(1)(blocking.handler))
+    transport = httpx2.ASGITransport(app)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://app") as client:
+        with no_blocking(blocking.__name__):
+            answers = [await client.get(path) for path in ("/shared", "/own")]
+    assert [answer.status_code for answer in answers] == [200, 200]
+
+
+@pytest.mark.anyio
+async def test_an_async_def_handler_fails_its_test_when_it_blocks_the_loop() -> None:
+    app = FastAPI()
+    app.get("/")(blocking.async_handler)
+    transport = httpx2.ASGITransport(app)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://app") as client:
+        with no_blocking(blocking.__name__), pytest.raises(BlockingError, match="time.sleep"):
+            await client.get("/")
 
 
 @pytest.mark.anyio
