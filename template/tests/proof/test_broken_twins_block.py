@@ -125,7 +125,7 @@ async def test_an_async_def_handler_fails_its_test_when_it_blocks_the_loop() -> 
     app.get("/")(blocking.async_handler)
     transport = httpx2.ASGITransport(app)
     async with httpx2.AsyncClient(transport=transport, base_url="http://app") as client:
-        with no_blocking(blocking.__name__), pytest.raises(BlockingError, match="time.sleep"):
+        with no_blocking(blocking.__name__), pytest.raises(BlockingError, match=r"time\.sleep"):
             await client.get("/")
 
 
