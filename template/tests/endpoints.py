@@ -1,5 +1,7 @@
 """The endpoints that came with this project. Yours are for your own tests: none here fails them."""
 
+from functools import cache
+
 from fastapi.routing import iter_route_contexts
 
 from app.main import create_app
@@ -12,6 +14,7 @@ OURS = (
 """Their modules in `app.api`."""
 
 
+@cache
 def endpoints() -> list[tuple[str, str]]:
     """Return method and path of each, sorted."""
     modules = {f"app.api.{name}" for name in OURS}

@@ -289,6 +289,7 @@ def test_the_documented_job_sums_up_piece_by_piece(http: httpx2.Client) -> None:
 def test_the_documented_job_counts_its_tokens_for_its_caller(api: Service) -> None:
     with api.http(api.new_key("payer")) as payer:
         end_of(payer, submit(payer, "summary", text="Short."))
+        eventually(lambda: payer.get("/v1/usage").json()["data"])
         assert [day["requests"] for day in payer.get("/v1/usage").json()["data"]] == [1]
 
 

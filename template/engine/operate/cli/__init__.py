@@ -21,6 +21,7 @@ from engine.operate.cli import (
     keys,
     migrations,
     model,
+    new,
     queue,
     settings,
     webhooks,
@@ -43,7 +44,7 @@ def commands(own: Project) -> typer.Typer:
         add_completion=False,
         pretty_exceptions_enable=False,
     )
-    for each in (batch, jobs, keys, model, queue, webhooks):
+    for each in (batch, jobs, keys, model, new, queue, webhooks):
         app.add_typer(each.app, name=each.__name__.rpartition(".")[-1])
     for name, command in COMMANDS.items():
         app.command(name=name)(command)
