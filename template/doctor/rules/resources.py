@@ -27,7 +27,7 @@ PER_REQUEST = Rule(
 UNLIMITED = Rule(
     "EX306",
     "a wait without a limit",
-    "what never answers keeps the request, with its connection or thread, for ever",
+    "a side that never answers keeps the request, with its connection or thread, for ever",
     "a timeout of your own, shorter than that of your callers",
 )
 

@@ -36,7 +36,7 @@ def own_threads(
     """Decorate a `def` handler or dependency: it runs in at most `limit` threads of its own.
 
     A thread counts until it ends: a cancelled caller leaves at once and frees nothing. A call for
-    which no thread is free in time raises `Overloaded`; one whose deadline is over raises
+    which no thread is free in time raises `Overloaded`, and a call after its deadline
     `DeadlineExceeded`. Raise `TypeError` for a function with `async` or `yield`.
     """
 

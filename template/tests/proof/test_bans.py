@@ -1,6 +1,6 @@
 """Each ban is in force where handlers are written, says what to use instead, and has its door.
 
-What is right in a thread is not banned: `doctor/test_blocking_calls.py` shows who finds it.
+A call that is right in a thread is not banned: `doctor/test_blocking_calls.py` has its guard.
 """
 
 import json
