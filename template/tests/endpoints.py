@@ -8,7 +8,7 @@ from app.main import create_app
 from app.settings import Settings
 
 OURS = (
-    *("batches", "chat", "completions", "embeddings", "feed", "files", "health", "jobs", "metrics"),
+    *("batches", "chat", "completions", "embeddings", "files", "health", "jobs", "metrics"),
     *("models", "progress", "usage", "webhooks"),
 )
 """Their modules in `app.api`."""

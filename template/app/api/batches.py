@@ -48,9 +48,9 @@ EXAMPLE = {
 async def create_batch(
     new: NewBatchBody, once: Once, flags: Flags, request_id: RequestId, shared: Shared
 ) -> BatchObject:
-    """Record a batch, then wake a worker up. In this order: only what is committed is handed over.
+    """Commit a batch, then wake a worker up: only a committed batch is handed over.
 
-    A wake-up that gets lost costs time, not the batch: the workers also look by themselves.
+    A lost wake-up costs time, not the batch: the workers also look by themselves.
     """
     if new.output_expires_after:
         message = "Outputs are kept as long as batches: leave output_expires_after out."
@@ -79,13 +79,13 @@ async def list_batches(
 
 @router.get("/{batch_id}")
 async def get_batch(batch_id: str, rows: CallersRows) -> BatchObject:
-    """Tell how far a batch is."""
+    """Return a batch with its status and counts."""
     return await rows.read(batches.get, batch_id)
 
 
 @router.post("/{batch_id}/cancel", responses=failures(Conflict))
 async def cancel_batch(batch_id: str, rows: CallersRows) -> BatchObject:
-    """Stop a batch: what is done stays, what is in flight is dropped, the rest is cut off."""
+    """Cancel a batch: ended items stay, items in flight are dropped, waiting items are cut off."""
     return await rows.write(batches.cancel, batch_id)
 
 

@@ -42,6 +42,6 @@ def _inline(node: Any, definitions: dict[str, Any]) -> Any:  # noqa: ANN401 -- a
     if isinstance(reference := node.get("$ref"), str):
         name = reference.rsplit("/", 1)[-1]
         others = {each: definitions[each] for each in definitions if each != name}
-        # What contains itself is unfolded once; within itself it has its name only.
+        # A recursive schema is unfolded once; within itself it has its name only.
         return _inline(definitions[name], others) if name in definitions else {"title": name}
     return {key: _inline(value, definitions) for key, value in node.items()}

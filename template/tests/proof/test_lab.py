@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.proof.development.processes import alive, tree
+from tests.proof.machines.processes import alive, tree
 from tests.service import PROJECT, eventually
 
 LOADS = {"src", "href", "srcset", "data", "action", "poster", "background"}

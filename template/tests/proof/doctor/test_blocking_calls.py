@@ -10,7 +10,7 @@ from doctor.examination import examine, find_app
 
 APP = """
 import http.client, os, queue, socket, sqlite3, subprocess, threading, time, urllib.request
-import psycopg, psycopg2, redis, requests
+import httpx, psycopg, psycopg2, redis, requests
 from fastapi import FastAPI
 
 app = FastAPI()
@@ -24,6 +24,7 @@ CALLS = [
     "time.sleep(0.05)",
     "requests.get('http://upstream', timeout=5)",
     "requests.Session().get('http://upstream', timeout=5)",
+    "httpx.Client().get('http://upstream')",
     "urllib.request.urlopen('http://upstream', timeout=5)",
     "http.client.HTTPConnection('upstream').request('GET', '/')",
     "http.client.HTTPSConnection('upstream').getresponse()",

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import anyio
-import httpx2
+import httpx
 import pytest
 from fastapi import APIRouter, BackgroundTasks, Depends, FastAPI
 from fastapi.responses import StreamingResponse
@@ -119,8 +119,8 @@ def rows() -> list[Row]:
 
 
 async def get(path: str) -> None:
-    transport = httpx2.ASGITransport(app)
-    async with httpx2.AsyncClient(transport=transport, base_url="http://app") as client:
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://app") as client:
         (await client.get(path)).raise_for_status()
 
 
@@ -171,7 +171,7 @@ async def test_requests_hop_as_often_as_the_table_says(
     assert of(f"GET /outer/inner/{path}")[0].hops == hops
 
 
-def test_what_a_dependency_holds_depends_on_its_scope_and_on_the_stream() -> None:
+def test_the_hold_of_a_dependency_depends_on_its_scope_and_on_the_stream() -> None:
     _, needs = of("GET /outer/inner/stream")
     assert needs["until_the_end"].holds == "held until the last byte"
     assert needs["until_the_beginning"].holds == "held until the endpoint returns"
