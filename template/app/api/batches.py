@@ -10,7 +10,6 @@ from app.dependencies.body import describe, json_body
 from app.dependencies.caller import Flags
 from app.dependencies.database import CallersRows
 from app.dependencies.idempotency import Once
-from app.dependencies.request_id import RequestId
 from app.dependencies.resources import Shared
 from engine.batches import batches, retry
 from engine.batches.batches import BatchObject
@@ -18,6 +17,7 @@ from engine.body import Body
 from engine.errors import Conflict, NotFound, Unsupported
 from engine.process.queue import Kind
 from engine.sql.pagination import Page, PageQuery
+from engine.watch.telemetry import request_id
 
 router = APIRouter(prefix="/v1/batches", tags=["batches"])
 
@@ -45,9 +45,7 @@ EXAMPLE = {
 
 
 @router.post("", openapi_extra=describe(NewBatch, EXAMPLE), responses=failures(NotFound))
-async def create_batch(
-    new: NewBatchBody, once: Once, flags: Flags, request_id: RequestId, shared: Shared
-) -> BatchObject:
+async def create_batch(new: NewBatchBody, once: Once, flags: Flags, shared: Shared) -> BatchObject:
     """Commit a batch, then wake a worker up: only a committed batch is handed over.
 
     A lost wake-up costs time, not the batch: the workers also look by themselves.
@@ -63,7 +61,7 @@ async def create_batch(
         metadata=new.metadata,
         operations=shared.operations,
         flags=flags,
-        request_id=request_id,
+        request_id=request_id.get(),
     )
     await shared.queue.wake(Kind.BATCHES)
     return batch
@@ -90,9 +88,7 @@ async def cancel_batch(batch_id: str, rows: CallersRows) -> BatchObject:
 
 
 @router.post("/{batch_id}/retry")
-async def retry_batch(
-    batch_id: str, once: Once, flags: Flags, request_id: RequestId, shared: Shared
-) -> BatchObject:
+async def retry_batch(batch_id: str, once: Once, flags: Flags, shared: Shared) -> BatchObject:
     """Make a new batch of the items of an ended one that failed, expired or were cancelled."""
     batch = await once.write(
         retry.retry,
@@ -100,7 +96,7 @@ async def retry_batch(
         most_lanes=shared.settings.batch_lanes,
         operations=shared.operations,
         flags=flags,
-        request_id=request_id,
+        request_id=request_id.get(),
     )
     await shared.queue.wake(Kind.BATCHES)
     return batch

@@ -9,8 +9,8 @@ from fastapi.responses import StreamingResponse
 from starlette.datastructures import UploadFile
 
 from app.api.errors import failures
+from app.dependencies.body import UploadForm
 from app.dependencies.database import CallerDatabase, CallersRows
-from app.dependencies.form import UploadForm
 from app.dependencies.idempotency import Once, OnceDatabase
 from app.dependencies.resources import Shared
 from engine.batches import files
