@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from anyio import CapacityLimiter, to_thread  # noqa: TID251 -- asked for its limit only
+from anyio import CapacityLimiter, to_thread  # noqa: TID251 -- for the framework's limit only
 
 from app.features import JOBS, OPERATIONS
 from app.settings import Settings
@@ -121,10 +121,9 @@ async def _watch(
     stalls = Stalls(every_one=not settings.production)
     watched = open_watchdog(settings.stall_threshold, stalls.tell)
     watchdog = await opening.enter("heartbeat", watched)
-    threads = {
-        "offload_threads": offload.threads,
-        "framework_threads": to_thread.current_default_thread_limiter(),
-    }
+    framework = to_thread.current_default_thread_limiter()
+    framework.total_tokens = settings.framework_threads
+    threads = {"offload_threads": offload.threads, "framework_threads": framework}
     garbage = stack.enter_context(measured_garbage())
     watchdog.heartbeat.listeners += [Exhaustion(threads).look, garbage.tell]
     return watchdog

@@ -78,6 +78,9 @@ class LimitSettings(BaseModel):
     # Work off the event loop
     offload_threads: Count = 16
     """Blocking calls at once in threads of this process; more wait."""
+    framework_threads: Count = 40
+    """Threads that all `def` handlers, `def` dependencies and large uploads of this process share;
+    more calls wait. 40 is AnyIO's default. A slow library gets threads apart by `own_threads`."""
     offload_processes: Count = 2
     """Processor-bound calls at once in helper processes; more wait."""
     background_tasks: Count = 1000

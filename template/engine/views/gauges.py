@@ -7,6 +7,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from engine.models.upstreams import Upstreams
 from engine.resources import Resources
+from engine.slots import own_threads
 from engine.watch import metrics
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -31,8 +32,9 @@ def tell_slots(model: Upstreams) -> None:
 
 def limits(resources: Resources) -> Iterator[tuple[str, float, int, float]]:
     """Yield each limit of this process: its name, places in use, waiters, its size."""
-    room, background = resources.admission_queue, resources.background
-    yield "requests", room.taken, room.waiting, room.places
+    for name, queue in {"requests": resources.admission_queue, **own_threads.limits}.items():
+        yield name, queue.taken, queue.waiting, queue.places
+    background = resources.background
     yield "background_tasks", len(background), 0, background.limit
     limiters = {
         "streams": resources.streams,

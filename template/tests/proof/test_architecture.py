@@ -29,7 +29,7 @@ BROKEN_TWINS = {
     ),
     "Only engine.process.offload starts threads or processes": (
         "app/api/slow.py",
-        "import threading",
+        "import multiprocessing",
     ),
     "arq is known in two places": ("engine/worker/mail.py", "import arq"),
     "Endpoints do not call each other": ("app/api/mail.py", "import app.api.chat"),

@@ -5,12 +5,15 @@ import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import httpx
 import pytest
 import uvloop
 from blockbuster import BlockingError
+from fastapi import FastAPI
 
 import app
 import engine
+from engine.slots.own_threads import own_threads
 from engine.watch.watchdog import CODE, HOST, Stall, open_watchdog
 from tests.blocking import no_blocking
 from tests.proof.twins import blocking
@@ -108,6 +111,28 @@ def test_a_loop_that_never_comes_back_is_told_of(loop: str) -> None:
 async def test_a_blocking_call_fails_its_test(name: str) -> None:
     with no_blocking(blocking.__name__), pytest.raises(BlockingError, match=CALLS[name]):
         await twin("broken", name)(0.01)
+
+
+@pytest.mark.anyio
+async def test_a_def_handler_fails_no_test_when_it_blocks_its_thread() -> None:
+    handlers = FastAPI()
+    handlers.get("/shared")(blocking.handler)
+    handlers.get("/own")(own_threads(1)(blocking.handler))
+    transport = httpx.ASGITransport(handlers)
+    async with httpx.AsyncClient(transport=transport, base_url="http://app") as client:
+        with no_blocking(blocking.__name__):
+            answers = [await client.get(path) for path in ("/shared", "/own")]
+    assert [answer.status_code for answer in answers] == [200, 200]
+
+
+@pytest.mark.anyio
+async def test_an_async_def_handler_fails_its_test_when_it_blocks_the_loop() -> None:
+    handlers = FastAPI()
+    handlers.get("/")(blocking.async_handler)
+    transport = httpx.ASGITransport(handlers)
+    async with httpx.AsyncClient(transport=transport, base_url="http://app") as client:
+        with no_blocking(blocking.__name__), pytest.raises(BlockingError, match=r"time\.sleep"):
+            await client.get("/")
 
 
 @pytest.mark.anyio

@@ -39,6 +39,28 @@ def create_app():
 """
 
 
+SHARING = """
+import requests
+from fastapi import FastAPI
+from engine.slots.own_threads import own_threads
+
+app = FastAPI()
+
+def fetch():
+    return requests.get("http://upstream", timeout=5).text
+
+@app.get("/own")
+@own_threads(4)
+def own():
+    return fetch()
+
+@app.get("/shared")
+def shared():
+    text = fetch()
+    return text
+"""
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder that modules are imported from."""
@@ -57,6 +79,14 @@ def test_a_finding_names_its_routes_and_the_shortest_chain_of_calls(folder: Path
     assert set(finding.routes) == {"GET /a", "GET /b"}
     assert finding.chain == ("b", "Clock.wait")
     assert (finding.path, finding.line) == (folder / "chained.py", 9)
+
+
+def test_a_slow_call_is_told_of_the_handlers_that_have_no_threads_of_their_own(
+    folder: Path,
+) -> None:
+    (folder / "sharing.py").write_text(SHARING)
+    (finding,) = examine(*find_app("sharing:app")).findings
+    assert (finding.rule.id, finding.routes) == ("EX504", ("GET /shared",))
 
 
 def test_a_library_is_known_as_it_is_now_and_not_as_an_earlier_examination_met_it(
