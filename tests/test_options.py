@@ -27,7 +27,6 @@ WORDS = {
 NEVER_IMPORTED = {
     "import-linter": "it is the command lint-imports",
     "mypy": "it is a command",
-    "ruff": "it is a command",
     "pytest-timeout": "pytest loads it",
     "pytest-xdist": "pytest loads it",
     "python-multipart": "FastAPI reads forms with it",

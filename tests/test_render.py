@@ -62,6 +62,9 @@ EXTRA_FILES = {
 FILES, LINES, TEST_FILES = 330, 29_000, 60
 """What a default render may have at most: one person reads it in a week. The aim is 21,000."""
 
+APP_FILES, APP_LINES = 50, 3_500
+"""What a team edits: one person reads it in an evening."""
+
 USERS_OWN = ("app/features", "tests/features")
 each_render = pytest.mark.parametrize("answers", ANSWER_SETS, ids=name_of)
 
@@ -159,6 +162,9 @@ def test_a_default_render_keeps_to_its_budget(render: Render) -> None:
     assert len(texts) <= FILES
     assert sum(text.count("\n") for text in texts.values()) <= LINES
     assert sum(path.startswith("tests/") for path in texts) <= TEST_FILES
+    app = [text for path, text in texts.items() if path.startswith("app/")]
+    assert len(app) <= APP_FILES
+    assert sum(text.count("\n") for text in app) <= APP_LINES
     foreign = re.compile(r"tests/(proof|twins|chaos)/|lab/|benchmarks/")
     assert [path for path in texts if foreign.match(path)] == []
 

@@ -57,7 +57,7 @@ def own_threads(
                 raise
             return await counted(partial(threaded, partial(function, *args, **kwargs)), queue.leave)
 
-        vars(in_own_thread)["own_threads"] = limit  # for the doctor
+        vars(in_own_thread)["own_threads"] = limit  # `doctor` reads it
         return in_own_thread
 
     return decorate
