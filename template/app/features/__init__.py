@@ -1,12 +1,13 @@
 """YOURS: what this service does beyond OpenAI's protocol, a folder each. Updates leave it alone.
 
-A feature is on once it stands in these lists: its operations and jobs here, its endpoints in
-`endpoints.py`, which the worker does not load. To delete the example, delete its folder, its test
+A feature is on once it stands in these lists: its operations, jobs and tables here, its endpoints
+in `endpoints.py`, which the worker does not load. To delete the example, delete its folder, its test
 and its two lines.
 """
 
 from typing import Any
 
+from app.features.tables import Base
 from app.features.triage.task import TRIAGE
 from engine.jobs.jobs import Job
 from engine.operations.operation import Operation
@@ -16,3 +17,6 @@ OPERATIONS: list[Operation[Any]] = [TRIAGE]
 
 JOBS: list[Job[Any]] = []
 """What takes long. `POST /v1/jobs` starts one, or its schedule does."""
+
+TABLES: list[type[Base]] = []
+"""What the database keeps for it. `uv run alembic revision --autogenerate` writes the migration."""
