@@ -37,7 +37,7 @@ def is_of_branch(_item: object, name: str | None, kind: str, *_rest: object) -> 
 def onto_branch(_context: object, _revision: object, scripts: Iterable[MigrationScript]) -> None:
     """Let a new revision go on where its branch ends."""
     for script in scripts:
-        if script.head == "head":
+        if script.head in {None, "head"}:
             script.head = f"{BRANCH}@head"
 
 

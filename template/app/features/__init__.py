@@ -1,8 +1,8 @@
 """YOURS: what this service does beyond OpenAI's protocol, a folder each. Updates leave it alone.
 
 A feature is on once it stands in these lists: its operations, jobs and tables here, its endpoints
-in `endpoints.py`, which the worker does not load. To delete the example, delete its folder, its test
-and its two lines.
+in `endpoints.py`, which the worker does not load. To delete the example, delete its folder, its
+test and its two lines.
 """
 
 from typing import Any

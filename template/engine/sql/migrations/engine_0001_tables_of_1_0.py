@@ -1,4 +1,4 @@
-"""The tables of 1.0: for an empty database, and for one of 0.3.0 to 0.4.0 with all that is in it."""
+"""The tables of 1.0, also for a database of 0.3.0 to 0.4.0: it keeps all that is in it."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -166,7 +166,9 @@ Table(
     partial_index("status = 'pending'", "ix_batch_items_claim", "batch_id", "not_before", "seq"),
     partial_index("place IS NOT NULL", "ix_batch_items_place", "batch_id", "place", unique=True),
     partial_index("status = 'running'", "ix_batch_items_running", "batch_id", "owner"),
-    partial_index("place IS NULL AND finished_at IS NOT NULL", "ix_batch_items_unplaced", "batch_id", "seq"),
+    partial_index(
+        "place IS NULL AND finished_at IS NOT NULL", "ix_batch_items_unplaced", "batch_id", "seq"
+    ),
 )
 Table(
     "batch_lanes",
@@ -245,7 +247,11 @@ Table(
     Column("finished_at", Double),
     UniqueConstraint("webhook_id", "event", "subject_id"),
     partial_index("status = 'dead'", "ix_webhook_deliveries_dead", "finished_at"),
-    partial_index("status = 'pending' AND attempt > 0 AND last_error IS NULL", "ix_webhook_deliveries_in_flight", "next_at"),
+    partial_index(
+        "status = 'pending' AND attempt > 0 AND last_error IS NULL",
+        "ix_webhook_deliveries_in_flight",
+        "next_at",
+    ),
     partial_index("status = 'pending'", "ix_webhook_deliveries_waiting", "webhook_id", "next_at"),
 )
 Table(
