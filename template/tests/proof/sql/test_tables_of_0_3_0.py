@@ -27,8 +27,14 @@ def old(
     """A service on the tables of 0.3.0; no process runs yet."""
     on_postgres = request.param == "postgresql"
     url = request.getfixturevalue("postgres_url") if on_postgres else None
-    settings = {"lease_seconds": 4, "sweep_seconds": 0.2, "webhook_private_addresses": True}
-    with service(tmp_path, redis_url, url, **settings) as running:
+    with service(
+        tmp_path,
+        redis_url,
+        url,
+        lease_seconds=4,
+        sweep_seconds=0.2,
+        webhook_private_addresses=True,
+    ) as running:
         make_tables_of_0_3_0(running.settings.sql_url)
         running.in_database(insert_work, receiver.url)
         yield running
