@@ -1,23 +1,44 @@
 """How Alembic reaches the database of the settings.
 
-Used by `app migrate` and by the `alembic` command: after a change of `engine/sql/tables.py`,
-`uv run alembic revision --autogenerate -m "what changed"` writes the next step.
+Two branches of revisions: `engine` in `engine/sql/migrations/`, and `app`, the tables of the
+features, in `migrations/versions/`. `app migrate` brings both to their ends. After a change of your
+tables, `uv run alembic revision --autogenerate -m "what changed"` writes the next step of `app`,
+which knows no table of the engine; with `alembic -x branch=engine` it is the other way round.
 """
 
 import asyncio
+from collections.abc import Iterable
 from sqlite3 import Connection as SqliteConnection
 
 from alembic import context
-from sqlalchemy import Connection, create_engine, event
+from alembic.operations import MigrationScript
+from sqlalchemy import Connection, MetaData, create_engine, event, text
 from sqlalchemy.pool import NullPool
 
+from app.features import tables
 from app.settings import Settings
 from engine.settings.loading import load_settings
 from engine.sql.postgres import open_engine
 from engine.sql.tables import Base
 
 LOCK = 7_295_140_631  # any number: that of this app's migrations among PostgreSQL's advisory locks
-SQLITE_WAIT = 60.0  # seconds for another migration to end
+LOCK_SECONDS = 2  # for one lock: while PostgreSQL waits for a table, all who read it wait behind
+OF_0_X = {"0008", "0009", "0010"}  # the revisions of 0.3.0 to 0.4.0: `engine_0001` goes on there
+
+BRANCHES: dict[str, MetaData] = {"app": tables.Base.metadata, "engine": Base.metadata}
+BRANCH = context.get_x_argument(as_dictionary=True).get("branch", "app")
+
+
+def is_of_branch(_item: object, name: str | None, kind: str, *_rest: object) -> bool:
+    """Return whether autogenerate compares this: the app's branch has all but the engine's."""
+    return kind != "table" or (name in Base.metadata.tables) == (BRANCH == "engine")
+
+
+def onto_branch(_context: object, _revision: object, scripts: Iterable[MigrationScript]) -> None:
+    """Let a new revision go on where its branch ends."""
+    for script in scripts:
+        if script.head in {None, "head"}:
+            script.head = f"{BRANCH}@head"
 
 
 def migrate(connection: Connection) -> None:
@@ -25,21 +46,34 @@ def migrate(connection: Connection) -> None:
     on_sqlite = connection.dialect.name == "sqlite"
     context.configure(
         connection=connection,
-        target_metadata=Base.metadata,
+        target_metadata=BRANCHES[BRANCH],
+        include_object=is_of_branch,
+        process_revision_directives=onto_branch,
         compare_type=True,
         render_as_batch=on_sqlite,
         transactional_ddl=True,
-        on_version_apply=context.config.attributes.get("on_version_apply"),
     )
     with context.begin_transaction():
         if not on_sqlite:
+            connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK})")
+        if "found" in context.config.attributes:  # by `app migrate`
+            context.config.attributes["found"] = leave_0_x(connection)
         context.run_migrations()
+
+
+def leave_0_x(connection: Connection) -> set[str]:
+    """Return the revisions of the database, and let it be without those of 0.x."""
+    found = set(context.get_context().get_current_heads())
+    for revision in found & OF_0_X:
+        delete = text("DELETE FROM alembic_version WHERE version_num = :revision")
+        connection.execute(delete, {"revision": revision})
+    return found
 
 
 def migrate_sqlite(url: str) -> None:
     """Migrate with the driver of the standard library."""
-    engine = create_engine(url, connect_args={"timeout": SQLITE_WAIT}, poolclass=NullPool)
+    engine = create_engine(url, connect_args={"timeout": LOCK_SECONDS}, poolclass=NullPool)
 
     @event.listens_for(engine, "connect")
     def leave_transactions_to_sqlalchemy(connection: SqliteConnection, _record: object) -> None:
@@ -62,8 +96,8 @@ async def migrate_postgres(url: str) -> None:
 
 
 def write_sql(url: str) -> None:
-    """Print the statements instead of running them (`alembic upgrade head --sql`)."""
-    context.configure(url=url, target_metadata=Base.metadata, literal_binds=True)
+    """Print the statements instead of running them (`alembic upgrade heads --sql`)."""
+    context.configure(url=url, target_metadata=BRANCHES[BRANCH], literal_binds=True)
     with context.begin_transaction():
         context.run_migrations()
 

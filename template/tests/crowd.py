@@ -21,7 +21,7 @@ SELECT 'batch_' || n, 'caller_' || (1 + n % {of}), '/v1/chat/completions', 'file
     'in_progress', {each}, 0, 0, 0, 9e9, 0 FROM ({batches}) AS b
 """
 LANES = """
-INSERT INTO deliveries (batch_id, lane, caller_id, generation, heartbeat_at, ready, ready_at)
+INSERT INTO batch_lanes (batch_id, lane, caller_id, generation, heartbeat_at, ready, ready_at)
 SELECT 'batch_' || b.n, l.n - 2, 'caller_' || (1 + b.n % {of}), 0, 0, l.n > 1,
     CASE WHEN l.n > 1 THEN 1 END
 FROM ({batches}) AS b, ({lanes}) AS l

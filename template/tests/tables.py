@@ -3,10 +3,13 @@
 from uuid import uuid4
 
 import asyncpg
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from app.features import tables
 from app.settings import Settings
 from engine.sql.database import open_database
+from engine.sql.revisions import OWN
 from engine.sql.tables import Base
 
 
@@ -20,10 +23,14 @@ async def new_database(server: str) -> str:
 
 
 async def make_tables(settings: Settings) -> None:
-    """Make all tables in an empty database."""
+    """Make all tables in an empty database, which says that it is at the newest revisions."""
 
     def make(session: Session) -> None:
-        Base.metadata.create_all(session.connection())
+        for base in (Base, tables.Base):
+            base.metadata.create_all(session.connection())
+        session.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32) PRIMARY KEY)"))
+        heads = [{"head": each} for each in OWN.heads]
+        session.execute(text("INSERT INTO alembic_version VALUES (:head)"), heads)
 
     async with open_database(settings) as database:
         await database.write(make)
@@ -33,7 +40,8 @@ async def empty(settings: Settings) -> None:
     """Delete all rows."""
 
     def delete(session: Session) -> None:
-        for table in reversed(Base.metadata.sorted_tables):
+        own = [each for each in tables.Base.metadata.sorted_tables if each.name != "callers"]
+        for table in reversed([*Base.metadata.sorted_tables, *own]):
             session.execute(table.delete())
 
     async with open_database(settings) as database:

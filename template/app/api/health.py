@@ -1,7 +1,7 @@
 """GET /live asks the event loop only; GET /ready asks each resource."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -10,7 +10,7 @@ from typing import Literal
 from fastapi import APIRouter, Response
 from pydantic import BaseModel
 from redis.exceptions import ResponseError
-from sqlalchemy import select, text
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from app.dependencies.resources import Shared
@@ -20,7 +20,7 @@ from engine.process.concurrency import bounded_map
 from engine.process.outages import lacks_table
 from engine.resources import Resources
 from engine.slots.pauses import Reason
-from engine.sql.tables import Base
+from engine.sql.revisions import OWN
 
 router = APIRouter(tags=["health"])
 
@@ -92,12 +92,12 @@ async def _state(check: Callable[[Resources], Awaitable[str]], shared: Resources
 
 async def _ask_database(shared: Resources) -> str:
     try:
-        await shared.database.read(_read_tables)
+        found = await shared.database.read(_read_revisions)
     except Exception as error:
         if lacks_table(error):
             return OLDER
         raise
-    return OK
+    return OLDER if OWN.newer_than(found) else OK
 
 
 async def _ask_to_write(shared: Resources) -> str:
@@ -134,9 +134,8 @@ def _left_alone(upstreams: Upstreams) -> str:
     return f"{paused} paused, {circuit_breakers} with an open circuit: see `app model status`"
 
 
-def _read_tables(session: Session) -> None:
-    for table in Base.metadata.sorted_tables:
-        session.execute(select(table).limit(0))
+def _read_revisions(session: Session) -> Sequence[str]:
+    return session.scalars(text("SELECT version_num FROM alembic_version")).all()
 
 
 def _write(session: Session) -> str:

@@ -1,12 +1,13 @@
 """YOURS: the features beyond OpenAI's protocol, a folder each. Updates leave them alone.
 
-A feature is on once it stands in these lists: its operations and jobs here, its endpoints in
-`endpoints.py`, which the worker does not load. To delete the example, delete its folder, its test
-and its two lines.
+A feature is on once it stands in these lists: its operations, jobs and tables here, its endpoints
+in `endpoints.py`, which the worker does not load. To delete the example, delete its folder, its
+test and its two lines.
 """
 
 from typing import Any
 
+from app.features.tables import Base
 from app.features.triage.task import TRIAGE
 from engine.jobs.jobs import Job
 from engine.operations.operation import Operation
@@ -16,3 +17,6 @@ OPERATIONS: list[Operation[Any]] = [TRIAGE]
 
 JOBS: list[Job[Any]] = []
 """Long jobs. `POST /v1/jobs` starts one, or its schedule does."""
+
+TABLES: list[type[Base]] = []
+"""Tables of the features. `uv run alembic revision --autogenerate` writes the migration."""

@@ -23,6 +23,9 @@ SQLITE = {
 CONFLICTS = {"40001", "40P01"}
 """PostgreSQL's codes for a serialization failure and a deadlock: the same may succeed at once."""
 
+LOCKED = {"55P03", "40P01", sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+"""PostgreSQL's codes for a lock that was not to be had and a deadlock, and SQLite's for both."""
+
 READ_ONLY = {"25006", sqlite3.SQLITE_READONLY}
 """PostgreSQL's and SQLite's codes for a write that a transaction or the database refuses."""
 
@@ -41,6 +44,11 @@ def is_outage(error: Exception) -> bool:
         return bool({code, code[:2]} & POSTGRES)
     # A plain OSError is one without a class of its own: no space, no route, no file descriptor.
     return type(error) is OSError or isinstance(error, ConnectionError | TimeoutError | gaierror)
+
+
+def is_locked(error: Exception) -> bool:
+    """Return whether another process has a lock for too long, or waits for one of ours."""
+    return code_of(error) in LOCKED
 
 
 def lacks_table(error: Exception) -> bool:

@@ -12,8 +12,16 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from types import TracebackType
+from typing import TypeAlias
 
 from engine.errors import Overloaded
+
+OnFinish: TypeAlias = list[Callable[[], object]]
+"""Callbacks for when the last byte has left, the client has gone or the request has failed:
+`request.state.on_finish`.
+
+`app/middleware/admission.py` calls them: a dependency that yields would cost each request 35 µs.
+"""
 
 
 class CoDel:

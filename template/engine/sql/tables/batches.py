@@ -119,12 +119,12 @@ class BatchLaneRow(Base):
     `ready`; else it is looked at then, or never where that is None: see `readiness.py`.
     """
 
-    __tablename__ = "deliveries"
+    __tablename__ = "batch_lanes"
     __table_args__ = (
-        index_of("ready", "ix_deliveries_ready", "caller_id", "lane", "batch_id"),
-        index_of("NOT ready", "ix_deliveries_due", "ready_at"),
-        index_of("heartbeat_at > 0", "ix_deliveries_held", "heartbeat_at"),
-        index_of("caller_id IS NULL", "ix_deliveries_unadopted", "batch_id"),
+        index_of("ready", "ix_batch_lanes_ready", "caller_id", "lane", "batch_id"),
+        index_of("NOT ready", "ix_batch_lanes_due", "ready_at"),
+        index_of("heartbeat_at > 0", "ix_batch_lanes_held", "heartbeat_at"),
+        index_of("caller_id IS NULL", "ix_batch_lanes_unadopted", "batch_id"),
     )
 
     batch_id: Mapped[str] = mapped_column(

@@ -21,7 +21,7 @@ from engine.sql.database import open_database
 from tests import upstream
 from tests.api.serving import serving
 from tests.servers import EmbeddedRedis, running
-from tests.tables import make_tables
+from tests.tables import make_tables, new_database
 
 pytestmark = pytest.mark.anyio
 
@@ -35,6 +35,14 @@ async def prepared(tmp_path: Path, **others: object) -> Settings:
     settings.data_dir.mkdir()
     await make_tables(settings)
     return settings
+
+
+async def executed(settings: Settings, statement: str) -> None:
+    def execute(session: Session) -> None:
+        session.execute(text(statement))
+
+    async with open_database(settings) as database:
+        await database.write(execute)
 
 
 async def until(client: httpx.AsyncClient, **states: str) -> httpx.Response:
@@ -107,37 +115,41 @@ async def test_a_model_that_is_left_alone_is_told_at_once(
     assert answer.json()["resources"]["model"] == f"{told}: see `app model status`"
 
 
-async def test_tables_that_are_older_than_the_code_take_it_out_of_rotation(tmp_path: Path) -> None:
+OLDER = "its tables are older than the code: run `app migrate`"
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("DELETE FROM alembic_version WHERE version_num LIKE 'engine%'", OLDER),
+        ("DELETE FROM alembic_version WHERE version_num LIKE 'app%'", OLDER),
+        ("DROP TABLE alembic_version", OLDER),
+        (
+            "UPDATE alembic_version SET version_num = 'engine_9999' WHERE version_num LIKE 'e%'",
+            "ok",
+        ),
+        ("UPDATE alembic_version SET version_num = version_num || '_next'", "ok"),
+    ],
+    ids=["engine older", "app older", "empty", "engine newer", "both newer"],
+)
+async def test_tables_that_are_older_than_the_code_take_it_out_of_rotation(
+    tmp_path: Path, change: str, told: str
+) -> None:
     settings = await prepared(tmp_path)
+    await executed(settings, change)
+    async with serving(create_app(settings)) as client:
+        answer = await client.get("/ready")
+    assert answer.status_code == (503 if told == OLDER else 200)
+    assert answer.json()["resources"]["database"] == told
 
-    def older(session: Session) -> None:
-        session.execute(text("ALTER TABLE callers DROP COLUMN weight"))
 
-    async with open_database(settings) as database:
-        await database.write(older)
+async def test_a_database_without_tables_takes_it_out_of_rotation(postgres_url: str) -> None:
+    url = await new_database(postgres_url)
+    settings = Settings(database_url=url, redis_url="none", model_provider="simulated")
     async with serving(create_app(settings)) as client:
         answer = await client.get("/ready")
     assert (answer.status_code, answer.json()["status"]) == (503, "unavailable")
-    told = answer.json()["resources"]["database"]
-    assert told == "its tables are older than the code: run `app migrate`"
-
-
-async def test_a_table_that_is_not_there_takes_it_out_of_rotation(database_url: str) -> None:
-    settings = Settings(database_url=database_url, redis_url="none", model_provider="simulated")
-
-    def older(session: Session) -> None:
-        session.execute(text("ALTER TABLE webhooks RENAME TO others"))
-
-    def as_before(session: Session) -> None:
-        session.execute(text("ALTER TABLE others RENAME TO webhooks"))
-
-    async with open_database(settings) as database:
-        await database.write(older)
-        async with serving(create_app(settings)) as client:
-            answer = await client.get("/ready")
-        await database.write(as_before)
-    assert answer.status_code == 503
-    assert "app migrate" in answer.json()["resources"]["database"]
+    assert answer.json()["resources"]["database"] == OLDER
 
 
 async def test_a_data_folder_that_was_deleted_is_told(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ async def test_a_lane_that_is_being_given_back_is_not_claimed(database: Database
     def claim(session: Session) -> None:
         claimed.append(lanes.claim(session, "lease_b", TERMS))
 
-    await run_into(database, Held(leave, "SELECT deliveries"), Counted(claim))
+    await run_into(database, Held(leave, "SELECT batch_lanes"), Counted(claim))
     assert [each for each in claimed if each and each.lane == 0] == []
 
 

@@ -83,7 +83,7 @@ class Books:
             del self._held[item_id]
             self._crashes[item_id] += 1
             query = f"""
-                SELECT ready FROM deliveries JOIN batch_items USING (batch_id)
+                SELECT ready FROM batch_lanes JOIN batch_items USING (batch_id)
                 WHERE batch_items.id = {item_id} AND lane != {QUARANTINE} AND heartbeat_at = 0
             """
             assert all(lane.ready for lane in self._store.rows(query))
@@ -143,8 +143,8 @@ class Books:
         leases = self._leases.values()
         living = {(hold.batch_id, hold.lane): until for hold, until in leases if self.alive(hold)}
         query = """
-            SELECT deliveries.*, batches.status, batches.caller_id AS callers
-            FROM deliveries JOIN batches ON batches.id = batch_id
+            SELECT batch_lanes.*, batches.status, batches.caller_id AS callers
+            FROM batch_lanes JOIN batches ON batches.id = batch_id
         """
         for lane in self._store.rows(query):
             assert lane.caller_id == lane.callers
@@ -167,7 +167,7 @@ class Books:
     def _check_alone(self, hold: LaneHold) -> None:
         """Who gives a lane back and leaves only items that run alone has woken their lane."""
         left = {(each.status, bool(each.alone)) for each in self._open(hold.batch_id)}
-        query = f"SELECT * FROM deliveries WHERE batch_id = '{hold.batch_id}'"
+        query = f"SELECT * FROM batch_lanes WHERE batch_id = '{hold.batch_id}'"
         lanes = {lane.lane: lane for lane in self._store.rows(query)}
         mine = lanes[hold.lane].generation == hold.generation and hold.lane != QUARANTINE
         if mine and self.status[hold.batch_id] == "in_progress" and left == {("pending", True)}:

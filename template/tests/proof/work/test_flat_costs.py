@@ -153,7 +153,7 @@ async def measured(url: str, sizes: Sizes, *moments: Sizes | None) -> dict[str, 
 
 def put_behind(session: Session, hold: LaneHold) -> None:
     """Let all others come before the caller of this lane."""
-    mine = "SELECT caller_id FROM deliveries WHERE batch_id = :batch_id"
+    mine = "SELECT caller_id FROM batch_lanes WHERE batch_id = :batch_id"
     behind = f"UPDATE callers SET virtual_time = 1000 WHERE id IN ({mine})"
     session.execute(text(behind), {"batch_id": hold.batch_id})
 
