@@ -1,10 +1,12 @@
 """`app new`: writes a feature, a job or a table of your own, each with its test."""
 
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 from string import Template
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
@@ -151,6 +153,44 @@ def test_${name}_answers_each_text(live: Service) -> None:
         result = client.get(f"/v1/jobs/{job['id']}").json()["result"]
     assert len(result["answers"]) == 2
 '''
+TABLE = '''"""The table $name."""
+
+from sqlalchemy import String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.features.tables import Base
+
+
+class ${kind}Row(Base):
+    """One row, of one caller."""
+
+    __tablename__ = "$name"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    caller_id: Mapped[str] = mapped_column(String(40), index=True)
+    text: Mapped[str]
+'''
+TABLE_TEST = '''"""The table $name."""
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.features.$name.table import ${kind}Row
+from tests.service import Service
+
+
+def add(session: Session) -> None:
+    session.add(${kind}Row(caller_id="caller_a", text="Hello"))
+
+
+def texts(session: Session) -> list[str]:
+    return list(session.scalars(select(${kind}Row.text).where(${kind}Row.caller_id == "caller_a")))
+
+
+def test_a_row_of_${name}_is_kept(live: Service) -> None:
+    live.in_database(add)
+    assert live.in_database(texts) == ["Hello"]
+'''
 
 
 @app.callback()
@@ -183,6 +223,18 @@ def job(name: Name) -> None:
     _enter("__init__.py", "JOBS", f"from app.features.{name}.job import {constant}", constant)
 
 
+@app.command()
+def table(name: Name) -> None:
+    """Write a table and its migration; `app migrate` then makes it."""
+    words = _words(name)
+    _write(FEATURES / name / "__init__.py", '"""$title."""\n', words)
+    _write(FEATURES / name / "table.py", TABLE, words)
+    _write(TESTS / f"test_{name}.py", TABLE_TEST, words)
+    row = f"{words['kind']}Row"
+    _enter("__init__.py", "TABLES", f"from app.features.{name}.table import {row}", row)
+    _write_migration(name)
+
+
 def _words(name: str) -> dict[str, str]:
     if not NAME.fullmatch(name):
         raise AppError(f"{name} is no name: use a-z, 0-9 and _, like letter_count.")
@@ -202,6 +254,24 @@ def _write(path: Path, text: str, words: dict[str, str]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(Template(text).substitute(words), encoding="utf-8")
     typer.echo(f"wrote {path}")
+
+
+def _write_migration(name: str) -> None:
+    """Compare the tables with those of an empty database that has all earlier migrations."""
+    with TemporaryDirectory() as folder:
+        url = f"sqlite:///{Path(folder) / 'scratch.db'}"
+        for command in ("upgrade heads", f"revision --autogenerate -m {name}"):
+            alembic = [sys.executable, "-m", "alembic", *command.split()]
+            done = subprocess.run(  # noqa: S603
+                alembic,
+                env={**os.environ, "DATABASE_URL": url},
+                check=False,
+                capture_output=True,
+                text=True,
+            )
+            if done.returncode:
+                raise AppError(f"The migration could not be written: {done.stderr.strip()}")
+    typer.echo(f"wrote a migration of {name} to migrations/versions: look through it")
 
 
 def _sort_imports() -> None:

@@ -12,7 +12,7 @@ from engine.sql.database import Database
 from engine.sql.ids import new_id
 from engine.sql.tables import BatchLaneRow, BatchRow
 from engine.worker import recovery
-from tests.proof.past import add_batch, add_caller
+from tests.proof.machines.past import add_batch, add_caller
 
 pytestmark = pytest.mark.anyio
 
