@@ -277,7 +277,15 @@ def _write_migration(name: str) -> None:
 def _sort_imports() -> None:
     """Let ruff do so, where it is installed."""
     for command in ("check --quiet --fix --select I", "format --quiet"):
-        ruff = [sys.executable, "-m", "ruff", *command.split(), str(FEATURES), str(TESTS)]
+        ruff = [
+            sys.executable,
+            "-m",
+            "ruff",
+            *command.split(),
+            str(FEATURES),
+            str(TESTS),
+            "migrations",
+        ]
         subprocess.run(ruff, check=False, stderr=subprocess.DEVNULL)  # noqa: S603
 
 
