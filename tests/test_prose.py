@@ -1,4 +1,4 @@
-"""Prose has nouns: a sentence is about a thing that it names, not about *what*, *who* or *others*."""
+"""Prose has nouns: a sentence names the thing it is about."""
 
 import ast
 import io
@@ -11,7 +11,9 @@ import pytest
 
 from tests.conftest import REPOSITORY
 
-NAMELESS = re.compile(r"\b(what|who|whom|whose|nobody|others|those|meanwhile|anew)\b", re.IGNORECASE)
+NAMELESS = re.compile(
+    r"\b(what|who|whom|whose|nobody|others|those|meanwhile|anew)\b", re.IGNORECASE
+)
 WORD = re.compile(r"[A-Za-z][A-Za-z'-]*")
 CODE = re.compile(r"```.*?```|`[^`]*`|https?://\S+", re.DOTALL)
 PER_THOUSAND = 5
@@ -32,7 +34,7 @@ PARTS = {
 
 
 def prose_of(path: Path) -> str:
-    """Return the docstrings and comments of a module, or the text of a document without its code."""
+    """Return the docstrings and comments of a module, or a document without its code."""
     text = path.read_text()
     if path.suffix != ".py":
         return CODE.sub(" ", text)

@@ -66,8 +66,9 @@ USERS_OWN = ("app/features", "tests/features")
 each_render = pytest.mark.parametrize("answers", ANSWER_SETS, ids=name_of)
 
 
+@cache
 def files(project: Path) -> dict[str, str]:
-    """Return the text of every file by its path."""
+    """Return the text of every file by its path, as it was when first asked for."""
     return {
         path.relative_to(project).as_posix(): path.read_text()
         for path in project.rglob("*")
@@ -78,6 +79,17 @@ def files(project: Path) -> dict[str, str]:
 def test_there_are_enough_answer_sets() -> None:
     assert len(ANSWER_SETS) >= 12
     assert all(answers in ANSWER_SETS for answers in ({}, ALL_ON, ALL_OFF, *SINGLE, *pairwise()))
+
+
+@pytest.mark.parametrize("answers", [{}, ALL_ON], ids=name_of)
+def test_a_render_is_what_the_command_of_copier_gives(
+    template: Path, render: Render, answers: dict[str, str], tmp_path: Path
+) -> None:
+    """The renders of these tests are made in less time: see `copying.py`."""
+    data = [f"--data={name}={answer}" for name, answer in answers.items()]
+    command = ["copier", "copy", "--quiet", "--defaults", *data, str(template), "project"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    assert files(tmp_path / "project") == files(render(answers))
 
 
 @each_render

@@ -135,6 +135,7 @@ COMPUTING_METHODS: dict[tuple[str, ...], tuple[str, ...]] = {
 
 CLIENTS = (
     *("httpx.AsyncClient", "httpx.Client", "httpx2.AsyncClient", "httpx2.Client"),
+    *("httpx_aiohttp.HttpxAiohttpClient", "httpx_aiohttp.httpx2.Httpx2AiohttpClient"),
     *("requests.Session", "aiohttp.ClientSession", "boto3.client", "boto3.resource"),
     *("openai.OpenAI", "openai.AsyncOpenAI", "openai.AzureOpenAI", "openai.AsyncAzureOpenAI"),
     *("anthropic.Anthropic", "anthropic.AsyncAnthropic", "groq.Groq", "groq.AsyncGroq"),

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx2
+import httpx
 import pytest
 from openai import APIError, InternalServerError
 from sqlalchemy.orm import Session
@@ -69,9 +69,9 @@ class Api:
         """Tell the process to stop."""
         self.program.process.send_signal(signal.SIGTERM)
 
-    def ready(self) -> httpx2.Response:
+    def ready(self) -> httpx.Response:
         """Return what /ready says, on a new connection."""
-        return httpx2.get(f"{self.service.url}/ready")
+        return httpx.get(f"{self.service.url}/ready")
 
     def draining(self) -> bool:
         """Whether /ready knows of the end."""
@@ -81,9 +81,9 @@ class Api:
         """Whether nobody listens any more. Who connects and then waits in vain is an error."""
         try:
             self.ready()
-        except httpx2.ConnectError:
+        except httpx.ConnectError:
             return True
-        except (httpx2.NetworkError, httpx2.RemoteProtocolError):
+        except (httpx.NetworkError, httpx.RemoteProtocolError):
             return False  # in the very moment of the closing
         return False
 

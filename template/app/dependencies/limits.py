@@ -1,4 +1,4 @@
-"""How often and how much at once this caller may ask: counts, refuses, tells what is left."""
+"""Rate limits and calls in flight of this caller: counts, refuses, tells the remainder."""
 
 import math
 from collections.abc import Iterator, Mapping

@@ -7,7 +7,7 @@ from typing import Any
 
 from engine.errors import Misconfigured
 from engine.models.interface import Model
-from engine.process.http import Http
+from engine.process.http import UpstreamSession
 from engine.process.tokenizer import Tokenizer
 from engine.settings import Settings
 
@@ -16,16 +16,19 @@ PROVIDERS = {
     "openai": "engine.models.openai",
     "simulated": "engine.models.simulated",
 }
-"""The module of each name. Only one is imported: the packages of the others may be missing."""
+"""The module of each name. It is imported when it is asked for: its packages may be missing."""
 
 
 @asynccontextmanager
-async def open_model(settings: Settings, http: Http, tokenizer: Tokenizer) -> AsyncIterator[Model]:
+async def open_model(
+    settings: Settings, session: UpstreamSession, tokenizer: Tokenizer
+) -> AsyncIterator[Model]:
     """Yield the model of `settings.model_provider`: a name above, or a module of the app's own.
 
     Raise `Misconfigured` where there is none, or a package that it needs is missing.
     """
-    async with _provider(settings.model_provider).open_provider(settings, http, tokenizer) as model:
+    provider = _provider(settings.model_provider)
+    async with provider.open_provider(settings, session, tokenizer) as model:
         yield model
 
 

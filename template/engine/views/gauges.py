@@ -23,14 +23,14 @@ def exposition(resources: Resources) -> bytes:
 
 
 def tell_slots(model: Upstreams) -> None:
-    """Set how many slots each provider has, here and in all processes."""
+    """Set the slots of each provider, here and in all processes."""
     for pool, slots in model.slots.items():
         for state in ("held", "allowed", "cap", "waiting"):
             metrics.slots.labels(pool, state).set(getattr(slots, state))
 
 
 def limits(resources: Resources) -> Iterator[tuple[str, float, int, float]]:
-    """Yield each limit of this process: its name, what is used, how many wait, its size."""
+    """Yield each limit of this process: its name, places in use, waiters, its size."""
     room, background = resources.admission_queue, resources.background
     yield "requests", room.taken, room.waiting, room.places
     yield "background_tasks", len(background), 0, background.limit

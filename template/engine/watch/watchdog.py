@@ -1,9 +1,9 @@
-"""Names the line that blocks the event loop, also while it still blocks.
+"""Event loop watchdog: names the line that blocks the loop, also while it still blocks.
 
-A thread sleeps until a beat of the loop is late. Then it reads the frames of the loop's own thread
-until the loop goes on; the innermost frame of this app that it sees most often is the offender. It
-works on asyncio and uvloop, with blocking calls, locks and loops that compute. What holds the GIL
-without a break, as some C extensions do, is seen when it ends.
+A thread sleeps until a beat of the loop is late. Then it samples the frames of the loop's own
+thread until the loop goes on; the innermost frame of this app that it sees most often is the
+offender. It works on asyncio and uvloop, with blocking calls, locks and loops that compute. Code
+that holds the GIL without a break, as some C extensions do, is seen when it ends.
 """
 
 import sys
@@ -31,7 +31,7 @@ HOST = "host"
 library kept the loop. On two busy cores such stalls of 50 to 100 ms are common."""
 
 SAMPLE = 0.01
-"""Seconds between two looks at a loop that is late."""
+"""Seconds between two samples of a loop that is late."""
 
 LONGEST_PAUSE = 1.0
 """The same for one that stays late."""
@@ -54,7 +54,7 @@ class Stall:
 
 
 class Samples:
-    """What a late loop was seen to do."""
+    """Stack samples of a late loop."""
 
     def __init__(self, folders: Sequence[Path]) -> None:
         self._folders = tuple(f"{folder}/" for folder in folders)
@@ -104,7 +104,7 @@ class Watchdog:
         self._over = threading.Event()
 
     def start(self) -> None:
-        """Watch from now on: what the start-up did is no stall, since nobody waited for it."""
+        """Watch from now on: the start-up is no stall, since no request waited for it."""
         self.heartbeat.due = time.monotonic() + SECONDS
         if self._threshold:
             threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
@@ -120,7 +120,7 @@ class Watchdog:
                 self._follow(due)
 
     def _follow(self, due: float) -> None:
-        """Look at the loop until the beat that was `due` has come, and tell what was seen."""
+        """Sample the loop until the beat that was `due` has come, and tell of the stall."""
         samples, pause, told = Samples(self._folders), SAMPLE, False
         while True:
             if frame := sys._current_frames().get(self._loops_thread):  # noqa: SLF001

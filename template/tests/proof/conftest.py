@@ -1,4 +1,4 @@
-"""Servers in the states that several folders need: empty, away, frozen."""
+"""The order of the proof, and servers in states that several folders need: away, frozen."""
 
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -13,6 +13,34 @@ from engine.slots import redis_semaphore
 from engine.sql.database import Database, open_database
 from tests.servers import EmbeddedRedis, running
 from tests.tables import empty
+
+LONGEST = (
+    "test_supervisor.py",
+    "test_campaign.py",
+    "test_crash_points.py",
+    "test_mutants.py",
+    "proof/worker/",
+    "proof/jobs/",
+    "test_flat_costs.py",
+    "test_overload.py",
+    "test_rolling_restart.py",
+)
+"""What takes longest, the longest first: none of it shall be left for one process alone."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let a run leave out what is long: `-m "not thorough"`."""
+    config.addinivalue_line("markers", "thorough: a case beside others of its kind")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest; `--no-loadscope-reorder` lets xdist keep to that."""
+    items.sort(key=_place)
+
+
+def _place(item: pytest.Item) -> int:
+    places = (place for place, part in enumerate(LONGEST) if part in item.nodeid)
+    return next(places, len(LONGEST))
 
 
 @pytest.fixture

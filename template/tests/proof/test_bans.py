@@ -50,7 +50,8 @@ def test_each_says_what_to_use_instead(banned: str) -> None:
     ("banned", "door"),
     [
         ("anyio.to_thread", "engine/process/offload.py"),
-        ("aiohttp.ClientSession", "engine/process/http.py"),
+        ("aiohttp.ClientSession", "engine/process/address_guard.py"),
+        ("httpx.AsyncClient", "engine/process/http.py"),
         ("threading", "engine/watch/watchdog.py"),
         ("subprocess", "engine/operate/dev/valkey.py"),
         ("asyncio.run", "engine/operate/cli/database.py"),

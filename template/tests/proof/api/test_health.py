@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import httpx2
+import httpx
 import pytest
 from aiohttp import web
 from redis.asyncio import Redis
@@ -37,7 +37,7 @@ async def prepared(tmp_path: Path, **others: object) -> Settings:
     return settings
 
 
-async def until(client: httpx2.AsyncClient, **states: str) -> httpx2.Response:
+async def until(client: httpx.AsyncClient, **states: str) -> httpx.Response:
     """Return the answer of `/ready` once it says this of resources: it remembers for a second."""
     async with asyncio.timeout(30):
         while True:
@@ -48,7 +48,7 @@ async def until(client: httpx2.AsyncClient, **states: str) -> httpx2.Response:
 
 
 @asynccontextmanager
-async def asking(tmp_path: Path, handler: upstream.Handler) -> AsyncIterator[httpx2.AsyncClient]:
+async def asking(tmp_path: Path, handler: upstream.Handler) -> AsyncIterator[httpx.AsyncClient]:
     """Yield a client, with a key, of a service that asks this model server."""
     async with upstream.serving(handler) as server:
         settings = await prepared(tmp_path, model_provider="openai", openai_base_url=server.url)
@@ -59,7 +59,7 @@ async def asking(tmp_path: Path, handler: upstream.Handler) -> AsyncIterator[htt
             yield client
 
 
-async def chat(client: httpx2.AsyncClient, model: str) -> int:
+async def chat(client: httpx.AsyncClient, model: str) -> int:
     body = {"model": model, "messages": [{"role": "user", "content": "Hello"}]}
     return (await client.post("/v1/chat/completions", json=body)).status_code
 

@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import httpx2
+import httpx
 import pytest
 from openai import OpenAI, Stream
 from openai.types import Batch
@@ -23,7 +23,7 @@ def held(live: Service, key: str, hold_batch: HoldBatch) -> HeldBatch:
     return hold_batch(live, key, 3)
 
 
-def events(answer: httpx2.Response) -> Iterator[dict[str, Any]]:
+def events(answer: httpx.Response) -> Iterator[dict[str, Any]]:
     for line in answer.iter_lines():
         if line.startswith("data: "):
             yield json.loads(line.removeprefix("data: "))

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from uuid import uuid4
 
-import httpx2
+import httpx
 import pytest
 from openai import OpenAI
 from sqlalchemy import make_url, update
@@ -201,8 +201,8 @@ def test_a_request_behind_one_that_is_still_at_work_is_told_to_come_back(
 
 
 async def _beside_another(
-    running: Service, claim: dict[str, str], ask: Callable[[], httpx2.Response]
-) -> list[httpx2.Response]:
+    running: Service, claim: dict[str, str], ask: Callable[[], httpx.Response]
+) -> list[httpx.Response]:
     """Ask while another process has claimed the key and not committed, and after its death."""
     url = make_url(running.settings.sql_url).set(drivername="postgresql+asyncpg")
     engine = create_async_engine(url)

@@ -1,7 +1,7 @@
 """Runs tests against mutants, each in a process of its own, all forked from one.
 
-`python -m tests.proof.machines.mutation` prints what came of each mutant, as JSON. It forks
-because the imports take longer than the tests.
+`python -m tests.proof.machines.mutation` reads the numbers of mutants in `ALL` and prints how
+each ended, as JSON. It forks because the imports take longer than the tests.
 """
 
 import importlib
@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from importlib.util import find_spec, module_from_spec
 
 from hypothesis import Phase, settings
@@ -33,27 +34,29 @@ SIDES = 2
 """Mutants that are tested at the same time."""
 
 
-def exit_codes() -> dict[Mutant, int]:
-    """Return `PASSED` or `FAILED` for the test of each mutant.
+def exit_codes(mutants: Sequence[Mutant]) -> dict[Mutant, int]:
+    """Return `PASSED` or `FAILED` for the test of each of these mutants.
 
     Raise `AssertionError` where the text of one is not in its module any more.
     """
     done = subprocess.run(
         [sys.executable, "-m", __name__],
         cwd=PROJECT,
+        input=json.dumps([ALL.index(mutant) for mutant in mutants]),
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    return dict(zip(ALL, json.loads(done.stdout), strict=True))
+    return dict(zip(mutants, json.loads(done.stdout), strict=True))
 
 
 def main() -> None:
-    """Test every mutant."""
+    """Test the mutants."""
+    wanted = [ALL[number] for number in json.load(sys.stdin)]
     for module in sorted({mutant.test.rpartition(".")[0] for mutant in ALL}):
         importlib.import_module(f"tests.proof.{module}")
-    waiting = [(mutant, _source(mutant)) for mutant in ALL]
+    waiting = [(mutant, _source(mutant)) for mutant in wanted]
     running: dict[int, Mutant] = {}
     codes: dict[Mutant, int] = {}
     while waiting or running:
@@ -62,7 +65,7 @@ def main() -> None:
             running[_fork(mutant, source)] = mutant
         child, status = os.wait()
         codes[running.pop(child)] = os.waitstatus_to_exitcode(status)
-    sys.stdout.write(json.dumps([codes[mutant] for mutant in ALL]))
+    sys.stdout.write(json.dumps([codes[mutant] for mutant in wanted]))
 
 
 def _source(mutant: Mutant) -> str:

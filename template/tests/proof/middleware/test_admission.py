@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Protocol
 
-import httpx2
+import httpx
 import pytest
 
 from app.main import create_app
@@ -42,7 +42,7 @@ def keys(prepared: Service) -> list[str]:
 class Full(Protocol):
     def __call__(
         self, model: Model, **limits: float
-    ) -> AbstractAsyncContextManager[httpx2.AsyncClient]: ...
+    ) -> AbstractAsyncContextManager[httpx.AsyncClient]: ...
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def small(prepared: Service, keys: list[str]) -> Full:
     """Gives a client of a server with these limits."""
 
     @asynccontextmanager
-    async def small(model: Model, **limits: float) -> AsyncIterator[httpx2.AsyncClient]:
+    async def small(model: Model, **limits: float) -> AsyncIterator[httpx.AsyncClient]:
         settings = prepared.settings.model_copy(update=limits)
         async with serving(with_model(create_app(settings), model)) as client:
             client.headers["authorization"] = f"Bearer {keys[0]}"
@@ -61,8 +61,8 @@ def small(prepared: Service, keys: list[str]) -> Full:
 
 @asynccontextmanager
 async def in_flight(
-    client: httpx2.AsyncClient, model: Holding, body: dict[str, object]
-) -> AsyncIterator[asyncio.Task[httpx2.Response]]:
+    client: httpx.AsyncClient, model: Holding, body: dict[str, object]
+) -> AsyncIterator[asyncio.Task[httpx.Response]]:
     """Hold one call until the block ends."""
     call = asyncio.create_task(client.post(CHAT, json=body))
     async with asyncio.timeout(30):
@@ -200,13 +200,13 @@ async def test_a_client_that_leaves_gives_everything_back(
         assert (await client.post(CHAT, json=body)).status_code == 200
 
 
-async def until(client: httpx2.AsyncClient, name: str, value: float) -> None:
+async def until(client: httpx.AsyncClient, name: str, value: float) -> None:
     async with asyncio.timeout(30):
         while await metric(client, name) != value:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
 
-async def metric(client: httpx2.AsyncClient, name: str) -> float:
+async def metric(client: httpx.AsyncClient, name: str) -> float:
     """Return one value of `GET /metrics`."""
     lines = (await client.get("/metrics")).text.splitlines()
     return next(float(line.rpartition(" ")[2]) for line in lines if line.startswith(f"{name} "))

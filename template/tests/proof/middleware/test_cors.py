@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import httpx2
+import httpx
 import pytest
 
 from app.main import create_app
@@ -22,7 +22,7 @@ CHAT = "/v1/chat/completions"
 
 
 @pytest.fixture
-async def client(tmp_path: Path) -> AsyncIterator[httpx2.AsyncClient]:
+async def client(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
     settings = Settings(
         data_dir=tmp_path, redis_url="none", model_provider="simulated", cors_origins=(ORIGIN,)
     )
@@ -31,7 +31,7 @@ async def client(tmp_path: Path) -> AsyncIterator[httpx2.AsyncClient]:
 
 
 async def test_a_preflight_is_allowed_with_the_headers_that_clients_send(
-    client: httpx2.AsyncClient,
+    client: httpx.AsyncClient,
 ) -> None:
     answer = await client.options(CHAT, headers={"origin": ORIGIN, **PREFLIGHT})
     assert answer.status_code == 200
@@ -39,14 +39,14 @@ async def test_a_preflight_is_allowed_with_the_headers_that_clients_send(
     assert "authorization" in answer.headers["access-control-allow-headers"]
 
 
-async def test_another_origin_is_not_allowed(client: httpx2.AsyncClient) -> None:
+async def test_another_origin_is_not_allowed(client: httpx.AsyncClient) -> None:
     answer = await client.options(CHAT, headers={"origin": "https://other.example", **PREFLIGHT})
     assert "access-control-allow-origin" not in answer.headers
 
 
 @pytest.mark.parametrize(("path", "status"), [("/live", 200), ("/none", 404), ("/v1/files", 401)])
 async def test_good_and_bad_answers_may_be_read(
-    client: httpx2.AsyncClient, path: str, status: int
+    client: httpx.AsyncClient, path: str, status: int
 ) -> None:
     answer = await client.get(path, headers={"origin": ORIGIN})
     assert answer.status_code == status

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import httpx2
+import httpx
 import pytest
 
 from app.main import create_app
@@ -18,7 +18,7 @@ READABLE = [path for method, path in endpoints() if method == "GET" and "{" not 
 
 
 @pytest.fixture
-async def behind_a_proxy(tmp_path: Path) -> AsyncIterator[httpx2.AsyncClient]:
+async def behind_a_proxy(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
     settings = Settings(
         data_dir=tmp_path, redis_url="none", model_provider="simulated", root_path="/llm"
     )
@@ -59,16 +59,16 @@ def test_a_body_is_not_lost_for_a_slash(live: Service, key: str) -> None:
 
 @pytest.mark.parametrize("path", ["/live", "/llm/live", "/llm/live/"])
 async def test_a_prefix_may_be_there_or_stripped(
-    behind_a_proxy: httpx2.AsyncClient, path: str
+    behind_a_proxy: httpx.AsyncClient, path: str
 ) -> None:
     assert (await behind_a_proxy.get(path)).json() == {"status": "alive"}
 
 
-async def test_only_the_whole_prefix_is_one(behind_a_proxy: httpx2.AsyncClient) -> None:
+async def test_only_the_whole_prefix_is_one(behind_a_proxy: httpx.AsyncClient) -> None:
     assert (await behind_a_proxy.get("/llmlive")).status_code == 404
 
 
-async def test_the_description_names_the_prefix(behind_a_proxy: httpx2.AsyncClient) -> None:
+async def test_the_description_names_the_prefix(behind_a_proxy: httpx.AsyncClient) -> None:
     described = (await behind_a_proxy.get("/llm/openapi.json")).json()
     assert described["servers"] == [{"url": "/llm"}]
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp import ClientSession
 
-from engine.process.http import open_http
+from engine.process.http import open_upstream_session
 from engine.process.offload import Offload
 from engine.process.tokenizer import Tokenizer, open_tokenizer
 from tests.proof.models.asking import settings
@@ -24,5 +24,5 @@ async def tokenizer() -> AsyncIterator[Tokenizer]:
 
 @pytest.fixture(scope="module")
 async def http() -> AsyncIterator[ClientSession]:
-    async with open_http(settings()) as opened:
+    async with open_upstream_session(settings()) as opened:
         yield opened

@@ -5,7 +5,7 @@ import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import replace
 
-import httpx2
+import httpx
 import pytest
 from aiohttp import ClientSession, TCPConnector, web
 
@@ -94,7 +94,7 @@ def key(prepared: Service) -> str:
 
 
 @pytest.fixture(scope="module")
-async def client(prepared: Service, model: Model, key: str) -> AsyncIterator[httpx2.AsyncClient]:
+async def client(prepared: Service, model: Model, key: str) -> AsyncIterator[httpx.AsyncClient]:
     async with serving_app(with_model(create_app(prepared.settings), model)) as opened:
         opened.headers["authorization"] = f"Bearer {key}"
         yield opened
@@ -126,7 +126,7 @@ def content(parsed: Json) -> str:
 
 
 @pytest.mark.parametrize("name", WHOLE)
-async def test_a_caller_gets(client: httpx2.AsyncClient, name: str) -> None:
+async def test_a_caller_gets(client: httpx.AsyncClient, name: str) -> None:
     odd = WHOLE[name]
     answer = await client.post(CHAT_URL, json=body(name))
     assert answer.status_code == odd.expected
@@ -137,7 +137,7 @@ async def test_a_caller_gets(client: httpx2.AsyncClient, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name, odd in WHOLE.items() if odd.expected != 200])
-async def test_a_stream_gives_the_same_error(client: httpx2.AsyncClient, name: str) -> None:
+async def test_a_stream_gives_the_same_error(client: httpx.AsyncClient, name: str) -> None:
     answer = await client.post(CHAT_URL, json=body(name, stream=True))
     assert answer.status_code == WHOLE[name].expected
     check_error(answer.json()["error"], WHOLE[name])
@@ -184,7 +184,7 @@ def line_of(outcome: Outcome) -> bytes:
 
 
 @pytest.mark.parametrize("name", STREAMED)
-async def test_a_stream_gives(client: httpx2.AsyncClient, model: Counting, name: str) -> None:
+async def test_a_stream_gives(client: httpx.AsyncClient, model: Counting, name: str) -> None:
     odd = STREAMED[name]
     answer = await client.post(CHAT_URL, json=body(f"streamed {name}", stream=True))
     assert answer.status_code == odd.status

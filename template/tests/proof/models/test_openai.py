@@ -24,7 +24,7 @@ from engine.models.interface import EmbeddingsRequest, Usage
 from engine.models.openai import OpenAI
 from engine.models.refusals import LONGEST_WAIT
 from engine.models.upstreams import open_upstreams
-from engine.process.http import open_http
+from engine.process.http import open_upstream_session
 from engine.process.tokenizer import Tokenizer
 from engine.slots.redis_semaphore import Priority
 from tests.proof.models.asking import (
@@ -339,7 +339,10 @@ async def test_a_silent_stream_is_not_asked_for_again(tokenizer: Tokenizer) -> N
         await asyncio.Event().wait()
         raise AssertionError
 
-    async with serving(silent) as upstream, open_http(settings(http_read_timeout=0.1)) as http:
+    async with (
+        serving(silent) as upstream,
+        open_upstream_session(settings(http_read_timeout=0.1)) as http,
+    ):
         configured = settings(openai_base_url=upstream.url, model_provider="openai")
         opened = open_upstreams(configured, Priority.ONLINE, http, None, tokenizer)
         async with opened as upstreams:
@@ -390,7 +393,10 @@ async def test_a_whole_answer_may_be_silent_for_longer_than_a_stream(tokenizer: 
         await asyncio.sleep(0.3)
         return web.json_response(WHOLE)
 
-    async with serving(slow) as upstream, open_http(settings(http_read_timeout=0.1)) as http:
+    async with (
+        serving(slow) as upstream,
+        open_upstream_session(settings(http_read_timeout=0.1)) as http,
+    ):
         provider = OpenAI(settings(openai_base_url=upstream.url), http, tokenizer)
         assert (await provider.complete(chat("m"))).text == "Hi"
 

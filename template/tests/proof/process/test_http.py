@@ -11,7 +11,7 @@ import pytest
 from aiohttp import ClientSession, ServerDisconnectedError, ServerTimeoutError, web
 
 from app.settings import Settings
-from engine.process.http import open_http
+from engine.process.http import open_upstream_session
 
 pytestmark = pytest.mark.anyio
 
@@ -21,7 +21,7 @@ Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 @pytest.fixture
 async def client() -> AsyncIterator[ClientSession]:
     configured = Settings(_env_file=None, http_connections=3, http_read_timeout=0.5)
-    async with open_http(configured) as opened:
+    async with open_upstream_session(configured) as opened:
         yield opened
 
 

@@ -3,19 +3,16 @@
 import socket
 import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from email.utils import formatdate
 
+import httpx
 import pytest
-from aiohttp import ClientError
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from app.settings import Settings
-from engine.process.webhook_client import (
-    Resolver,
-    WebhookClient,
-    open_webhook_client,
-    public_socket,
-)
+from engine.process.address_guard import Resolver, open_guarded_http, public_socket
+from engine.process.webhook_client import WebhookClient
 from tests.receiver import Receiver
 
 pytestmark = pytest.mark.anyio
@@ -39,6 +36,14 @@ class Answers(AbstractResolver):
 
     async def close(self) -> None:
         pass
+
+
+@asynccontextmanager
+async def open_webhook_client(
+    settings: Settings, resolver: AbstractResolver | None = None
+) -> AsyncIterator[WebhookClient]:
+    async with open_guarded_http(settings, resolver) as http:
+        yield WebhookClient(http, settings)
 
 
 @pytest.fixture
@@ -95,7 +100,7 @@ async def test_a_receiver_gets_the_very_bytes(inside: WebhookClient, receiver: R
 async def test_no_notation_of_this_machine_is_connected_to(
     guarded: WebhookClient, receiver: Receiver, port: int, host: str
 ) -> None:
-    with pytest.raises((ClientError, OSError, ValueError)):
+    with pytest.raises((httpx.TransportError, httpx.InvalidURL)):
         await guarded.post(f"http://{host}:{port}/hook", b"{}", {})
     assert receiver.requests == []
 
@@ -105,7 +110,7 @@ async def test_a_name_that_leads_inside_is_not_connected_to(
     receiver: Receiver, port: int, address: str
 ) -> None:
     async with open_webhook_client(Settings(_env_file=None), Answers(address)) as guarded:
-        with pytest.raises(ClientError, match="this is not a public address"):
+        with pytest.raises(httpx.ConnectError, match="this is not a public address"):
             await guarded.post(f"http://innocent.example:{port}/hook", b"{}", {})
     assert receiver.requests == []
 
@@ -116,7 +121,7 @@ async def test_a_name_that_was_public_when_it_was_looked_at_is_checked_again(
     rebinding = Answers(PUBLIC, "127.0.0.1")
     assert (await rebinding.resolve("innocent.example"))[0]["host"] == PUBLIC
     async with open_webhook_client(Settings(_env_file=None), rebinding) as guarded:
-        with pytest.raises(ClientError, match="this is not a public address"):
+        with pytest.raises(httpx.ConnectError, match="this is not a public address"):
             await guarded.post(f"http://innocent.example:{port}/hook", b"{}", {})
     assert receiver.requests == []
 
@@ -128,7 +133,7 @@ async def test_no_connection_or_name_is_kept_for_the_next_call(
     settings = Settings(_env_file=None, webhook_private_addresses=True)
     async with open_webhook_client(settings, changing) as inside:
         await inside.post(f"http://innocent.example:{port}/hook", b"{}", {})
-        with pytest.raises(ClientError, match=r"127\.0\.0\.2|innocent"):
+        with pytest.raises(httpx.ConnectError, match=r"127\.0\.0\.2|innocent"):
             await inside.post(f"http://innocent.example:{port}/hook", b"{}", {})
     assert len(receiver.requests) == 1
 
@@ -204,5 +209,5 @@ async def test_a_name_is_looked_up() -> None:
 
 
 async def test_a_name_without_address_is_an_error_of_the_call(inside: WebhookClient) -> None:
-    with pytest.raises(ClientError):
+    with pytest.raises(httpx.ConnectError):
         await inside.post("http://nobody.invalid/", b"{}", {})

@@ -13,7 +13,8 @@ from app.api.webhooks import _send as send_sample
 from app.settings import Settings
 from engine.callers.keys import PREFIX, create_key, find_caller
 from engine.errors import ReceiverUnreachable
-from engine.process.webhook_client import open_webhook_client
+from engine.process.address_guard import open_guarded_http
+from engine.process.webhook_client import WebhookClient
 from engine.sql.database import Database
 from engine.webhooks.deliveries import Notification
 from engine.webhooks.sender import deliver
@@ -56,8 +57,10 @@ def notification(url: str = URL) -> Notification:
 
 async def told_of(names: Names) -> str:
     settings = Settings(_env_file=None)
-    async with open_webhook_client(settings, names) as receivers:
-        shared: Any = SimpleNamespace(webhook_client=receivers, settings=settings)
+    async with open_guarded_http(settings, names) as http:
+        shared: Any = SimpleNamespace(
+            webhook_client=WebhookClient(http, settings), settings=settings
+        )
         with pytest.raises(ReceiverUnreachable) as raised:
             await send_sample(shared, notification())
     return raised.value.message
@@ -74,9 +77,9 @@ async def test_no_log_line_has_more_of_a_receiver_than_its_host(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     settings = Settings(_env_file=None)
-    async with open_webhook_client(settings, Names()) as receivers:
+    async with open_guarded_http(settings, Names()) as http:
         resources: Any = SimpleNamespace(
-            webhook_client=receivers, settings=settings, database=Nothing()
+            webhook_client=WebhookClient(http, settings), settings=settings, database=Nothing()
         )
         with caplog.at_level(logging.DEBUG):
             await deliver(resources, notification())

@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Literal, ParamSpec, TypeVar
 
 from sqlalchemy import event, exists, select
-from sqlalchemy.orm import Session, configure_mappers
+from sqlalchemy.orm import Session
 
 from app.resources.lifespan import open_resources
 from app.settings import Settings
@@ -37,14 +37,6 @@ T = TypeVar("T")
 
 KILLED = 137
 """Exit code of a process that a shell has seen die of SIGKILL."""
-
-LOADED_LATE = (
-    "engine.models.simulated",
-    "bpe_openai",
-    "asyncpg",
-    "sqlalchemy.dialects.postgresql.asyncpg",
-    "sqlalchemy.dialects.sqlite.pysqlite",
-)
 
 LONGEST = 60
 """Seconds after which a worker that does not come to an end is killed."""
@@ -182,9 +174,7 @@ def workers(environment: Mapping[str, str]) -> Iterator[Workers]:
 
 def main() -> None:
     """Fork a worker for each line of the input. What each would load is loaded before."""
-    for module in LOADED_LATE:
-        importlib.import_module(module)
-    configure_mappers()
+    importlib.import_module("tests.preloaded")
     with features():
         for line in sys.stdin:
             wanted = json.loads(line)

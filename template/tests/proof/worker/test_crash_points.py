@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Literal
 
@@ -31,6 +32,7 @@ from engine.sql.tables import (
 )
 from tests.lines import CHAT_URL, chats
 from tests.proof.machines.features import counting, features, greeting
+from tests.proof.thorough import one_of_each
 from tests.proof.worker.crashing import KILLED, Point, Workers, workers
 from tests.service import Service, service
 
@@ -40,35 +42,37 @@ NUMBERS = 3
 STEPS = (
     Point("lanes.claim", "before"),
     Point("lanes.claim", "after"),
-    Point("batch_input.restart", "before"),
     Point("batch_input.restart", "after"),
+    Point("batch_input.restart", "before"),
     Point("batch_input.add", "before"),
     Point("batch_input.add", "after"),
-    Point("batch_input.accept", "before"),
     Point("batch_input.accept", "after"),
+    Point("batch_input.accept", "before"),
     Point("items.claim", "before", nth=2),
     Point("items.claim", "after", nth=2),
     Point("items.record", "before", nth=2),  # after the model has answered
     Point("items.record", "after", nth=2),
-    Point("items.give_back", "before"),
     Point("items.give_back", "after"),
+    Point("items.give_back", "before"),
     Point("finalise.cut_off", "before"),
     Point("finalise.cut_off", "after"),
-    Point("finalise.begin", "before"),
     Point("finalise.begin", "after"),
+    Point("finalise.begin", "before"),
     Point("finalise.finish", "before"),
     Point("finalise.finish", "after"),
-    Point("items.leave", "before"),
     Point("items.leave", "after"),
+    Point("items.leave", "before"),
     Point("runs.claim", "before"),
     Point("runs.claim", "after"),
-    Point("runs.report", "before", nth=2),
     Point("runs.report", "after", nth=2),
+    Point("runs.report", "before", nth=2),
     Point("runs.record", "before"),
     Point("runs.record", "after"),
-    Point("schedules.start_due", "before"),
     Point("schedules.start_due", "after"),
+    Point("schedules.start_due", "before"),
 )
+"""The first of each two runs on every commit."""
+
 CLAIMING, LEAVING = 7, 8
 """Statements of a claim that takes a lane, and of giving it back."""
 WITHIN = [
@@ -203,18 +207,33 @@ def check_crash(on: Site, *points: Point) -> None:
     on.check_whole(crashes=len(points))
 
 
-@pytest.mark.parametrize("point", STEPS, ids=str)
+def step(point: Point) -> tuple[str, int]:
+    """Return what one case of is enough on every commit: a step, and four of its statements."""
+    return point.step, point.statements // 4
+
+
+@pytest.mark.parametrize("point", one_of_each(STEPS, step), ids=str)
 def test_a_worker_may_die_at_any_step(sqlite: Site, point: Point) -> None:
     check_crash(sqlite, point)
 
 
-@pytest.mark.parametrize("point", SOME + WITHIN, ids=str)
+@pytest.mark.parametrize("point", one_of_each(SOME + WITHIN, step), ids=str)
 def test_a_worker_may_die_on_postgresql(postgresql: Site, point: Point) -> None:
     check_crash(postgresql, point)
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+@pytest.mark.parametrize(
+    ("database", "when"),
+    one_of_each(
+        [
+            ("sqlite", "before"),
+            ("postgresql", "after"),
+            ("sqlite", "after"),
+            ("postgresql", "before"),
+        ],
+        itemgetter(0),
+    ),
+)
 def test_a_worker_may_die_while_it_recovers_what_another_left(
     request: pytest.FixtureRequest, database: str, when: Literal["before", "after"]
 ) -> None:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-import httpx2
+import httpx
 import pytest
 from openai import NotFoundError, OpenAI
 from sqlalchemy import select
@@ -91,7 +91,7 @@ def test_a_batch_is_run_though_the_api_was_killed_before_it_could_tell_anybody(
         eventually(lambda: running.in_database(batches_of, file_id))
         api(running).stop(signal.SIGKILL)
         redis.thaw()
-        assert isinstance(asked.exception(), httpx2.TransportError)
+        assert isinstance(asked.exception(), httpx.TransportError)
     running.start("api")
     (batch,) = client.batches.list().data
     check_whole(client, batch, 3)

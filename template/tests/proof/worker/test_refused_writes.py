@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx2
+import httpx
 import pytest
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
@@ -160,7 +160,7 @@ def running(
 
 
 @pytest.fixture
-def http(running: Service) -> Iterator[httpx2.Client]:
+def http(running: Service) -> Iterator[httpx.Client]:
     with running.http(running.new_key()) as opened:
         yield opened
 
@@ -175,7 +175,7 @@ def http(running: Service) -> Iterator[httpx2.Client]:
     ],
 )
 def test_a_result_that_cannot_be_kept_ends_its_job(
-    http: httpx2.Client, result: str, code: str
+    http: httpx.Client, result: str, code: str
 ) -> None:
     job = http.post("/v1/jobs", json={"name": "odd", "subject": {"result": result}}).json()
     address = f"/v1/jobs/{job['id']}"
@@ -187,7 +187,7 @@ def test_a_result_that_cannot_be_kept_ends_its_job(
 @pytest.mark.parametrize(
     "subject", ['{"number": NaN}', '{"number": -Infinity}', '{"more": {"x": NaN}}']
 )
-def test_a_subject_that_is_no_json_is_refused(http: httpx2.Client, subject: str) -> None:
+def test_a_subject_that_is_no_json_is_refused(http: httpx.Client, subject: str) -> None:
     body = '{"name": "odd", "subject": %s}' % subject  # noqa: UP031 -- braces
     answer = http.post("/v1/jobs", content=body)
     assert answer.status_code == 400

@@ -10,7 +10,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import httpx2
+import httpx
 import pytest
 from openai import APIStatusError, OpenAI
 from sqlalchemy import func, select
@@ -60,7 +60,7 @@ def running_items(session: Session) -> int:
 
 def probe(service: Service, path: str) -> int:
     port = service.settings.worker_metrics_port
-    return httpx2.get(f"http://127.0.0.1:{port}{path}", timeout=30).status_code
+    return httpx.get(f"http://127.0.0.1:{port}{path}", timeout=30).status_code
 
 
 def check_told(service: Service, key: str) -> None:
