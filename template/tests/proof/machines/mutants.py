@@ -241,7 +241,7 @@ MUTANTS = (
             (
                 "test_a_graceful_stop_costs_a_job_nothing",
                 "jobs.runs",
-                "int(outcome.error_code is not None)",
+                "int(outcome.error_code is not None and outcome.own)",
                 "1",
             ),
             (

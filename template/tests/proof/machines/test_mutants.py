@@ -15,7 +15,7 @@ pytestmark = pytest.mark.timeout(900)
 
 @pytest.fixture(scope="module")
 def codes(request: pytest.FixtureRequest) -> dict[Mutant, int]:
-    """What came of the mutants that this run wants."""
+    """The exit codes of the mutants that this run wants."""
     chosen = (item.callspec.params.values() for item in request.session.items if _is_here(item))
     return exit_codes([each for values in chosen for each in values if isinstance(each, Mutant)])
 
@@ -25,8 +25,8 @@ def _is_here(item: pytest.Item) -> TypeGuard[pytest.Function]:
 
 
 def kind(mutant: Mutant) -> tuple[str, str]:
-    """Return what one mutant of is enough on every commit: a file of tests, a file of the app."""
-    return mutant.test.partition(".")[0], mutant.module
+    """Return the file of tests and the module: one mutant of each pair runs on every commit."""
+    return mutant.test.rpartition(".")[0], mutant.module
 
 
 @pytest.mark.parametrize(
