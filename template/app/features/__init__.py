@@ -19,4 +19,4 @@ JOBS: list[Job[Any]] = []
 """What takes long. `POST /v1/jobs` starts one, or its schedule does."""
 
 TABLES: list[type[Base]] = []
-"""What the database keeps for it. `uv run alembic revision --autogenerate` writes the migration."""
+"""Tables of the features. `uv run alembic revision --autogenerate` writes the migration."""
