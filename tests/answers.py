@@ -3,14 +3,14 @@
 from itertools import combinations, product
 
 DEFAULTS = {
-    "licence": "MIT",
+    "license": "MIT",
     "model_provider": "local",
     "ci": "github",
     "deployment": "docker",
     "extras": "[doctor]",
 }
 CHOICES = {
-    "licence": ["MIT", "Apache-2.0", "BSD-3-Clause", "proprietary"],
+    "license": ["MIT", "Apache-2.0", "BSD-3-Clause", "proprietary"],
     "model_provider": ["local", "openai", "simulated"],
     "ci": ["github", "gitlab", "none"],
     "deployment": ["docker", "kubernetes", "none"],
@@ -43,7 +43,7 @@ ALL_ON = {"ci": "gitlab", "deployment": "kubernetes", "model_provider": "openai"
     "extras": EVERY_EXTRA
 }
 ALL_OFF = {"ci": "none", "deployment": "none", "model_provider": "simulated"} | {
-    "licence": "proprietary",
+    "license": "proprietary",
     "extras": "[]",
 }
 FACTORS = CHOICES | {extra: ["with", "without"] for extra in EXTRAS}

@@ -7,20 +7,21 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from types import CodeType
-from typing import TypeAlias, cast
+from typing import TypeAlias
 
-import jinja2
 import pytest
 from copier import run_copy
 
 from demo.service import run
+from tests.copying import fast_copies
 
 REPOSITORY = Path(__file__).parents[1]
+KEPT = REPOSITORY / ".work"
+"""Environments and what mypy knows of them are the same in the next run."""
 PYTHONS = ("3.11", "3.13")
 
 Answers: TypeAlias = dict[str, str]
@@ -31,22 +32,8 @@ NOT_RUN = "not run as named"
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _compiled_once() -> Iterator[None]:
-    """Keep what Jinja compiles for all renders: half of a render's 2.2 s, and the same each time.
-
-    Copier makes a template of each part of each path, for each file anew.
-    """
-    compiled: dict[Hashable, CodeType] = {}
-    compile_ = cast("Callable[..., CodeType]", jinja2.Environment.compile)
-
-    def once(self: jinja2.Environment, source: str, *place: str | None) -> CodeType:
-        key = (source, place, self.lexer, *self.extensions)
-        if key not in compiled:
-            compiled[key] = compile_(self, source, *place)
-        return compiled[key]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(jinja2.Environment, "compile", once)
+def _fast_copies() -> Iterator[None]:
+    with fast_copies():
         yield
 
 
@@ -128,22 +115,21 @@ def checkout(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Render
 
 
 @pytest.fixture(scope="session")
-def environment(
-    checkout: Render, render: Render, common: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Environment:
-    """Make one environment for a Python version; return the variables that put it to use.
+def environment(checkout: Render, render: Render) -> Environment:
+    """Make one environment for a Python version, once; return the variables that put it to use.
 
     The dependencies of all renders are the same, so one environment serves them all. It has the
     highest libraries that are allowed, or the `lowest`.
     """
     # What mypy knows of the libraries serves all renders, but one process at a time: two that
     # wrote into one cache ended with internal errors.
-    mypy_cache = tmp_path_factory.mktemp("mypy_cache")
+    mypy_cache = KEPT / "mypy" / os.environ.get("PYTEST_XDIST_WORKER", "alone")
+    mypy_cache.mkdir(parents=True, exist_ok=True)
 
     @cache
     def once(interpreter: str, *, lowest: bool = False) -> dict[str, str]:
         name = interpreter.strip("/").replace("/", "_") + ("-lowest" if lowest else "")
-        folder = common / "environments" / name
+        folder = KEPT / "environments" / name
         folder.mkdir(parents=True, exist_ok=True)
         variables = {
             "UV_PROJECT_ENVIRONMENT": str(folder / "venv"),
@@ -154,6 +140,7 @@ def environment(
         with (folder / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if lowest:
+                (folder / "uv.lock").unlink(missing_ok=True)  # of an earlier run
                 shutil.copy2(
                     render({}) / "pyproject.toml", folder
                 )  # its lock is no other project's
@@ -186,6 +173,16 @@ def find_python(version: str) -> str | None:
             continue
         return candidate
     return None
+
+
+LONGEST = ("update", "rendered_project", "moves", "demo", "live", "questions", "update_target")
+"""Files that take longest, the longest first: none of them shall be left for one process alone."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest files; `--no-loadscope-reorder` lets xdist keep to that."""
+    order = {f"test_{name}.py": place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.name, len(order)))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

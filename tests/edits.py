@@ -25,7 +25,7 @@ def replaced(old: str, new: str) -> Edit:
 EDITED = {
     ".gitignore": replaced(".venv/\n", "notes/\n.venv/\n"),
     "Makefile": appended("\nours:\n\t@echo ours\n"),
-    "README.md": replaced("what may be lost.\n", "what may be lost. We like that.\n"),
+    "README.md": replaced("and updates improve it.\n", "and updates improve it. We like that.\n"),
     "app/features/triage/task.py": replaced("in at most ten words", "in at most eight words"),
     "app/main.py": replaced(
         "title=configured.service_name", "title=configured.service_name.title()"

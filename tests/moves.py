@@ -79,7 +79,7 @@ TABLE = '''"""Notes of the team's own."""
 
 from sqlalchemy.orm import Mapped, mapped_column
 
-from engine.sql.tables.registry import Base
+from app.features.tables import Base
 
 
 class NoteRow(Base):
@@ -95,11 +95,14 @@ LISTS = '''"""Our features."""
 from typing import Any
 
 from app.features.letters import COUNT_LETTERS
+from app.features.note_table import NoteRow
+from app.features.tables import Base
 from engine.jobs.jobs import Job
 from engine.operations.operation import Operation
 
 OPERATIONS: list[Operation[Any]] = []
 JOBS: list[Job[Any]] = [COUNT_LETTERS]
+TABLES: list[type[Base]] = [NoteRow]
 '''
 ROUTERS = '''"""The endpoints of our features."""
 
@@ -162,13 +165,7 @@ def add_what_is_ours(project: Path) -> None:
     """Add routes, a job, a table and a setting; the migration comes by a command."""
     (project / "app/features/notes.py").write_text(ROUTES)
     (project / "app/features/letters.py").write_text(JOB)
-    (project / "engine/sql/tables/notes.py").write_text(TABLE)
-    tables = project / "engine/sql/tables/__init__.py"
-    tables.write_text(
-        replaced("from engine.sql.tables.registry", "{}from engine.sql.tables.registry")(
-            tables.read_text()
-        ).format("from engine.sql.tables.notes import NoteRow as NoteRow\n")
-    )
+    (project / "app/features/note_table.py").write_text(TABLE)
     settings = project / "app/settings.py"
     settings.write_text(settings.read_text() + SETTING)
 

@@ -5,8 +5,14 @@ from pathlib import Path
 
 from tests.conftest import REPOSITORY, git
 
-RELEASES: dict[str, str] = tomllib.loads((REPOSITORY / "releases.toml").read_text())
+ALL: dict[str, str] = tomllib.loads((REPOSITORY / "releases.toml").read_text())
+BEFORE = {version: commit for version, commit in ALL.items() if version.startswith("0.")}
+"""Releases from which no update leads on."""
+
+RELEASES = {version: commit for version, commit in ALL.items() if version not in BEFORE}
 CANDIDATE = "v9999.0.0"
+UNRELEASED = "9998.0.0"
+"""Stands for the last release while there is none since 1.0: the working tree, once more."""
 IDENTITY = ("-c", "user.name=tests", "-c", "user.email=tests@example.org")
 
 
@@ -16,7 +22,9 @@ class Unreleasable(Exception):
 
 def publish(repository: Path, folder: Path, working_tree: Path) -> Path:
     """Make a bare clone in which each release has its tag, and the working tree is the newest."""
-    clone = clone_with_tags(repository, folder, RELEASES)
+    clone = clone_with_tags(repository, folder, ALL)
+    if not RELEASES:
+        add_release(clone, working_tree, f"v{UNRELEASED}")
     return add_release(clone, working_tree, CANDIDATE)
 
 

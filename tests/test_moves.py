@@ -50,7 +50,10 @@ def moved(checkout: Render, variables: dict[str, str]) -> Moved:
     project = checkout(ANSWERS)
     moves.delete_what_is_not_needed(project)
     moves.add_what_is_ours(project)
-    typed(*ALEMBIC, "upgrade", "head")
+    typed(*APP, "new", "feature", "letter_count")
+    typed(*APP, "new", "job", "summary")
+    typed(*APP, "new", "table", "places")
+    typed(*ALEMBIC, "upgrade", "heads")
     typed(*ALEMBIC, "revision", "--autogenerate", "-m", "notes", "--rev-id", "9001")
     moves.change_settings(project)
     moves.rename_locals(project)
@@ -91,6 +94,14 @@ def test_a_moved_project_passes_the_tests_that_came_with_it(
 
 def test_the_example_passes_its_tests_on_servers_of_the_system(variables: dict[str, str]) -> None:
     """They are not among those above, where the team has deleted it."""
-    test = ["python", "-m", "pytest", "-q", "tests/features/test_triage.py", "--servers", "installed"]
+    test = [
+        "python",
+        "-m",
+        "pytest",
+        "-q",
+        "tests/features/test_triage.py",
+        "--servers",
+        "installed",
+    ]
     output = in_environment(TEMPLATE, variables, *test)
     assert re.search(r"^\d+ passed", output, re.MULTILINE), output[-2000:]

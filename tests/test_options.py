@@ -21,13 +21,12 @@ WORDS = {
     r"kubernetes|kubectl|k8s": [("deployment", "kubernetes")],
     r"docker": [("deployment", "docker"), ("deployment", "kubernetes")],
     r"libgomp": [("model_provider", "local"), ("ci", "gitlab")],
-    r"MIT license": [("licence", "MIT")],
-    r"apache": [("licence", "Apache-2.0")],
+    r"MIT license": [("license", "MIT")],
+    r"apache": [("license", "Apache-2.0")],
 }
 NEVER_IMPORTED = {
     "import-linter": "it is the command lint-imports",
     "mypy": "it is a command",
-    "ruff": "it is a command",
     "pytest-timeout": "pytest loads it",
     "pytest-xdist": "pytest loads it",
     "python-multipart": "FastAPI reads forms with it",

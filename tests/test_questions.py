@@ -17,7 +17,7 @@ FREE = {"project_name": 60, "description": 200, "author": 100}
 QUESTIONS = {
     name: question
     for name, question in yaml.safe_load((REPOSITORY / "copier.yml").read_text()).items()
-    if not name.startswith("_")
+    if not name.startswith("_") and name != "since_1_0"  # never asked
 }
 PLAIN_FOLDERS = ["/app", "/migrations", "/tests"]  # no answer gets there: left out for speed
 CHOSEN = [

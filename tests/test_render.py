@@ -62,12 +62,16 @@ EXTRA_FILES = {
 FILES, LINES, TEST_FILES = 330, 29_000, 60
 """What a default render may have at most: one person reads it in a week. The aim is 21,000."""
 
+APP_FILES, APP_LINES = 50, 3_500
+"""What a team edits: one person reads it in an evening."""
+
 USERS_OWN = ("app/features", "tests/features")
 each_render = pytest.mark.parametrize("answers", ANSWER_SETS, ids=name_of)
 
 
+@cache
 def files(project: Path) -> dict[str, str]:
-    """Return the text of every file by its path."""
+    """Return the text of every file by its path, as it was when first asked for."""
     return {
         path.relative_to(project).as_posix(): path.read_text()
         for path in project.rglob("*")
@@ -78,6 +82,17 @@ def files(project: Path) -> dict[str, str]:
 def test_there_are_enough_answer_sets() -> None:
     assert len(ANSWER_SETS) >= 12
     assert all(answers in ANSWER_SETS for answers in ({}, ALL_ON, ALL_OFF, *SINGLE, *pairwise()))
+
+
+@pytest.mark.parametrize("answers", [{}, ALL_ON], ids=name_of)
+def test_a_render_is_what_the_command_of_copier_gives(
+    template: Path, render: Render, answers: dict[str, str], tmp_path: Path
+) -> None:
+    """The renders of these tests are made in less time: see `copying.py`."""
+    data = [f"--data={name}={answer}" for name, answer in answers.items()]
+    command = ["copier", "copy", "--quiet", "--defaults", *data, str(template), "project"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    assert files(tmp_path / "project") == files(render(answers))
 
 
 @each_render
@@ -147,6 +162,9 @@ def test_a_default_render_keeps_to_its_budget(render: Render) -> None:
     assert len(texts) <= FILES
     assert sum(text.count("\n") for text in texts.values()) <= LINES
     assert sum(path.startswith("tests/") for path in texts) <= TEST_FILES
+    app = [text for path, text in texts.items() if path.startswith("app/")]
+    assert len(app) <= APP_FILES
+    assert sum(text.count("\n") for text in app) <= APP_LINES
     foreign = re.compile(r"tests/(proof|twins|chaos)/|lab/|benchmarks/")
     assert [path for path in texts if foreign.match(path)] == []
 

@@ -15,7 +15,7 @@ DOCUMENTS = [REPOSITORY / f"{name}.md" for name in ("README", "CHANGELOG", "CONT
 QUESTIONS = {
     name: question
     for name, question in yaml.safe_load((REPOSITORY / "copier.yml").read_text()).items()
-    if not name.startswith("_")
+    if not name.startswith("_") and name != "since_1_0"  # never asked
 }
 
 

@@ -10,9 +10,14 @@ import pytest
 from tests.conftest import REPOSITORY
 
 TEMPLATE = REPOSITORY / "template"
-MODULES = sorted(path for part in ("app", "engine", "doctor") for path in (TEMPLATE / part).rglob("*.py"))
+MODULES = sorted(
+    path for part in ("app", "engine", "doctor") for path in (TEMPLATE / part).rglob("*.py")
+)
 MODULE_LINES = 300
 FUNCTION_LINES = 40
+LONG = {"open_resources"}
+"""The composition root: one list of all that a process opens."""
+
 MEDIAN_LINES = 10
 EMPTY_NAMES = {"utils", "util", "helpers", "helper", "base", "manager", "common", "misc"}
 
@@ -26,7 +31,7 @@ def long_modules(path: Path, tree: ast.Module) -> Iterator[str]:
 
 def long_functions(path: Path, tree: ast.Module) -> Iterator[str]:
     for function in functions(tree):
-        if lines(function) > FUNCTION_LINES:
+        if lines(function) > FUNCTION_LINES and function.name not in LONG:
             yield f"{path}:{function.lineno} {function.name} has {lines(function)} lines"
 
 

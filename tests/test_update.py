@@ -10,15 +10,19 @@ from typing import NamedTuple
 import pytest
 import yaml
 from copier import run_copy, run_update
+from copier.errors import UserMessageError
 
 from demo.service import environment as clean_environment
 from tests.answers import ALL_OFF, ALL_ON, name_of
 from tests.conftest import REPOSITORY, Answers, Environment, git
 from tests.edits import ADDED, DELETED, RENAMED, edit, replaced
 from tests.releases import (
+    ALL,
+    BEFORE,
     CANDIDATE,
     IDENTITY,
     RELEASES,
+    UNRELEASED,
     Unreleasable,
     add_release,
     clone_with_tags,
@@ -40,14 +44,17 @@ class Update(NamedTuple):
 
 
 Updates = Callable[[str, Answers], Update]
-each_release = pytest.mark.parametrize("version", RELEASES)
-OLDEST, NEWEST = next(iter(RELEASES)), list(RELEASES)[-1]
+SOURCES = list(RELEASES) or [UNRELEASED]
+each_release = pytest.mark.parametrize("version", SOURCES)
+OLDEST, NEWEST = SOURCES[0], SOURCES[-1]
+BETWEEN = [pytest.param(version, marks=pytest.mark.campaign) for version in SOURCES[1:-1]]
+each_started = pytest.mark.parametrize("version", [*{OLDEST: 0, NEWEST: 0}, *BETWEEN])
 # The releases between with the defaults only: each update takes 12 s of a processor.
 each_update = pytest.mark.parametrize(
     ("version", "answers"),
     [
         (version, answers)
-        for version in RELEASES
+        for version in SOURCES
         for answers in ([{}, ALL_ON, ALL_OFF] if version in (OLDEST, NEWEST) else [{}])
     ],
     ids=lambda value: value if isinstance(value, str) else name_of(value),
@@ -74,14 +81,14 @@ def updates(published: Path, tmp_path_factory: pytest.TempPathFactory) -> Update
         wanted = folder / "wanted"
         shutil.copytree(fresh(answers), wanted)
         for path in USERS_OWN:
-            shutil.copy2(project / path, wanted / path)
+            shutil.rmtree(wanted / path)
+            shutil.copytree(project / path, wanted / path)
         commit(project)
         for tree in (project, wanted):
             edit(tree)
         for path in RENAMED.values():  # gets nothing new under its new name
             shutil.copy2(project / path, wanted / path)
-        new = {name: answer for name, answer in answers if name == "extras"}  # asked since 0.4.0
-        updated(project, dict(answers), **new)
+        updated(project, dict(answers))
         return Update(project, wanted)
 
     return lambda version, answers: once(version, frozenset(answers.items()))
@@ -207,7 +214,7 @@ def test_the_oldest_project_passes_its_own_tests_after_an_update(
     assert re.search(r"\d+ passed", output)
 
 
-@each_release
+@each_started
 def test_an_updated_project_starts_and_its_example_answers(
     working: Callable[[str], Path], highest: dict[str, str], version: str
 ) -> None:
@@ -223,7 +230,9 @@ def rival(published: Path, working_tree: Path, tmp_path: Path) -> Path:
     shutil.copytree(published, clone)
     shutil.copytree(working_tree, files)
     readme = files / "template" / "README.md.jinja"
-    readme.write_text(replaced("what may be lost.", "what may get lost.")(readme.read_text()))
+    readme.write_text(
+        replaced("and updates improve it.", "and updates mend it.")(readme.read_text())
+    )
     project = copied(clone, tmp_path / "project", ALL_OFF)
     edit(project)
     add_release(clone, files, "v9999.0.1")
@@ -236,13 +245,13 @@ def test_an_edit_that_the_template_contradicts_is_reported(rival: Path) -> None:
     stages = [line.rpartition("\t")[2] for line in git(rival, "ls-files", "-u").splitlines()]
     assert stages == ["README.md"] * 3
     assert {"README.md"} < set(conflicts(rival))
-    assert "what may be lost. We like that." in (rival / "README.md").read_text()
+    assert "and updates improve it. We like that." in (rival / "README.md").read_text()
 
 
 def test_an_answer_can_be_changed(updates: Updates, tmp_path: Path) -> None:
     project = tmp_path / "project"
     shutil.copytree(updates(NEWEST, ALL_OFF).project, project)
-    updated(project, ALL_OFF, deployment="docker", licence="MIT")
+    updated(project, ALL_OFF, deployment="docker", license="MIT")
     assert conflicts(project) == []
     assert (project / "Dockerfile").exists()
     assert "MIT" in (project / "LICENSE").read_text()
@@ -265,10 +274,21 @@ def test_a_clone_without_its_history_says_what_to_type(published: Path, tmp_path
     shallow = tmp_path / "shallow"
     git(tmp_path, "clone", "--quiet", "--depth=1", f"file://{published}", str(shallow))
     with pytest.raises(Unreleasable, match="git fetch --unshallow"):
-        clone_with_tags(shallow, tmp_path, RELEASES)
+        clone_with_tags(shallow, tmp_path, ALL)
 
 
-@pytest.mark.parametrize("version", [*RELEASES, CANDIDATE.removeprefix("v")])
+@pytest.mark.parametrize("version", BEFORE)
+def test_an_update_from_before_1_0_stops_and_says_how_to_move(
+    published: Path, tmp_path: Path, version: str
+) -> None:
+    project = copied(published, tmp_path / "project", {"ci": "none"}, f"v{version}")
+    commit(project)
+    with pytest.raises(UserMessageError, match=r"Nothing was changed.*docs/moving-to-1\.0\.md"):
+        updated(project)
+    assert git(project, "status", "--porcelain", "--ignored") == ""
+
+
+@pytest.mark.parametrize("version", [*ALL, CANDIDATE.removeprefix("v")])
 def test_no_release_runs_code_on_the_users_machine(published: Path, version: str) -> None:
     config = yaml.safe_load(git(published, "show", f"v{version}:copier.yml"))
     assert not UNSAFE & set(config)
@@ -277,7 +297,7 @@ def test_no_release_runs_code_on_the_users_machine(published: Path, version: str
 
 
 def test_a_release_stays_the_commit_that_it_was() -> None:
-    for version, released in RELEASES.items():
+    for version, released in ALL.items():
         tags = git(REPOSITORY, "tag", "--list", f"v{version}").split()
         for name in tags:
             assert git(REPOSITORY, "rev-list", "-1", name).strip() == released

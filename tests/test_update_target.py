@@ -135,9 +135,15 @@ def test_a_clean_update_syncs_and_says_what_is_next(team: Team) -> None:
     assert done.last == "Next: look through it with `git diff`, then type `make check test`."
 
 
-@pytest.mark.parametrize("inside", [".", "services/chat"], ids=["alone", "in a folder"])
-@pytest.mark.parametrize("path", ["docs/gone.md", "docs/two words.md"])
-@pytest.mark.parametrize("update", [Team.update, Team.update_plainly])
+@pytest.mark.parametrize(
+    ("update", "path", "inside"),
+    [
+        (Team.update, "docs/gone.md", "."),
+        (Team.update, "docs/two words.md", "services/chat"),
+        (Team.update_plainly, "docs/gone.md", "services/chat"),
+        (Team.update_plainly, "docs/two words.md", "."),
+    ],
+)
 def test_a_removed_file_with_edits_is_named_and_its_command_gets_it_back(
     team: Team, path: str, inside: str, update: Callable[[Team], Outcome]
 ) -> None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class App:
-    """What the commands need. Each part is imported on demand: `app --help` answers at once."""
+    """Parts of the app that the commands need, imported on demand: `app --help` answers at once."""
 
     factory = "app.main:create_app"
 
@@ -23,19 +23,19 @@ class App:
         return Settings
 
     def worker(self) -> "Callable[[Settings], Coroutine[Any, Any, None]]":
-        """Return what runs a worker."""
+        """Return the function that runs a worker."""
         from app.worker import run
 
         return run
 
     def operations(self) -> "Operations":
-        """Return what callers may ask a model for."""
+        """Return every operation by its URL."""
         from app.resources.lifespan import all_operations
 
         return all_operations()
 
     def jobs(self) -> "Jobs":
-        """Return every kind of job."""
+        """Return every kind of job by its name."""
         from app.resources.lifespan import all_jobs
 
         return all_jobs()

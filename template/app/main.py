@@ -19,7 +19,7 @@ from engine.watch.telemetry import configure_logging
 
 
 class State(TypedDict):
-    """What the lifespan hands to every request."""
+    """State that the lifespan hands to every request."""
 
     resources: Resources
 

@@ -1,6 +1,6 @@
 """YOURS: the settings that this service adds to those of the engine.
 
-A field here is read from the environment, `.env` and `settings.toml` like all others:
+A field here is read from the environment, `.env` and `settings.toml` like every setting:
 `app settings` shows it, `app settings --env-example` documents it.
 """
 

@@ -7,5 +7,5 @@ from engine.worker import process
 
 
 async def run(settings: Settings) -> None:
-    """Work until SIGTERM or SIGINT; a second one gives back at once what is in flight."""
+    """Work until SIGTERM or SIGINT; a second signal gives the work in flight back at once."""
     await process.run(settings, open_resources(settings, Priority.BATCH))

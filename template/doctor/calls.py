@@ -52,6 +52,9 @@ class Root:
     given: frozenset[str] = frozenset()
     """The parameters that dependencies give."""
 
+    own_threads: bool = False
+    """Whether it runs in threads of its own rather than in the framework's."""
+
 
 @dataclass(slots=True, eq=False)
 class Visit:

@@ -81,3 +81,7 @@ def drift(now: str) -> str:
     committed = ROUTES.read_text(encoding="utf-8") if ROUTES.exists() else ""
     lines = (committed.splitlines(), now.splitlines())
     return "\n".join(difflib.unified_diff(*lines, "routes.txt", "now", n=0, lineterm=""))
+
+
+if __name__ == "__main__":
+    typer.run(command)

@@ -74,9 +74,10 @@ def _folder(package: str) -> Path:
     found = sys.modules[package]
     paths = getattr(found, "__path__", None)
     folder = Path(next(iter(paths))) if paths else Path(found.__file__ or "").parent
-    if package == __name__.partition(".")[0] and folder.parent != Path.cwd():
-        message = f"{package} is the doctor's own package: it cannot load another one of that name."
-        raise NotAnAppError(f"{message} Copy {folder / 'doctor'} into that one.")
+    here = Path.cwd() / package
+    if here.is_dir() and not here.samefile(folder):  # that of the process which runs the doctor
+        message = f"{package} is loaded from {folder} here. Copy {Path(__file__).parent} beside"
+        raise NotAnAppError(f"{message} {here} and type `python -m doctor.command {package}.…`.")
     return folder
 
 

@@ -34,6 +34,7 @@ BLOCKING_FUNCTIONS: dict[str, tuple[str, ...]] = {
     ),
     "process": (
         *(f"subprocess.{name}" for name in ("run", "call", "check_call", "check_output")),
+        "subprocess.Popen",
         "subprocess.getoutput",
         "subprocess.getstatusoutput",
         "os.system",
@@ -62,6 +63,7 @@ BLOCKING_METHODS: dict[str, dict[tuple[str, ...], tuple[str, ...]]] = {
     "http": {
         ("httpx.Client", "httpx2.Client", "requests.Session"): WEB,
         ("botocore.client.BaseClient", "boto3.resources.base.ServiceResource"): ("*",),
+        ("http.client.HTTPConnection",): ("connect", "request", "getresponse"),
         ("smtplib.SMTP",): ("login", "sendmail", "send_message", "starttls", "quit"),
         ("elasticsearch.Elasticsearch", "qdrant_client.QdrantClient"): ("*",),
     },
@@ -107,6 +109,10 @@ BLOCKING_METHODS: dict[str, dict[tuple[str, ...], tuple[str, ...]]] = {
 }
 """The same for methods, by their last name, as in `client.chat.completions.create`; `*` is all."""
 
+TIMEOUTS = {"result": 0, "exception": 0, "wait": 0, "join": 0, "get": 1, "wait_for": 1}
+TIMEOUTS |= {"communicate": 1, "select": 3}
+"""Where among its arguments a call that waits may have its timeout, by its last name."""
+
 COMPUTING_FUNCTIONS = (
     "hashlib.pbkdf2_hmac",
     "hashlib.scrypt",
@@ -135,6 +141,7 @@ COMPUTING_METHODS: dict[tuple[str, ...], tuple[str, ...]] = {
 
 CLIENTS = (
     *("httpx.AsyncClient", "httpx.Client", "httpx2.AsyncClient", "httpx2.Client"),
+    *("httpx_aiohttp.HttpxAiohttpClient", "httpx_aiohttp.httpx2.Httpx2AiohttpClient"),
     *("requests.Session", "aiohttp.ClientSession", "boto3.client", "boto3.resource"),
     *("openai.OpenAI", "openai.AsyncOpenAI", "openai.AzureOpenAI", "openai.AsyncAzureOpenAI"),
     *("anthropic.Anthropic", "anthropic.AsyncAnthropic", "groq.Groq", "groq.AsyncGroq"),

@@ -14,6 +14,7 @@ from doctor.routes import (
     middleware_of,
     name_of,
     on_loop,
+    own_threads,
 )
 
 
@@ -54,4 +55,4 @@ def _root(
         where = Where.LOOP if on_loop(plain(call)) else Where.THREAD
         data = route.data if route else frozenset()
         given = frozenset(route.suppliers) if route else frozenset()
-        yield Root(label, function, where, role, data, given)
+        yield Root(label, function, where, role, data, given, own_threads(call) is not None)

@@ -3,6 +3,7 @@
 Since FastAPI 0.165 an included router is one entry there; `iter_route_contexts` opens it.
 """
 
+import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -67,7 +68,8 @@ class Route:
         """How often a request goes to a thread and back, before the first byte of its answer."""
         calls = [self.endpoint, *{id(need.call): need.call for need in self.needs}.values()]
         leaving = sum(2 if is_plain_generator(call) else 1 for call in calls if not on_loop(call))
-        return leaving + (0 if self.on_loop else 1)  # the answer of `def` is serialised in one too
+        shares = not self.on_loop and own_threads(self.endpoint) is None
+        return leaving + (1 if shares else 0)  # FastAPI serialises its answer in a thread too
 
 
 def on_loop(call: Callable[..., Any]) -> bool:
@@ -76,6 +78,16 @@ def on_loop(call: Callable[..., Any]) -> bool:
     if not inspect.isroutine(function) and not inspect.isclass(function):
         function = plain(type(function).__call__)
     return inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
+
+
+def own_threads(call: Callable[..., Any]) -> int | None:
+    """Return how many threads this has for itself, nothing where it shares the framework's.
+
+    The decorator that hands a `def` on to such threads says so in an attribute `own_threads`.
+    """
+    while isinstance(call, functools.partial):
+        call = call.func
+    return getattr(call, "own_threads", None)
 
 
 def is_plain_generator(call: Callable[..., Any]) -> bool:

@@ -1,7 +1,8 @@
 """Where each route and its dependencies run, what they hold for how long, and their limits."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from doctor.calls import Visit
 from doctor.case import Case
@@ -12,10 +13,8 @@ from doctor.routes import (
     middleware_of,
     name_of,
     on_loop,
+    own_threads,
 )
-
-THREADS = "1 of 40 threads"
-"""AnyIO's limit, which all that is `def` shares."""
 
 HANDING_OVER = {"enqueue_job", "apply_async", "delay", "send_task", "enqueue", "kiq"}
 """How arq, Celery, RQ and taskiq take a job."""
@@ -51,7 +50,7 @@ def rows(case: Case) -> Iterator[Row]:
 
 
 def _route(case: Case, route: Route) -> Row:
-    limits = [] if route.on_loop else [THREADS]
+    limits = [] if route.on_loop else [_threads(route.endpoint)]
     if route.body_limit is not None:
         limits.append(f"{route.body_limit} bytes of body")
     streams = "streams" if case.streams(route) else ""
@@ -60,7 +59,7 @@ def _route(case: Case, route: Route) -> Row:
 
 
 def _need(case: Case, route: Route, need: Need) -> Row:
-    limits = [] if need.on_loop else [THREADS]
+    limits = [] if need.on_loop else [_threads(need.call)]
     if need.limit is not None:
         limits.append(f"{need.limit} at once")
     hops = None if need.on_loop else 1
@@ -78,6 +77,11 @@ def _need(case: Case, route: Route, need: Need) -> Row:
 
 def _runs(on_the_loop: bool) -> str:  # noqa: FBT001 -- the one thing it says
     return "loop" if on_the_loop else "thread"
+
+
+def _threads(call: Callable[..., Any]) -> str:
+    own = own_threads(call)
+    return "1 of the framework's threads" if own is None else f"{own} threads of its own"
 
 
 def _holds(case: Case, route: Route, need: Need) -> str:

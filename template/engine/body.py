@@ -1,6 +1,6 @@
-"""What callers send as JSON: read once from its bytes, and refused in OpenAI's words.
+"""Parses and validates JSON request bodies, once from their bytes; errors have OpenAI's words.
 
-A field that is null is one that is not given.
+A null field counts as absent.
 """
 
 from codecs import BOM_UTF8
@@ -18,16 +18,16 @@ NO_NUL = r"^[^\x00]*$"
 """PostgreSQL stores every character but this one."""
 
 NO_NUMBERS = (b"NaN", b"Infinity")
-"""What Python's parsers take for numbers and JSON does not know."""
+"""Words that Python's parsers take for numbers and that JSON does not know."""
 
 CALLERS_OWN = {"metadata", "parameters", "schema", "subject"}
 """Fields whose value is JSON of the caller's own, in which null is a value like any other."""
 
 
 class Body(BaseModel):
-    """What a caller sends. As OpenAI has it, a field that is null is one that is not given.
+    """A request body. As in OpenAI's API, a null field counts as absent.
 
-    So it is within a field, too, unless that is unknown here and may mean something by null.
+    The same holds within a field, unless the field is unknown here: its null may mean something.
     """
 
     @model_validator(mode="before")

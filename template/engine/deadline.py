@@ -1,6 +1,6 @@
-"""When the request, job or item at work must be done.
+"""The deadline of the request, job or item at work: one moment on the loop's clock.
 
-One moment for all of it, set where it begins, so that no part of it waits longer than the whole.
+It is set where the work begins, so that no part of the work waits longer than the whole.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from contextvars import Context, ContextVar, copy_context
 from engine.errors import DeadlineExceeded
 
 ends_at: ContextVar[float | None] = ContextVar("ends_at", default=None)
-"""That moment on the loop's clock; None where there is none."""
+"""The deadline on the loop's clock; None without one."""
 
 
 def remaining() -> float | None:
@@ -34,7 +34,7 @@ def passed() -> bool:
 def shorten(seconds: float) -> float:
     """Give this task `seconds` at most, or less where its deadline comes first; return the moment.
 
-    It holds for this task and those that it starts from now on.
+    The deadline holds for this task and for the tasks that it starts from now on.
     """
     at = asyncio.get_running_loop().time() + seconds
     earlier = ends_at.get()
@@ -46,7 +46,7 @@ def shorten(seconds: float) -> float:
 
 @asynccontextmanager
 async def within(seconds: float) -> AsyncIterator[None]:
-    """Give what runs inside `seconds` at most; raise `TimeoutError` when they are over."""
+    """Give the block `seconds` at most; raise `TimeoutError` when they are over."""
     earlier = ends_at.get()
     try:
         async with asyncio.timeout_at(shorten(seconds)):
@@ -57,7 +57,7 @@ async def within(seconds: float) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def limit(at: float | None) -> AsyncIterator[None]:
-    """Cancel what runs inside at that moment, and raise `DeadlineExceeded`."""
+    """Cancel the block at this moment, and raise `DeadlineExceeded`."""
     timeout = asyncio.timeout_at(at)
     try:
         async with timeout:
@@ -69,12 +69,12 @@ async def limit(at: float | None) -> AsyncIterator[None]:
 
 
 def out_of_time() -> DeadlineExceeded:
-    """Return the error of a request whose time is out."""
+    """Return the error of a request without time left."""
     return DeadlineExceeded("The request took longer than its time limit.")
 
 
 def set_aside() -> Context:
-    """Return this context without its deadline: for work that outlives it, or that others share."""
+    """Return this context without its deadline, for work that outlives it or that calls share."""
     context = copy_context()
     context.run(ends_at.set, None)
     return context

@@ -1,4 +1,4 @@
-"""What can go wrong, in the caller's words. `api/errors.py` maps each class to an HTTP status.
+"""Errors in the caller's words. `api/errors.py` maps each class to an HTTP status.
 
 Misconfigured                 the settings do not allow a start
 OpenError                     the process cannot start
@@ -20,7 +20,7 @@ AppError
 └── ModelError                the model's provider failed
     ├── ModelRejected         ... it refuses this request, and will again
     ├── ModelRateLimited      ... it is asked too often
-    ├── ModelTimeout          ... it is silent, and may be paid for what it does
+    ├── ModelTimeout          ... it is silent, and may charge for its work
     └── ModelUnavailable      ... it fails
         └── ModelDown         ... for everybody: it cannot be reached or has no room
 """
@@ -29,7 +29,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 LONGEST_MESSAGE, LONGEST_CODE = 2000, 100
-"""Characters of what is told of an error, much of which others have written."""
+"""Most characters of an error's message and of its code, which may be another server's text."""
 
 
 def readable(text: str, longest: int) -> str:
@@ -137,7 +137,7 @@ class RateLimited(AppError):
     ) -> None:
         super().__init__(message, code=code, retry_after=retry_after)
         self.headers = headers
-        """What is left of the caller's limits, as the answer tells it."""
+        """Headers of the answer with the remainder of the caller's limits."""
 
 
 class Overloaded(AppError):
@@ -187,7 +187,7 @@ class ModelRejected(ModelError):
 
     code = "model_rejected"
     status = 400
-    """Its status, which is also ours: the caller's client knows what it means."""
+    """The provider's HTTP status, which is also ours: the caller's client knows its meaning."""
 
 
 class ModelRateLimited(ModelError):
@@ -200,7 +200,7 @@ class ModelRateLimited(ModelError):
 
 
 class ModelTimeout(ModelError, TimeoutError):
-    """The provider had the request and was silent: whoever asks again may pay twice."""
+    """The provider had the request and was silent: a second try may be paid for twice."""
 
     code = "model_timeout"
 
@@ -213,4 +213,4 @@ class ModelUnavailable(ModelError):
 
 
 class ModelDown(ModelUnavailable):
-    """The provider cannot be reached or says that it serves nobody now."""
+    """The provider cannot be reached or says that it serves no request now."""

@@ -1,4 +1,4 @@
-"""What one process shares between all its requests or jobs."""
+"""The resources that one process shares between all its requests or jobs."""
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -25,12 +25,12 @@ from engine.slots.rates import Rates
 from engine.sql.database import Database
 
 if TYPE_CHECKING:
-    from engine.jobs.jobs import Jobs  # whose functions take a `Run`, which has these resources
+    from engine.jobs.jobs import Jobs  # its functions take a `Run`, which has these resources
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resources:
-    """Opened by `app/resources/lifespan.py`. Frozen: nobody's data fits in."""
+    """Opened by `app/resources/lifespan.py`. Frozen: no caller's data fits in."""
 
     settings: Settings
     operations: Operations
@@ -43,6 +43,8 @@ class Resources:
     queue: Queue
     rates: Rates
     http: Http
+    guarded_http: Http
+    """For a URL that a caller or a model names: it connects to public addresses only."""
     webhook_client: WebhookClient
     tokenizer: Tokenizer
     upstreams: Upstreams
@@ -54,9 +56,9 @@ class Resources:
     progress_streams: CapacityLimiter
     calls: Calls = field(default_factory=Calls)
     probes: Cache[str, Any] = field(default_factory=lambda: Cache(entries=100, seconds=1.0))
-    """What probes and scrapes are told: a flood of them, without a key, asks once a second."""
+    """Answers to probes and scrapes: a flood of them, without a key, asks once a second."""
     depths: Cache[str, Any] = field(default_factory=lambda: Cache(entries=1, seconds=5.0))
-    """How much work there is, for which the database has to count."""
+    """Depths of the queues, for which the database has to count."""
 
     def model_for(self, caller_id: str, *, counted: bool = True) -> BoundModel:
         """Return the model bound to a caller. Without `counted` no tokens are added up."""

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-from engine.operate.dev.child import TETHER
+from engine.operate.dev.child import PARENT_DEATH
 
 PROJECT = Path(__file__).parents[1]
 GRACE = 5.0
@@ -32,7 +32,7 @@ async def running(
     output = os.open(log or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-IS", str(TETHER), str(os.getpid()), *command),
+            *(sys.executable, "-IS", str(PARENT_DEATH), str(os.getpid()), *command),
             stdin=PIPE if speaks else DEVNULL,
             stdout=PIPE if speaks else output,
             stderr=None if speaks else output,

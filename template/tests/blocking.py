@@ -1,6 +1,7 @@
 """Blocking calls on an event loop raise `BlockingError` in tests, with the call's name.
 
-Computing, locks taken by `with` and name resolution are not seen: the watchdog sees those.
+A thread is no event loop: a `def` handler may block. Computing, locks taken by `with` and name
+resolution are not seen: the watchdog sees them.
 """
 
 from collections.abc import Iterator

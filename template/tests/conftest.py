@@ -1,6 +1,7 @@
 """Servers for the tests: started here, on sockets and free ports of their own, once a session."""
 
 import asyncio
+import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from inspect import iscoroutinefunction
@@ -126,6 +127,14 @@ def postgres_tables_url(postgres_url: str) -> str:
     return url
 
 
+@pytest.fixture(scope="session")
+def sqlite_tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite database with all tables, to be copied."""
+    path = tmp_path_factory.mktemp("tables") / "test.db"
+    asyncio.run(make_tables(Settings(_env_file=None, database_url=f"sqlite:///{path}")))
+    return path
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A database of each kind with all tables, all of them empty."""
@@ -133,9 +142,8 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         url: str = request.getfixturevalue("postgres_tables_url")
         asyncio.run(empty(Settings(_env_file=None, database_url=url)))
         return url
-    url = f"sqlite:///{tmp_path / 'test.db'}"
-    asyncio.run(make_tables(Settings(_env_file=None, database_url=url)))
-    return url
+    copy = shutil.copy(request.getfixturevalue("sqlite_tables"), tmp_path)
+    return f"sqlite:///{copy}"
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple
 
-import httpx2
+import httpx
 from hypothesis import strategies as st
 
 
@@ -51,7 +51,7 @@ async def strangers(
     ]
 
 
-async def pipelined(url: httpx2.URL, *requests: tuple[str, Mapping[str, str]]) -> str:
+async def pipelined(url: httpx.URL, *requests: tuple[str, Mapping[str, str]]) -> str:
     """Send all requests on one connection before the first answer; return all answers as text.
 
     So the server reads the second while it serves the first, in whose context it then begins

@@ -1,17 +1,20 @@
 """The endpoints that came with this project. Yours are for your own tests: none here fails them."""
 
+from functools import cache
+
 from fastapi.routing import iter_route_contexts
 
 from app.main import create_app
 from app.settings import Settings
 
 OURS = (
-    *("batches", "chat", "completions", "embeddings", "feed", "files", "health", "jobs", "metrics"),
+    *("batches", "chat", "completions", "embeddings", "files", "health", "jobs", "metrics"),
     *("models", "progress", "usage", "webhooks"),
 )
 """Their modules in `app.api`."""
 
 
+@cache
 def endpoints() -> list[tuple[str, str]]:
     """Return method and path of each, sorted."""
     modules = {f"app.api.{name}" for name in OURS}

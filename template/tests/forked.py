@@ -14,7 +14,7 @@ from importlib import import_module
 from pathlib import Path
 
 MORE_MODULES = "MORE_MODULES"
-"""Names a folder whose modules with a `JOB` are features of such a process."""
+"""Names a folder whose modules such a process imports; a `JOB` in one makes it a feature."""
 
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["tests.preloaded"])
@@ -78,8 +78,9 @@ def _run(
     os.chdir(folder)
     if more := environment.get(MORE_MODULES):
         features.__path__.append(more)
-        for module in pkgutil.iter_modules([more], "app.features."):
-            features.JOBS.append(import_module(module.name).JOB)
+        for found in pkgutil.iter_modules([more], "app.features."):
+            if job := getattr(import_module(found.name), "JOB", None):
+                features.JOBS.append(job)
     os.environ.clear()
     os.environ.update(environment)
     sys.argv = ["app", *arguments]

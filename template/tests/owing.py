@@ -1,4 +1,4 @@
-"""Callers with webhooks, for tests of what these are told."""
+"""Callers with webhooks, for tests of the messages that these get."""
 
 import time
 

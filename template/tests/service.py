@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-import httpx2
+import httpx
 from openai import AsyncOpenAI, OpenAI
 from redis import Redis
 from redis.exceptions import RedisError
@@ -139,10 +139,10 @@ class Service:
         """Return the official asynchronous client."""
         return AsyncOpenAI(base_url=f"{self.url}/v1", api_key=key, max_retries=max_retries)
 
-    def http(self, key: str | None = None) -> httpx2.Client:
+    def http(self, key: str | None = None) -> httpx.Client:
         """Return a plain HTTP client."""
         headers = {"authorization": f"Bearer {key}"} if key else {}
-        return httpx2.Client(base_url=self.url, headers=headers, timeout=LIMIT)
+        return httpx.Client(base_url=self.url, headers=headers, timeout=LIMIT)
 
     def _start(self, command: str, environment: Mapping[str, str]) -> Program:
         name = f"{command.split(maxsplit=1)[0]}-{len(self.programs)}"
@@ -168,8 +168,8 @@ class Service:
         if program.command == "worker":
             return "worker ready" in program.text()
         try:
-            return httpx2.get(f"{program.url}/ready").status_code == 200
-        except httpx2.TransportError:
+            return httpx.get(f"{program.url}/ready").status_code == 200
+        except httpx.TransportError:
             return False
 
 

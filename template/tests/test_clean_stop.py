@@ -1,4 +1,4 @@
-"""The API is told to stop while requests are in flight: no answer is lost, nobody waits long."""
+"""The API is told to stop while requests are in flight: no answer is lost, none comes late."""
 
 import json
 import signal
@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx2
+import httpx
 import pytest
 from openai import APIError, InternalServerError
 from sqlalchemy.orm import Session
@@ -69,9 +69,9 @@ class Api:
         """Tell the process to stop."""
         self.program.process.send_signal(signal.SIGTERM)
 
-    def ready(self) -> httpx2.Response:
+    def ready(self) -> httpx.Response:
         """Return what /ready says, on a new connection."""
-        return httpx2.get(f"{self.service.url}/ready")
+        return httpx.get(f"{self.service.url}/ready")
 
     def draining(self) -> bool:
         """Whether /ready knows of the end."""
@@ -81,9 +81,9 @@ class Api:
         """Whether nobody listens any more. Who connects and then waits in vain is an error."""
         try:
             self.ready()
-        except httpx2.ConnectError:
+        except httpx.ConnectError:
             return True
-        except (httpx2.NetworkError, httpx2.RemoteProtocolError):
+        except (httpx.NetworkError, httpx.RemoteProtocolError):
             return False  # in the very moment of the closing
         return False
 
@@ -148,7 +148,7 @@ def stopped(request: pytest.FixtureRequest, start: Start) -> Stopped:
     return Stopped(*start(request.param, readiness_grace=GRACE))
 
 
-def test_it_says_that_it_is_not_ready_before_it_closes(stopped: Stopped) -> None:
+def test_an_api_that_stops_says_not_ready_before_it_closes(stopped: Stopped) -> None:
     assert stopped.unready.status_code == 503
     assert stopped.unready.json() == {"status": "draining", "resources": {}}
 
@@ -175,7 +175,7 @@ def test_a_watcher_is_sent_away_at_once_and_told_to_come_back(stopped: Stopped) 
     assert stopped.api.order[0] == "progress"
 
 
-def test_what_the_last_requests_cost_is_counted(stopped: Stopped) -> None:
+def test_the_usage_of_the_last_requests_is_counted(stopped: Stopped) -> None:
     assert stopped.api.service.in_database(stopped.api.counted) == 3
 
 

@@ -1,4 +1,4 @@
-"""Importing a process's module starts nothing: what runs is opened by the lifespan, and closed."""
+"""Importing a process's module starts nothing: the lifespan opens and closes all that runs."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Where a setting comes from, and what is said of settings that do not allow a start."""
+"""Sources of a setting, and the messages about settings that do not allow a start."""
 
 from pathlib import Path
 

@@ -16,8 +16,8 @@ from app.api import (
 )
 
 ROUTERS = (
-    chat.router,  # First: a request is compared with one route after the other, and behind those
-    embeddings.router,  # of batches a chat took 8 % more calls of functions.
+    chat.router,  # First: routes are tried in order, and behind the routes of batches a chat
+    embeddings.router,  # made 8 % more function calls.
     batches.router,
     completions.router,
     files.router,

@@ -10,7 +10,6 @@ from app.dependencies.body import describe, json_body
 from app.dependencies.caller import Flags
 from app.dependencies.database import CallersRows
 from app.dependencies.idempotency import Once
-from app.dependencies.request_id import RequestId
 from app.dependencies.resources import Shared
 from engine.batches import batches, retry
 from engine.batches.batches import BatchObject
@@ -18,6 +17,7 @@ from engine.body import Body
 from engine.errors import Conflict, NotFound, Unsupported
 from engine.process.queue import Kind
 from engine.sql.pagination import Page, PageQuery
+from engine.watch.telemetry import request_id
 
 router = APIRouter(prefix="/v1/batches", tags=["batches"])
 
@@ -45,12 +45,10 @@ EXAMPLE = {
 
 
 @router.post("", openapi_extra=describe(NewBatch, EXAMPLE), responses=failures(NotFound))
-async def create_batch(
-    new: NewBatchBody, once: Once, flags: Flags, request_id: RequestId, shared: Shared
-) -> BatchObject:
-    """Record a batch, then wake a worker up. In this order: only what is committed is handed over.
+async def create_batch(new: NewBatchBody, once: Once, flags: Flags, shared: Shared) -> BatchObject:
+    """Commit a batch, then wake a worker up: only a committed batch is handed over.
 
-    A wake-up that gets lost costs time, not the batch: the workers also look by themselves.
+    A lost wake-up costs time, not the batch: the workers also look by themselves.
     """
     if new.output_expires_after:
         message = "Outputs are kept as long as batches: leave output_expires_after out."
@@ -63,7 +61,7 @@ async def create_batch(
         metadata=new.metadata,
         operations=shared.operations,
         flags=flags,
-        request_id=request_id,
+        request_id=request_id.get(),
     )
     await shared.queue.wake(Kind.BATCHES)
     return batch
@@ -79,20 +77,18 @@ async def list_batches(
 
 @router.get("/{batch_id}")
 async def get_batch(batch_id: str, rows: CallersRows) -> BatchObject:
-    """Tell how far a batch is."""
+    """Return a batch with its status and counts."""
     return await rows.read(batches.get, batch_id)
 
 
 @router.post("/{batch_id}/cancel", responses=failures(Conflict))
 async def cancel_batch(batch_id: str, rows: CallersRows) -> BatchObject:
-    """Stop a batch: what is done stays, what is in flight is dropped, the rest is cut off."""
+    """Cancel a batch: ended items stay, items in flight are dropped, waiting items are cut off."""
     return await rows.write(batches.cancel, batch_id)
 
 
 @router.post("/{batch_id}/retry")
-async def retry_batch(
-    batch_id: str, once: Once, flags: Flags, request_id: RequestId, shared: Shared
-) -> BatchObject:
+async def retry_batch(batch_id: str, once: Once, flags: Flags, shared: Shared) -> BatchObject:
     """Make a new batch of the items of an ended one that failed, expired or were cancelled."""
     batch = await once.write(
         retry.retry,
@@ -100,7 +96,7 @@ async def retry_batch(
         most_lanes=shared.settings.batch_lanes,
         operations=shared.operations,
         flags=flags,
-        request_id=request_id,
+        request_id=request_id.get(),
     )
     await shared.queue.wake(Kind.BATCHES)
     return batch

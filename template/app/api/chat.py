@@ -31,7 +31,7 @@ class Choice(BaseModel):
 
 
 class ChatCompletion(BaseModel):
-    """OpenAI's answer to a conversation; nobody makes it, since providers give bytes."""
+    """OpenAI's answer to a conversation, for the schema only: providers give bytes."""
 
     id: str
     object: Literal["chat.completion"]

@@ -20,7 +20,7 @@ EXAMPLE = {"model": "chat-model", "prompt": "The capital of France is"}
 
 
 class TextChoice(BaseModel):
-    """How one prompt may go on."""
+    """One continuation of a prompt."""
 
     index: int
     text: str
@@ -29,7 +29,7 @@ class TextChoice(BaseModel):
 
 
 class TextCompletion(BaseModel):
-    """OpenAI's answer to prompts; nobody makes it, since providers give bytes."""
+    """OpenAI's answer to prompts, for the schema only: providers give bytes."""
 
     id: str
     object: Literal["text_completion"]

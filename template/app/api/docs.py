@@ -1,6 +1,6 @@
-"""The first look: `/` says what this is, `/docs` shows and tries it, `/openapi.json` is for tools.
+"""The start page at `/`, Swagger UI at `/docs`, and the schema for tools at `/openapi.json`.
 
-All are bytes that are made once. Swagger UI comes from a package, not from the internet.
+Each page is made once, as bytes. Swagger UI comes from a package, not from the internet.
 """
 
 import html
@@ -58,7 +58,7 @@ ASSETS = ("favicon-32x32.png", "swagger-ui.css", "swagger-ui-bundle.js")
 
 
 def add_docs(app: FastAPI, openapi: bytes, settings: Settings) -> None:
-    """Add the three to the app, and what `/docs` is made of."""
+    """Add the three pages to the app, and the assets of `/docs`."""
     pages = {
         "/": _places(settings) if settings.production else _page(FIRST, settings),
         "/docs": _page(DOCS, settings),

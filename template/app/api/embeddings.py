@@ -27,7 +27,7 @@ class Embedding(BaseModel):
 
 
 class EmbeddingList(BaseModel):
-    """OpenAI's list of vectors; nobody makes it, since providers give bytes."""
+    """OpenAI's list of vectors, for the schema only: providers give bytes."""
 
     object: Literal["list"]
     data: list[Embedding]

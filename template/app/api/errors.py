@@ -1,4 +1,4 @@
-"""`engine.errors` to HTTP: one table, and OpenAI's envelope on everything that is not a success."""
+"""`engine.errors` to HTTP: one table, and OpenAI's envelope on all that is not a success."""
 
 import logging
 import math
@@ -51,7 +51,7 @@ STATUS: dict[type[errors.AppError], tuple[int, str]] = {
 
 
 class ErrorObject(BaseModel):
-    """What went wrong."""
+    """OpenAI's error object."""
 
     message: str
     type: str
@@ -60,7 +60,7 @@ class ErrorObject(BaseModel):
 
 
 class ErrorAnswer(BaseModel):
-    """OpenAI's envelope of whatever is not a success."""
+    """OpenAI's envelope of an error."""
 
     error: ErrorObject
 
@@ -75,7 +75,7 @@ def add_error_handlers(app: FastAPI) -> None:
 
 
 def failures(*kinds: type[errors.AppError]) -> dict[int | str, dict[str, Any]]:
-    """Return how OpenAPI tells of these errors: the `responses` of a route that may end in them."""
+    """Return OpenAPI's `responses` of a route that may end in these errors."""
     told: dict[int, list[str]] = {}
     for kind in kinds:
         code = f" Code: `{kind.code}`." if kind.code else ""
@@ -94,7 +94,7 @@ def status_code(error: errors.AppError) -> int:
 
 
 def come_back(seconds: float) -> dict[str, str]:
-    """Return the headers that tell a client when to ask again; OpenAI's reads the second first."""
+    """Return the headers that say when to ask again; OpenAI's client reads the second first."""
     seconds = max(0.0, min(LONGEST_WAIT, seconds))  # in this order NaN is the longest
     return {
         "retry-after": str(math.ceil(seconds)),
@@ -108,13 +108,13 @@ def answer_to(error: errors.AppError) -> JSONResponse:
 
 
 def bad_url() -> JSONResponse:
-    """Return the answer to a URL that nothing here can have."""
+    """Return the answer to a URL with a NUL character."""
     error = errors.InvalidRequest("The URL has a NUL character.", code="invalid_url")
     return answer_to(error)
 
 
 def internal_error() -> JSONResponse:
-    """Return the answer to an error that nobody foresaw: the id to look up, and nothing else."""
+    """Return the answer to an unexpected error: the request id to look up, and nothing else."""
     message = f"The server failed. Its log explains request {request_id.get()}."
     return JSONResponse(_envelope(message, "server_error", None, "internal_error"), 500)
 
@@ -152,7 +152,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 
 def _nothing_there(request: Request) -> str:
-    """Return the path that is asked for, and which ones there are."""
+    """Return a message with the requested path and the known ones."""
     paths = {str(each.path) for each in iter_route_contexts(request.app.routes)}
     known = sorted(path for path in paths if "{" not in path)
     return f"There is nothing at {request.url.path[:100]}. There is: {', '.join(known)}."

@@ -9,8 +9,8 @@ from fastapi.responses import StreamingResponse
 from starlette.datastructures import UploadFile
 
 from app.api.errors import failures
+from app.dependencies.body import UploadForm
 from app.dependencies.database import CallerDatabase, CallersRows
-from app.dependencies.form import UploadForm
 from app.dependencies.idempotency import Once, OnceDatabase
 from app.dependencies.resources import Shared
 from engine.batches import files
@@ -45,7 +45,7 @@ FORM: dict[str, Any] = {
 
 
 class FileQuery(PageQuery):
-    """Which files."""
+    """Query of `GET /v1/files`."""
 
     purpose: str | None = None
 
@@ -84,7 +84,7 @@ async def get_file(file_id: str, rows: CallersRows) -> FileObject:
     responses={200: {"content": {"application/octet-stream": {}}}},
 )
 async def read_file(file_id: str, rows: CallersRows) -> StreamingResponse:
-    """Give what is in a file."""
+    """Return the content of a file."""
     file = await rows.read(files.get, file_id)
     headers = {"content-length": str(file.bytes)}
     return StreamingResponse(
@@ -99,7 +99,7 @@ async def delete_file(file_id: str, rows: CallersRows) -> FileDeleted:
 
 
 async def _store(rows: CallerDatabase, once: OnceDatabase, file: UploadFile) -> FileObject:
-    """Store a file piece by piece; nobody sees it, and nothing stays of it, unless all is there."""
+    """Store a file piece by piece: its caller sees only a whole one, a broken one is deleted."""
     file_id = await rows.write(files.begin, filename=_name(file), purpose="batch")
     try:
         seq, digest = 0, hashlib.sha256(f"{_name(file)}\0".encode())

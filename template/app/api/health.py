@@ -32,7 +32,7 @@ OK, UNUSED, FAILING = "ok", "not used", "failing: "
 OLDER = "its tables are older than the code: run `app migrate`"
 
 PROBE = bytes(64 * 1024)
-"""What is written to see whether the disk of SQLite takes it."""
+"""Bytes that a readiness check writes, to test the disk of SQLite."""
 
 
 class Readiness(BaseModel):
@@ -52,9 +52,9 @@ async def live() -> dict[str, str]:
 async def ready(shared: Shared, response: Response) -> Readiness:
     """Answer 200 when requests can be served, 503 when not, and say which resource fails.
 
-    Nothing works where the database cannot be read. While Redis is away jobs wait but requests are
-    served, and no other process would reach an external model better: taking this one out of
-    rotation would help nobody. The same goes for a disk that takes no writes.
+    Without a readable database nothing works. While Redis is away jobs wait but requests are
+    served, and no other process would reach an external model better: to take this one out of
+    rotation would not help. The same goes for a disk that takes no writes.
 
     A stopping process is `draining`: it still serves, but wants no more requests.
     """
@@ -85,7 +85,7 @@ async def _state(check: Callable[[Resources], Awaitable[str]], shared: Resources
         return await asyncio.wait_for(check(shared), CHECK_SECONDS)
     except TimeoutError:
         return f"no answer within {CHECK_SECONDS:g} s"
-    except Exception as error:  # noqa: BLE001 -- whatever it is, it is the answer
+    except Exception as error:  # noqa: BLE001 -- any error is the answer
         cause = error.__cause__ if isinstance(error, Unavailable) else error
         return FAILING + (getattr(cause, "strerror", None) or type(cause).__name__)
 

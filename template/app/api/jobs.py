@@ -1,4 +1,4 @@
-"""Jobs: hand over to zone 3, follow, cancel, retry. None ever runs here."""
+"""Jobs: hand over to zone 3, follow, cancel, retry. No job ever runs here."""
 
 from typing import Annotated, Any
 
@@ -38,7 +38,7 @@ NewJobBody = Annotated[NewJob, Depends(json_body(NewJob))]
 async def submit_job(
     new: NewJobBody, flags: Flags, callers_jobs: CallersJobs, shared: Shared, response: Response
 ) -> JobObject:
-    """Submit a job by its name. Its `Location` tells how far it is."""
+    """Submit a job by its name. The `Location` of the answer shows its progress."""
     job = job_for_callers(shared.jobs, new.name, flags)
     subject = part(job.subject, jobs.storable(new.subject), "subject")
     submitted = await callers_jobs.submit(job, subject)
@@ -55,7 +55,7 @@ async def list_jobs(rows: CallersRows, query: Annotated[JobQuery, Query()]) -> P
 
 @router.get("/{job_id}", responses={202: {"model": JobObject}})
 async def get_job(job_id: str, rows: CallersRows, response: Response) -> JobObject:
-    """Tell how far a job is: 200 with its end, 202 with `Retry-After` before."""
+    """Return a job: 200 when it has ended, 202 with `Retry-After` before."""
     job = await rows.read(jobs.get, job_id)
     if job.status not in jobs.FINAL:
         response.status_code = 202
@@ -65,7 +65,7 @@ async def get_job(job_id: str, rows: CallersRows, response: Response) -> JobObje
 
 @router.post("/{job_id}/cancel", responses=failures(Conflict))
 async def cancel_job(job_id: str, rows: CallersRows) -> JobObject:
-    """End a job: at once where it waits, else as soon as its worker hears of it."""
+    """Cancel a job: a waiting one at once, a running one as soon as its worker hears of it."""
     return await rows.write(jobs.cancel, job_id)
 
 

@@ -1,4 +1,4 @@
-"""GET /metrics: what Prometheus reads."""
+"""GET /metrics: the metrics of this process, for Prometheus."""
 
 import secrets
 from typing import Annotated

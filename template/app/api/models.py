@@ -1,4 +1,4 @@
-"""GET /v1/models: what requests may name as their model."""
+"""GET /v1/models: the models that a request may name."""
 
 from fastapi import APIRouter
 from pydantic import BaseModel

@@ -1,4 +1,4 @@
-"""The API as OpenAPI describes it: what FastAPI knows, and what a route depends on tells."""
+"""The OpenAPI schema: FastAPI's own, and the errors that a route's dependencies raise."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ from app.settings import Settings
 from engine import errors
 
 ANYWHERE = (errors.InvalidRequest, errors.Overloaded, errors.DeadlineExceeded)
-"""What the middleware answers."""
+"""Errors that the middleware answers with."""
 
 RAISED: dict[Callable[..., Any], tuple[type[errors.AppError], ...]] = {
     caller.caller: (errors.Unauthenticated,),
@@ -31,7 +31,7 @@ RAISED: dict[Callable[..., Any], tuple[type[errors.AppError], ...]] = {
         errors.ModelUnavailable,
     ),
 }
-"""What a dependency ends requests with. What an endpoint does by itself stands at its route."""
+"""Errors that a dependency raises. An endpoint's own errors stand at its route."""
 
 OTHERWISE: dict[int | str, dict[str, Any]] = {
     "default": {"model": ErrorAnswer, "description": "Any other error, such as a crash."}
@@ -44,7 +44,7 @@ MODELS = {
     "local": {"chat-model": "smollm2-135m-instruct", "embeddings-model": "wordllama-256"},
     "simulated": {"chat-model": "simulated-chat", "embeddings-model": "simulated-embeddings"},
 }
-"""What to put for the names in the examples, so that they can be sent as they are."""
+"""Models to name in the examples, by provider, so that they can be sent as they are."""
 
 
 def openapi(app: FastAPI, settings: Settings) -> bytes:

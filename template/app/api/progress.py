@@ -23,7 +23,7 @@ from engine.sql.pagination import Page
 router = APIRouter(prefix="/v1/batches", tags=["batches"])
 
 LOOK_SECONDS = 1.0
-"""How often a watched batch is read: soon enough for a reader, and seldom for the database."""
+"""Seconds between two reads of a watched batch: short for a reader, long for the database."""
 
 COME_BACK = b": this server stops, please connect again\nretry: 1000\n"
 """Fields of the last event of a process that ends. Browsers come back by themselves, after 1,000 ms
@@ -32,7 +32,7 @@ OpenAI's clients take each event without any for broken JSON."""
 
 
 WAIT_SECONDS = 1.0
-"""When a reader who has all that is there should ask again."""
+"""Seconds after which a reader that has all results so far should ask again."""
 
 
 class FeedQuery(BaseModel):
@@ -51,8 +51,8 @@ class FeedQuery(BaseModel):
 async def watch_batch(batch_id: str, rows: CallersRows, shared: Shared) -> EventStream:
     """Send the batch now, whenever its status or counts change, and last in its final status.
 
-    A process that stops ends the stream before, and asks to connect again. Who comes back gets the
-    present state first: nothing needs replaying.
+    A process that stops ends the stream before, and asks to connect again. A client that
+    reconnects gets the present state first: nothing needs replaying.
     """
     batch = await rows.read(batches.get, batch_id)
     return EventStream(_changes(rows, batch, shared.drain.begun), {})
@@ -90,8 +90,8 @@ async def read_results(
 ) -> Response:
     """Give the next results, each once, in the order in which they came.
 
-    `has_more` says that others follow, now or later; `last_id` is the `after` of the next request.
-    Where there is nothing yet, the answer is an empty list with the status 202.
+    `has_more` says that more results follow, now or later; `last_id` is the `after` of the next
+    request. Where there is nothing yet, the answer is an empty list with the status 202.
     """
     found = await rows.read(feed.page, batch_id, after=query.after, limit=query.limit)
     waiting = found.has_more and not found.lines

@@ -1,4 +1,4 @@
-"""GET /v1/usage: what the caller has used."""
+"""GET /v1/usage: the caller's tokens by day and model."""
 
 from typing import Annotated
 

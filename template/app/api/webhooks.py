@@ -1,4 +1,4 @@
-"""Webhook endpoints, as OpenAI's clients manage them: where callers are told of ends."""
+"""Webhook endpoints, as OpenAI's clients manage them: callers' URLs for events of ended work."""
 
 from typing import Annotated, Literal
 
@@ -15,7 +15,7 @@ from app.dependencies.limits import RateHeaders
 from app.dependencies.resources import Shared
 from engine.body import NO_NUL, Body
 from engine.errors import ReceiverUnreachable
-from engine.process.webhook_client import NOT_PUBLIC
+from engine.process.address_guard import NOT_PUBLIC
 from engine.resources import Resources
 from engine.sql.pagination import Page, PageQuery
 from engine.webhooks import deliveries, endpoints
@@ -39,7 +39,7 @@ class NewWebhook(Body):
 
 
 class WebhookUpdate(Body):
-    """Body of `POST /v1/webhook_endpoints/{id}`: what is left out stays as it is."""
+    """Body of `POST /v1/webhook_endpoints/{id}`: a field left out stays as it is."""
 
     name: Name | None = None
     url: HttpUrl | None = None
@@ -59,7 +59,7 @@ class NewTest(Body):
 
 
 class WebhookTest(BaseModel):
-    """What the receiver answered to a sample; `success` is that it answered at all."""
+    """The receiver's answer to a sample; `success` means that there was an answer."""
 
     object: Literal["webhook_endpoint.test"] = "webhook_endpoint.test"
     webhook_endpoint_id: str
@@ -69,7 +69,7 @@ class WebhookTest(BaseModel):
 
 
 class EventTypeList(BaseModel):
-    """The events that there are."""
+    """All event types."""
 
     object: Literal["list"] = "list"
     data: tuple[EventType, ...] = EVENT_TYPES
@@ -89,7 +89,7 @@ EXAMPLE = {
 
 @router.get("/webhook_event_types")
 async def list_event_types(_caller: CurrentCaller) -> EventTypeList:
-    """List what callers can be told of."""
+    """List the event types that a webhook can ask for."""
     return EventTypeList()
 
 
@@ -142,7 +142,7 @@ async def update_webhook(
 
 @router.delete("/webhook_endpoints/{webhook_endpoint_id}")
 async def delete_webhook(webhook_endpoint_id: str, rows: CallersRows) -> WebhookDeleted:
-    """Drop an endpoint and what it had still to be told."""
+    """Delete an endpoint and its messages."""
     return await rows.write(endpoints.remove, webhook_endpoint_id)
 
 
@@ -152,7 +152,7 @@ async def delete_webhook(webhook_endpoint_id: str, rows: CallersRows) -> Webhook
 async def rotate_secret(
     webhook_endpoint_id: str, rotation: RotationBody, once: Once, shared: Shared
 ) -> WebhookWithSecret:
-    """Make a new secret. The old one ends at once, or signs beside it for a day, or what is set."""
+    """Make a new secret. The old one ends at once, or signs beside it for a day or the time set."""
     keep = rotation.keep_old_secret_active_for_24_hours
     return await once.write(
         endpoints.rotate,
@@ -174,9 +174,9 @@ async def test_webhook(
     rate: RateHeaders,
     response: Response,
 ) -> WebhookTest:
-    """Send a sample to the endpoint once, and tell what its receiver answered.
+    """Send a sample to the endpoint once, and return its receiver's answer.
 
-    It counts as a request to a model does, because it makes this server send something.
+    It counts as a request to a model does, because it makes this server send a message.
     """
     response.headers.update(rate)
     sample = await rows.read(deliveries.sample, webhook_endpoint_id, new.event_type)
@@ -194,8 +194,8 @@ async def _send(shared: Resources, sample: Notification) -> int:
     except TimeoutError as error:
         limit = shared.settings.webhook_timeout
         raise ReceiverUnreachable(f"The receiver gave no answer within {limit:g} s.") from error
-    except Exception as error:  # whatever it is, it is what every message would meet
+    except Exception as error:  # every message would meet this error
         reason: Exception | str = error
-        if isinstance(error, ClientConnectorDNSError) or NOT_PUBLIC in str(error):
-            reason = "its name leads to no public address"  # which names are inside is not told
+        if isinstance(error.__cause__, ClientConnectorDNSError) or NOT_PUBLIC in str(error):
+            reason = "its name leads to no public address"  # internal names are not revealed
         raise ReceiverUnreachable(f"The receiver gave no answer: {reason}.") from error

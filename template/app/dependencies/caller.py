@@ -1,4 +1,4 @@
-"""Who is calling: API key to caller."""
+"""Authentication: API key to caller."""
 
 import hashlib
 from typing import Annotated, cast
@@ -39,7 +39,7 @@ CurrentCaller = Annotated[Caller, Depends(caller)]
 
 
 async def flags(request: Request, caller: CurrentCaller) -> frozenset[str]:
-    """Return the features that are on for this caller: everybody's and the caller's own."""
+    """Return this caller's feature flags: the ones set for all callers, and the caller's own."""
     return opened(request).settings.feature_flags | caller.flags
 
 

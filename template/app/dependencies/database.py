@@ -1,4 +1,4 @@
-"""The database as this caller sees it."""
+"""The database bound to the caller of a request."""
 
 from collections.abc import Callable
 from typing import Annotated, Concatenate, ParamSpec, TypeVar
@@ -17,7 +17,7 @@ T = TypeVar("T")
 class CallerDatabase:
     """Runs transactions `fn(session, caller_id, …)`, with the caller's id put in here.
 
-    An endpoint has no other way to the database, so it cannot forget whose rows it may touch.
+    An endpoint has no other way to the database, so no transaction lacks the caller's id.
     """
 
     def __init__(self, database: Database, caller_id: str) -> None:

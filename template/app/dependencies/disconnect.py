@@ -15,13 +15,13 @@ PATIENCE = 1.0
 
 
 class ClientGoneError(Exception):
-    """The client hung up; nobody reads an answer any more."""
+    """The client has hung up and reads no answer any more."""
 
 
 async def until_disconnect(request: Request, call: Awaitable[T]) -> T:
     """Return the result of `call`, or cancel it and raise `ClientGoneError` when the client goes.
 
-    A plain handler is never cancelled: it would pay for an answer that nobody reads. To be used
+    A plain handler is never cancelled: it would pay for an answer that no client reads. To be used
     once the body has been read. It costs one task; another for `call` would double that.
     """
     waiting = asyncio.current_task()

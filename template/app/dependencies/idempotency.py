@@ -1,4 +1,4 @@
-"""Creates what a request asks for once, however often the request comes."""
+"""Idempotency keys: a request creates once, however often it comes."""
 
 import hashlib
 from collections.abc import Callable
@@ -18,11 +18,10 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class OnceDatabase:
-    """Runs the transaction that creates what a request asks for, once for its `Idempotency-Key`.
+    """Runs the transaction of a creating request, once for its `Idempotency-Key`.
 
-    It takes transactions like `CallerDatabase`, whose result is a model. A request with the key of
-    an earlier one gets what that one created, as it was shown then. Without a key each request
-    creates.
+    It takes the transactions of `CallerDatabase` that return a model. A request with the key of an
+    earlier one gets the earlier answer, as it was then. Without a key each request creates.
     """
 
     def __init__(
@@ -37,7 +36,7 @@ class OnceDatabase:
     async def write(
         self, fn: Callable[Concatenate[Session, str, P], M], /, *args: P.args, **kwargs: P.kwargs
     ) -> M:
-        """Return `fn(session, caller_id, …)`, of now or of then, for the body of this request."""
+        """Return `fn(session, caller_id, …)` for this request's body, or its earlier result."""
         return await self.write_for(await self._request.body(), fn, *args, **kwargs)
 
     async def write_for(

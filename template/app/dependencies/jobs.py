@@ -1,4 +1,4 @@
-"""The door to zone 3 for this caller: submits jobs in the caller's name and trace."""
+"""Submission of jobs to zone 3, in this caller's name and trace."""
 
 from dataclasses import dataclass
 from typing import Annotated, TypeVar
@@ -37,7 +37,7 @@ class Submission:
 
 
 async def submission(rows: Once, shared: Shared) -> Submission:
-    """Return what submits this caller's jobs."""
+    """Return the submission bound to this caller."""
     return Submission(rows, shared.queue)
 
 

@@ -1,4 +1,4 @@
-"""How often and how much at once this caller may ask: counts, refuses, tells what is left."""
+"""Rate limits and calls in flight of this caller: counts, refuses, tells the remainder."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -8,12 +8,12 @@ from fastapi import Depends, Request
 from pydantic import BaseModel
 
 from app.dependencies.caller import CurrentCaller
-from app.dependencies.on_finish import OnFinish
 from app.dependencies.resources import opened
 from engine.callers.keys import Caller
 from engine.errors import RateLimited
 from engine.models.quota import cost_of
 from engine.resources import Resources
+from engine.slots.admission_queue import OnFinish
 from engine.slots.rates import Cost, Rate
 from engine.watch import metrics
 

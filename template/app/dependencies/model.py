@@ -16,7 +16,7 @@ from engine.operations.bound_model import BoundModel
 class RequestModel:
     """Asks the model for this request's caller, and stops when its client goes.
 
-    Making one has counted the request against the caller's limits; `headers` tell what is left.
+    `request_model` has counted the request against the caller's limits; `headers` tell the rest.
     """
 
     def __init__(
@@ -24,7 +24,7 @@ class RequestModel:
     ) -> None:
         self.request = request
         self.bound = bound
-        """The same without an eye on the client, for work that is watched as a whole."""
+        """The same without a watch on the client, for work that is watched as a whole."""
         self.headers = headers
         self.flags = flags
 

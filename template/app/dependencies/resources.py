@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from engine.resources import Resources
+from app.resources.lifespan import Resources
 
 
 def opened(request: Request) -> Resources:

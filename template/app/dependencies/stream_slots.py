@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator
 from anyio import WouldBlock
 
 from app.dependencies.caller import CurrentCaller
-from app.dependencies.on_finish import OnFinish
 from app.dependencies.resources import Shared
 from engine.errors import Overloaded
 from engine.resources import Resources
+from engine.slots.admission_queue import OnFinish
 from engine.watch import metrics
 
 

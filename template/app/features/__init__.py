@@ -1,4 +1,4 @@
-"""YOURS: what this service does beyond OpenAI's protocol, a folder each. Updates leave it alone.
+"""YOURS: the features beyond OpenAI's protocol, a folder each. Updates leave them alone.
 
 A feature is on once it stands in these lists: its operations, jobs and tables here, its endpoints
 in `endpoints.py`, which the worker does not load. To delete the example, delete its folder, its
@@ -13,10 +13,10 @@ from engine.jobs.jobs import Job
 from engine.operations.operation import Operation
 
 OPERATIONS: list[Operation[Any]] = [TRIAGE]
-"""What also a line of a batch may ask for."""
+"""Operations that a line of a batch may ask for, too."""
 
 JOBS: list[Job[Any]] = []
-"""What takes long. `POST /v1/jobs` starts one, or its schedule does."""
+"""Long jobs. `POST /v1/jobs` starts one, or its schedule does."""
 
 TABLES: list[type[Base]] = []
 """Tables of the features. `uv run alembic revision --autogenerate` writes the migration."""

@@ -1,4 +1,4 @@
-"""Around every request: plain ASGI, which costs 2 µs a layer and sees when the client goes.
+"""Middleware of every request: plain ASGI, which costs 2 µs a layer and sees the client go.
 
 | from the outside in | does |
 | --- | --- |
@@ -6,7 +6,7 @@
 | `CORSMiddleware` | lets browsers of other origins in, where `cors_origins` names some |
 | `Paths` | takes the prefix away under which a proxy serves the app |
 | `Requests` | names each request, logs it, measures it |
-| `Draining` | counts what is in flight, so that a stop waits for it |
+| `Draining` | counts requests in flight, so that a stop waits for them |
 | `Deadlines` | ends a request when its time is over |
 | `Admission` | admission queue: sheds load beyond what can be answered in time |
 | `BodyLimit` | cuts bodies off that are too large |
@@ -32,11 +32,11 @@ EXPOSED = (
 """Headers of an answer that code of another origin may read."""
 
 MULTIPART_BYTES = 64 * 1024
-"""Room for what a form puts around an uploaded file."""
+"""Room for the multipart form around an uploaded file."""
 
 
 def add_middleware(app: FastAPI, configured: Settings) -> None:
-    """Add all of it. FastAPI runs what is added last first, so this goes from the inside out."""
+    """Add all layers. FastAPI runs the last one first, so this goes from the inside out."""
     app.add_middleware(
         BodyLimit,
         limit=configured.max_body_bytes,

@@ -1,4 +1,4 @@
-"""Lets in what this process can serve in time, before anything is read of a request."""
+"""Admission queue: sheds requests that this process cannot serve in time, before it reads them."""
 
 from collections.abc import Awaitable
 from contextlib import suppress
@@ -6,21 +6,21 @@ from contextlib import suppress
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.errors import answer_to
-from app.dependencies.on_finish import OnFinish
 from engine.errors import Overloaded
 from engine.resources import Resources
+from engine.slots.admission_queue import OnFinish
 from engine.watch import metrics
 
 EXEMPT = {"/live", "/ready", "/metrics"}
-"""What must answer just when the process is full."""
+"""Paths that must answer just when the process is full."""
 
 
 class Admission:
-    """Plain ASGI: requests in flight are bounded, and so is the time that others wait for them.
+    """Plain ASGI: bounds the requests in flight, and the wait of further requests for a place.
 
     An answer that begins to stream gives its place back, since it may take minutes: streams have
-    bounds of their own. What dependencies hold for a request (`dependencies/on_finish.py`) is given
-    back here. The way in and out costs 3 µs, a refusal 20 µs, most of it for its body.
+    bounds of their own. Places that dependencies hold for a request (`OnFinish`)
+    are given back here. The way in and out costs 3 µs, a refusal 20 µs, most of it for its body.
     """
 
     def __init__(self, app: ASGIApp) -> None:

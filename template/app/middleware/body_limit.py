@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class BodyLimit:
-    """Plain ASGI: `limit` bytes for each request, or those of its path in `limits`."""
+    """Plain ASGI: at most `limit` bytes for each request, or the limit of its path in `limits`."""
 
     def __init__(self, app: ASGIApp, limit: int, limits: Mapping[str, int]) -> None:
         self.app = app
@@ -45,7 +45,7 @@ class BodyLimit:
 def _announced(scope: Scope) -> int | None:
     headers = dict(scope["headers"])
     length = headers.get(b"content-length", b"")
-    # Chunks go before a length that somebody sends beside them: RFC 9112, 6.3.
+    # Chunked encoding overrides a length beside it: RFC 9112, 6.3.
     return int(length) if length.isdigit() and b"transfer-encoding" not in headers else None
 
 

@@ -13,7 +13,7 @@ HEADER = b"x-request-timeout"
 
 
 class Deadlines:
-    """Plain ASGI: what has not begun to answer by its deadline is cancelled, and ends in a 504.
+    """Plain ASGI: cancels a request without an answer at its deadline, and answers 504.
 
     An answer that has begun goes on as long as its source does and its reader takes it.
     """
@@ -43,8 +43,8 @@ class Deadlines:
             nonlocal begun
             if message["type"] == "http.response.start":
                 begun = True
-                deadline.ends_at.set(None)  # in the task that sends, so for what it reads from now
-                if not timeout.expired():  # else the handler itself has made an answer of that
+                deadline.ends_at.set(None)  # in the sending task: for its reads from now on
+                if not timeout.expired():  # else the handler itself has answered the timeout
                     timeout.reschedule(None)
             return send(message)
 

@@ -1,4 +1,4 @@
-"""Counts requests in flight, and gives those a last word that the end of the process cuts off."""
+"""Drain: counts requests in flight, and answers the ones that the end of the process cuts off."""
 
 from collections.abc import Awaitable
 
@@ -13,7 +13,7 @@ from engine.resources import Resources
 
 
 class Draining:
-    """Plain ASGI around every request, so that none has to think of it."""
+    """Plain ASGI around every request, so that no endpoint has to handle a drain."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -36,7 +36,7 @@ class Draining:
 
 
 class Answer:
-    """A `send` that knows how far the answer is, and closes its connection during the drain."""
+    """A `send` that tracks the state of its answer, and closes its connection during the drain."""
 
     def __init__(self, send: Send, drain: Drain) -> None:
         self._send = send

@@ -1,10 +1,10 @@
-"""Takes a URL as it is meant: a proxy's prefix, slashes too many, or a question for the head."""
+"""Normalises requests: takes a proxy's prefix and surplus slashes away, serves HEAD as GET."""
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class Paths:
-    """Plain ASGI: what is behind it sees its own paths, and GET for HEAD, whose body is dropped."""
+    """Plain ASGI: the app sees its own paths, and GET for HEAD; the body is then dropped."""
 
     def __init__(self, app: ASGIApp, prefix: str) -> None:
         self.app = app

@@ -20,14 +20,14 @@ from engine.watch.telemetry import request_id, traceparent
 log = logging.getLogger(__name__)
 
 SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,100}")
-"""What a client's own `X-Request-ID` may look like to be taken over into our logs."""
+"""Form of a client's own `X-Request-ID` that is taken over into our logs."""
 
 TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 """https://www.w3.org/TR/trace-context/#traceparent-header"""
 
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-"""Methods that metrics tell apart: a client may invent others without end."""
+"""Methods that metrics tell apart: a client may invent further ones without end."""
 
 
 class Requests:

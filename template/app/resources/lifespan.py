@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from anyio import CapacityLimiter, to_thread  # noqa: TID251 -- asked for its limit only
+from anyio import CapacityLimiter, to_thread  # noqa: TID251 -- for the framework's limit only
 
 from app.features import JOBS, OPERATIONS
 from app.settings import Settings
@@ -15,17 +15,18 @@ from engine.jobs.jobs import Jobs
 from engine.models.upstreams import open_upstreams
 from engine.operations.completions import COMPLETIONS
 from engine.operations.operation import CHAT, EMBEDDINGS, Operation, Operations
+from engine.process.address_guard import open_guarded_http
 from engine.process.background import open_background
 from engine.process.cache import Cache
 from engine.process.drain import open_drain
 from engine.process.garbage import frozen_heap, measured_garbage
-from engine.process.http import open_http
+from engine.process.http import http_over, open_upstream_session
 from engine.process.offload import Offload
 from engine.process.opening import Opening
 from engine.process.queue import queue_of
 from engine.process.redis import open_redis
 from engine.process.tokenizer import open_tokenizer
-from engine.process.webhook_client import open_webhook_client
+from engine.process.webhook_client import WebhookClient
 from engine.settings import NO_REDIS
 from engine.slots.admission_queue import AdmissionQueue, CoDel
 from engine.slots.rates import Rates
@@ -38,7 +39,7 @@ from engine.worker.retention import RETENTION
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resources(resources.Resources):
-    """What one process shares. Your own: a field here, and a line in `open_resources`."""
+    """Resources that one process shares. Your own: a field here, and a line in `open_resources`."""
 
     settings: Settings
 
@@ -47,9 +48,9 @@ class Resources(resources.Resources):
 async def open_resources(
     settings: Settings, priority: Priority = Priority.ONLINE
 ) -> AsyncIterator[Resources]:
-    """Yield all resources. Raise `OpenError` when one fails, after closing those before it.
+    """Yield all resources. Raise `OpenError` when one fails, after closing the ones before it.
 
-    `priority` is that of this process's calls to the model: a worker's come behind people's.
+    `priority` belongs to this process's calls to the model: a worker's come behind online calls.
     Requests and background tasks come last, so that they end while all that they use is open.
     """
     async with AsyncExitStack() as stack:
@@ -60,11 +61,11 @@ async def open_resources(
         redis = None
         if settings.redis_url != NO_REDIS:
             redis = await opening.enter("redis", open_redis(settings))
-        http = await opening.enter("http", open_http(settings))
-        webhook_client = await opening.enter("webhooks", open_webhook_client(settings))
+        session = await opening.enter("http", open_upstream_session(settings))
+        guarded_http = await opening.enter("guarded_http", open_guarded_http(settings))
         tokenizer = await opening.enter("tokenizer", open_tokenizer(offload))
         upstreams = await opening.enter(
-            "model", open_upstreams(settings, priority, http, redis, tokenizer)
+            "model", open_upstreams(settings, priority, session, redis, tokenizer)
         )
         background = await opening.enter(
             "background", open_background(settings.background_tasks, settings.close_timeout / 2)
@@ -84,8 +85,9 @@ async def open_resources(
             redis=redis,
             queue=queue_of(redis, settings.service_slug),
             rates=Rates(redis, settings.service_slug),
-            http=http,
-            webhook_client=webhook_client,
+            http=http_over(session, settings),
+            guarded_http=guarded_http,
+            webhook_client=WebhookClient(guarded_http, settings),
             tokenizer=tokenizer,
             upstreams=upstreams,
             background=background,
@@ -102,27 +104,26 @@ async def open_resources(
 
 
 def all_operations() -> Operations:
-    """Return OpenAI's operations and those of the features, by URL."""
+    """Return the operations of OpenAI and of the features, by URL."""
     own: list[Operation[Any]] = [CHAT, COMPLETIONS, EMBEDDINGS]
     return {each.url: each for each in (*own, *OPERATIONS)}
 
 
 def all_jobs() -> Jobs:
-    """Return the engine's jobs and those of the features, by name."""
+    """Return the jobs of the engine and of the features, by name."""
     return {each.name: each for each in (RETENTION, *JOBS)}
 
 
 async def _watch(
     opening: Opening, stack: AsyncExitStack, settings: Settings, offload: Offload
 ) -> Watchdog:
-    """Have the threads and the garbage collector watched; return who will watch the event loop."""
+    """Watch the threads and the garbage collector; return the watchdog of the event loop."""
     stalls = Stalls(every_one=not settings.production)
     watched = open_watchdog(settings.stall_threshold, stalls.tell)
     watchdog = await opening.enter("heartbeat", watched)
-    threads = {
-        "offload_threads": offload.threads,
-        "framework_threads": to_thread.current_default_thread_limiter(),
-    }
+    framework = to_thread.current_default_thread_limiter()
+    framework.total_tokens = settings.framework_threads
+    threads = {"offload_threads": offload.threads, "framework_threads": framework}
     garbage = stack.enter_context(measured_garbage())
     watchdog.heartbeat.listeners += [Exhaustion(threads).look, garbage.tell]
     return watchdog

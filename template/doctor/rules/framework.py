@@ -2,18 +2,19 @@
 
 import ast
 from collections.abc import Iterator
+from dataclasses import replace
 
 from starlette.background import BackgroundTask, BackgroundTasks
 from starlette.middleware.base import BaseHTTPMiddleware
 
-from doctor.calls import Visit, Where
+from doctor.calls import Call, Visit, Where
 from doctor.case import Case, shown
 from doctor.findings import Finding, Rule
 from doctor.project import Function
 from doctor.roots import calls_of_middleware
 from doctor.routes import Route, middleware_of
 from doctor.rules.loop import waits_for
-from doctor.rules.weight import is_trivial, weight
+from doctor.rules.weight import SECOND, is_trivial, pause, weight
 from doctor.things import Thing
 
 BACKGROUND = Rule(
@@ -25,7 +26,7 @@ BACKGROUND = Rule(
 TRIVIAL = Rule(
     "EX502",
     "a dependency that goes to a thread for nothing",
-    "a hop costs 100 µs and one of 40 threads: with all taken, this took 866 ms instead of 3",
+    "it costs 100 µs and one of the framework's threads: with all taken, 866 ms instead of 3",
     "`async def`; for a class, an `async def` that returns one",
 )
 CONTEXT = Rule(
@@ -36,9 +37,9 @@ CONTEXT = Rule(
 )
 LONG_THREAD = Rule(
     "EX504",
-    "a slow call in one of the shared threads",
-    "40 threads serve all of `def`: at 20 s a call that is 2 requests a second, for all routes",
-    "an async client in an `async def`, or a thread under a limit of its own",
+    "a slow call in one of the framework's threads",
+    "40 threads, unless set otherwise, serve all of `def`: at 20 s a call, 2 requests a second",
+    "threads of its own: `@own_threads(4)`; or an async client in an `async def`",
 )
 PLAIN_STREAM = Rule(
     "EX505",
@@ -91,9 +92,9 @@ def lost_context(case: Case) -> Iterator[Finding]:
 
 
 def long_handlers(case: Case) -> Iterator[Finding]:
-    """EX504: a `def` endpoint or dependency that waits for another server."""
-    for visit, call in case.calls_in(*_in_threads(case, {"handler", "dependency"})):
-        if waits_for(call) in {"http", "model", "sleep"}:
+    """EX504: a `def` endpoint or dependency, without threads of its own, that may take long."""
+    for visit, call in case.calls_in(*_in_threads(case, {"handler", "dependency"}, shared=True)):
+        if _is_slow(case, call, visit):
             yield case.at(LONG_THREAD, call.node, visit)
 
 
@@ -131,8 +132,25 @@ def held_connections(case: Case) -> Iterator[Finding]:
                 yield case.at(HELD, node, visit, visit.function.name)
 
 
-def _in_threads(case: Case, roles: set[str]) -> Iterator[Visit]:
-    return (v for v in case.visits if v.where is Where.THREAD and roles & v.roles)
+def _in_threads(case: Case, roles: set[str], *, shared: bool = False) -> Iterator[Visit]:
+    """Yield the visits in threads from roots of these roles; `shared`: in the framework's only."""
+    for visit in case.visits:
+        kept = [
+            (root, chain)
+            for root, chain in visit.arrivals
+            if root.role in roles and not (shared and root.own_threads)
+        ]
+        if visit.where is Where.THREAD and kept:
+            yield replace(visit, arrivals=kept)
+
+
+def _is_slow(case: Case, call: Call, visit: Visit) -> bool:
+    """Say whether a call waits for a server, a model or the event loop, or sleeps for a second."""
+    kind = waits_for(call)
+    if kind == "sleep":
+        seconds = pause(case, call, visit.function)
+        return seconds is None or seconds >= SECOND
+    return kind in {"http", "model"} or call.thing.is_one_of("anyio.from_thread.run")
 
 
 def _adds_task(thing: Thing) -> bool:

@@ -104,10 +104,11 @@ def awaits(node: ast.AST) -> bool:
 
 
 def refuses_to_wait(node: ast.Call) -> bool:
-    """Say whether a call asks not to block: `block=False`, `timeout=0`."""
+    """Say whether a call asks not to block: `False`, `block=False`, `timeout=0`."""
     words = [word for word in node.keywords if word.arg in {"block", "blocking", "timeout"}]
     values = [word.value.value for word in words if isinstance(word.value, ast.Constant)]
-    return any(value is not None and not value for value in values)
+    refuses = any(isinstance(each, ast.Constant) and each.value is False for each in node.args[:1])
+    return refuses or any(value is not None and not value for value in values)
 
 
 def _is_method(thing: Thing, owners: tuple[str, ...], names: tuple[str, ...]) -> bool:

@@ -3,15 +3,18 @@
 import ast
 from collections.abc import Iterator
 
+from doctor.calls import Call, Where
 from doctor.case import Case
 from doctor.findings import Finding, Rule
 from doctor.known import (
     BLOCKING_FUNCTIONS,
     CLIENTS,
     MODELS,
+    TIMEOUTS,
     WEB,
 )
 from doctor.project import Function, Module
+from doctor.rules.loop import waits_for
 from doctor.rules.mutation import GROWING
 from doctor.things import Thing
 
@@ -24,7 +27,7 @@ PER_REQUEST = Rule(
 UNLIMITED = Rule(
     "EX306",
     "a wait without a limit",
-    "a server that accepts and never answers keeps the request, and what it holds, for ever",
+    "a side that never answers keeps the request, with its connection or thread, for ever",
     "a timeout of your own, shorter than that of your callers",
 )
 
@@ -43,7 +46,10 @@ def made_per_request(case: Case) -> Iterator[Finding]:
 
 
 def unlimited_waits(case: Case) -> Iterator[Finding]:
-    """EX306: `timeout=None` for a client, anywhere; `requests` without a timeout, in a request."""
+    """EX306: `timeout=None` for a client, anywhere; in a request `requests` without a timeout.
+
+    In a `def` endpoint or dependency also a wait for a thread or a program, which keep its thread.
+    """
     for module in case.project.modules():
         for node, function in _calls(module):
             if any(_is_none(word) for word in node.keywords):
@@ -51,9 +57,23 @@ def unlimited_waits(case: Case) -> Iterator[Finding]:
                 if thing is not None and _is_client(thing):
                     yield case.in_module(UNLIMITED, node, module)
     for visit, call in case.calls_in(*case.visits):
-        named = {word.arg for word in call.node.keywords}
-        if call.thing.is_one_of(*REQUESTS) and not {"timeout", None} & named:
+        keeps = call.thing.is_one_of(*REQUESTS) or (visit.where is Where.THREAD and _waits(call))
+        if keeps and not _has_limit(call):
             yield case.at(UNLIMITED, call.node, visit)
+
+
+def _waits(call: Call) -> bool:
+    """Say whether a call waits for a thread or a program; a lock is soon free again."""
+    starts = call.thing.made is not None  # `Popen` goes on without it
+    return waits_for(call) in {"wait", "process"} and call.thing.name != "acquire" and not starts
+
+
+def _has_limit(call: Call) -> bool:
+    """Say whether a call has, or may have, a timeout."""
+    node, place = call.node, TIMEOUTS.get(call.thing.name)
+    if place is not None and len(node.args) > place:
+        return not (isinstance(last := node.args[place], ast.Constant) and last.value is None)
+    return any(word.arg in {"timeout", None} and not _is_none(word) for word in node.keywords)
 
 
 def _calls(module: Module) -> Iterator[tuple[ast.Call, Function | None]]:

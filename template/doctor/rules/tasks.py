@@ -26,7 +26,7 @@ SECOND_LOOP = Rule(
     "EX204",
     "a second event loop",
     "clients, locks and pools belong to the loop that made them, and fail or hang in this one",
-    "`async def` all the way up, or `anyio.from_thread.run` out of a thread",
+    "`async def` all the way up, with the blocking call alone in a thread",
 )
 
 STARTERS = ("asyncio.create_task", "asyncio.ensure_future")

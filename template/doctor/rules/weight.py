@@ -43,10 +43,15 @@ def is_heavy(case: Case, call: Call, function: Function) -> bool:
     """Say whether a call waits for another server, sleeps for a second, or computes for long."""
     if not call.awaited and (waits_for(call) in HEAVY or computes(call)):
         return True
-    if call.thing.is_one_of("asyncio.sleep", "anyio.sleep") and call.node.args:
-        pause = case.calls.thing(call.node.args[0], function).value
-        return isinstance(pause, int | float) and pause >= SECOND
+    if call.thing.is_one_of("asyncio.sleep", "anyio.sleep"):
+        return (pause(case, call, function) or 0.0) >= SECOND
     return call.awaited and call.thing.receiver is not None and call.thing.root.of(*ASYNC_CLIENTS)
+
+
+def pause(case: Case, call: Call, function: Function) -> float | None:
+    """Return the seconds that a call of `sleep` is given, nothing where they cannot be told."""
+    seconds = case.calls.thing(call.node.args[0], function).value if call.node.args else None
+    return seconds if isinstance(seconds, int | float) else None
 
 
 def _is_light(case: Case, call: Call, depth: int) -> bool:

@@ -11,9 +11,9 @@ from engine.work.attempts import failure_of
 
 
 async def attempt(resources: Resources, work: Work, item: Claimed) -> Outcome:
-    """Run the item by the same function as a request; never raise but when cancelled.
+    """Run the item by the same function as a request; raise only when cancelled.
 
-    An error that may pass is tried again, up to `batch_attempts` times; any other ends the item.
+    A transient error is retried, up to `batch_attempts` times; any other ends the item.
     """
     operation = resources.operations[work.endpoint]
     model = resources.model_for(work.caller_id, counted=False)  # `items.record` counts its tokens
@@ -30,7 +30,7 @@ async def attempt(resources: Resources, work: Work, item: Claimed) -> Outcome:
             usage=answer.usage,
             model=operation.model_of(body),
         )
-    except Exception as error:  # noqa: BLE001 -- whatever it is, it is the item's outcome
+    except Exception as error:  # noqa: BLE001 -- any error is the item's outcome
         return _failed(resources, item, error)
 
 

@@ -1,4 +1,4 @@
-"""From the lines of an uploaded file to the items of a batch."""
+"""Batch input: checks the lines of an uploaded file and makes them the items of a batch."""
 
 import hashlib
 from codecs import BOM_UTF8
@@ -22,7 +22,7 @@ from engine.sql.tables import BatchRow, ItemRow
 from engine.work import outbox
 
 MOST_ERRORS = 100
-"""Line errors that are reported: who sees a hundred needs no more to find the cause."""
+"""Line errors that are reported: a hundred are enough to find the cause."""
 
 MOST_ID = 512
 
@@ -59,7 +59,7 @@ class BadLineError(Exception):
 
 @dataclass(slots=True)
 class BatchInput:
-    """Checks lines one after the other; what is wrong gathers in `errors`."""
+    """Checks lines one after the other; the faults gather in `errors`."""
 
     operation: Operation[Any]
     most_lines: int
@@ -74,7 +74,7 @@ class BatchInput:
         return list(self._items(lines))
 
     def end(self) -> None:
-        """Note what only the whole file shows."""
+        """Note the faults of the file as a whole: no lines, or too many."""
         if self.lines == 0:
             self._note(BadLineError("empty_file", "The file has no lines."), None)
         if self.lines > self.most_lines:
@@ -143,13 +143,13 @@ def _check_body(operation: Operation[Any], body: bytes) -> None:
 
 
 def restart(session: Session, hold: LaneHold) -> None:
-    """Forget the items of an intake that did not come to its end."""
+    """Delete the items of a batch input that did not come to its end."""
     lanes.require(session, hold)
     session.execute(delete(ItemRow).where(ItemRow.batch_id == hold.batch_id))
 
 
 def add(session: Session, hold: LaneHold, items: list[NewItem]) -> None:
-    """Add items, which nobody claims before `accept`."""
+    """Add items, which no worker claims before `accept`."""
     lanes.require(session, hold)
     rows = [
         {"batch_id": hold.batch_id, "seq": i.seq, "custom_id": i.custom_id, "body": i.body}
@@ -160,7 +160,7 @@ def add(session: Session, hold: LaneHold, items: list[NewItem]) -> None:
 
 
 def accept(session: Session, hold: LaneHold, total: int, most_lanes: int) -> None:
-    """Open the batch for work on `most_lanes` lanes, unless it was cancelled meanwhile."""
+    """Open the batch for work on `most_lanes` lanes, unless it has been cancelled."""
     lanes.require(session, hold)
     batch = session.get_one(BatchRow, hold.batch_id, with_for_update=True)
     batch.total = total
@@ -172,7 +172,7 @@ def accept(session: Session, hold: LaneHold, total: int, most_lanes: int) -> Non
 
 
 def reject(session: Session, hold: LaneHold, errors: list[LineError]) -> None:
-    """End the batch as failed, unless it was cancelled meanwhile: nothing of it runs."""
+    """End the batch as failed, unless it has been cancelled: none of its items runs."""
     restart(session, hold)
     batch = session.get_one(BatchRow, hold.batch_id, with_for_update=True)
     if batch.status != "validating":

@@ -1,4 +1,4 @@
-"""What a batch puts out: one line for each item, made from its row when it is read."""
+"""Batch output: one line for each item, made from its row when it is read."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -36,12 +36,12 @@ STATUS = {
     "overloaded": 503,
     "deadline_exceeded": 504,
 }
-"""What a request gets for the error with this code. All others are the request's own fault: 400."""
+"""HTTP status of an error code. Any other code is the request's own fault: 400."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """An item that has ended, with what its line is made of. `size` are the response's bytes."""
+    """An ended item, with the columns of its line. `size` is the number of the response's bytes."""
 
     id: int
     batch_id: str

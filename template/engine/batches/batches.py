@@ -23,7 +23,7 @@ FINAL = ("failed", "completed", "expired", "cancelled")
 
 
 class RequestCounts(BaseModel):
-    """How far a batch is."""
+    """Progress of a batch, in items."""
 
     total: int
     completed: int
@@ -31,7 +31,7 @@ class RequestCounts(BaseModel):
 
 
 class LineError(BaseModel):
-    """What is wrong with a line of the input, counted from 1."""
+    """A fault in a line of the input; lines count from 1."""
 
     code: str
     message: str
@@ -70,7 +70,7 @@ class BatchObject(BaseModel):
     request_counts: RequestCounts
     metadata: dict[str, Any] | None
     model: str | None
-    """The one that answered first."""
+    """The model that answered first."""
     usage: UsageObject | None
     retry_of: str | None = None
     """The batch whose failed items this one tries again; not OpenAI's."""
@@ -78,7 +78,7 @@ class BatchObject(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a worker needs to know of a batch."""
+    """The part of a batch that a worker needs."""
 
     caller_id: str
     endpoint: str
@@ -86,11 +86,11 @@ class Work:
     status: str
     request_id: str
     seconds: float
-    """What is left until it expires."""
+    """Time left until the batch expires."""
 
 
 def work(session: Session, batch_id: str) -> Work:
-    """Return what a worker needs to know of a batch, whoever's it is."""
+    """Return the part that a worker needs of a batch of any caller."""
     batch = session.get_one(BatchRow, batch_id)
     return Work(
         caller_id=batch.caller_id,
@@ -140,8 +140,8 @@ def create(
 def add(session: Session, caller_id: str, window: str, **columns: object) -> BatchRow:
     """Add the row of a batch that is created now and has its completion window before it.
 
-    By the database's clock, which also tells when it has expired. A caller for whom nothing waited
-    has saved up nothing.
+    Both are by the database's clock, which also tells when it has expired. A caller without a
+    waiting lane catches up in virtual time: it has saved up nothing.
     """
     if not lanes.is_waiting(session, caller_id):
         fairness.catch_up(session, caller_id)
@@ -172,7 +172,7 @@ def page(session: Session, caller_id: str, query: PageQuery) -> Page[BatchObject
 
 
 def cancel(session: Session, caller_id: str, batch_id: str) -> BatchObject:
-    """Ask for the end of a batch: a worker cuts its open items off and settles it.
+    """Cancel a batch: a worker cuts its open items off and finalises it.
 
     Cancelling twice changes nothing. Raise `Conflict` for a batch that has ended already.
     """

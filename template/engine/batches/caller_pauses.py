@@ -1,4 +1,4 @@
-"""Pauses of batches, of all callers or of one: what runs ends, nothing more is begun."""
+"""Pauses of batches, of all callers or of one: running items end, no further item begins."""
 
 from pydantic import BaseModel
 from sqlalchemy import ColumnElement, delete, exists, or_, select
@@ -13,14 +13,14 @@ EVERYBODY = "*"
 
 
 class Pause(BaseModel):
-    """Whose batches wait since when; `caller` is None where all do."""
+    """A pause of a caller's batches; `caller` is None for a pause of all callers."""
 
     caller: str | None
     since: float
 
 
 def pause(session: Session, caller: str | None) -> None:
-    """Begin no more items of the caller of this name, or of anybody. A pause keeps its begin.
+    """Pause the caller of this name, or all callers. A pause that lasts keeps its begin.
 
     Raise `NotFound` where there is no such caller.
     """
@@ -30,9 +30,9 @@ def pause(session: Session, caller: str | None) -> None:
 
 
 def resume(session: Session, caller: str | None) -> None:
-    """End a pause, of the caller of this name or of everybody; without one nothing changes.
+    """End the pause of the caller of this name, or of all callers; without one nothing changes.
 
-    A caller has saved up nothing meanwhile. Raise `NotFound` where there is none of that name.
+    The caller has saved up nothing in its pause. Raise `NotFound` where there is none of that name.
     """
     subject = _subject(session, caller)
     session.execute(delete(PauseRow).where(PauseRow.subject == subject))
@@ -41,7 +41,7 @@ def resume(session: Session, caller: str | None) -> None:
 
 
 def pauses(session: Session) -> list[Pause]:
-    """Return the pauses that last, that of everybody first."""
+    """Return the pauses that last, the one of all callers first."""
     rows = session.execute(
         select(CallerRow.name, PauseRow.since)
         .outerjoin_from(PauseRow, CallerRow, CallerRow.id == PauseRow.subject)

@@ -1,10 +1,10 @@
-"""A batch's results while it runs: each once, in the order in which its items end.
+"""Feed of a batch's results while it runs: each once, in the order in which its items end.
 
 An item that comes to an end of its own gets the next number of its batch, its place
 (`items.record`). A time would not do: the transaction that took the earlier one may commit later,
-and a reader who had passed it would never see it. Neither would the input's order, which one item
-that is tried again would hold up. Items that were cut off, or given up with the workers that they
-took down, have no place: they are read when the batch has ended, after all others.
+and a reader past it would never see it. Neither would the input's order, which one retried item
+would hold up. Items that were cut off, or given up with the workers that they took down, have no
+place: they are read when the batch has ended, after all items with a place.
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ LONGEST_SEQ = 9
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """Lines that came after a known one. `has_more` says that others follow, now or later."""
+    """Lines that came after a known one. `has_more` says that more lines follow, now or later."""
 
     lines: list[bytes]
     first_id: str | None
@@ -33,7 +33,7 @@ class Feed:
 
 @dataclass(frozen=True, slots=True)
 class Last:
-    """Where the last page ended."""
+    """The item at which the last page ended."""
 
     place: int | None
     seq: int

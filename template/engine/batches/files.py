@@ -47,7 +47,7 @@ class Part:
 
 
 def begin(session: Session, caller_id: str, *, filename: str, purpose: str) -> str:
-    """Return the id of a new file, which nobody sees until `finish`."""
+    """Return the id of a new file, which its caller does not see until `finish`."""
     file = FileRow(
         id=new_id("file"),
         caller_id=caller_id,
@@ -81,7 +81,7 @@ def get(session: Session, caller_id: str, file_id: str) -> FileObject:
 
 
 def hold(session: Session, caller_id: str, file_id: str) -> FileObject:
-    """Return a file as `get` does; nobody deletes it before this transaction ends."""
+    """Return a file as `get` does, and lock it against deletion until this transaction ends."""
     session.get(FileRow, file_id, with_for_update={"read": True})
     return get(session, caller_id, file_id)
 

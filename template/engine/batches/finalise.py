@@ -1,4 +1,4 @@
-"""How a batch ends: open items are cut off, files are made, a final status is set."""
+"""Finalising a batch: open items are cut off, files are made, a final status is set."""
 
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session

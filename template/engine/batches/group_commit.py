@@ -1,4 +1,4 @@
-"""Writes the outcomes of many items in one transaction."""
+"""Group commit: one transaction writes the outcomes of many items."""
 
 import asyncio
 import logging
@@ -17,14 +17,14 @@ from engine.work.attempts import UNRECORDABLE, UNRECORDABLE_MESSAGE
 log = logging.getLogger(__name__)
 
 Group: TypeAlias = Sequence[tuple[Outcome, asyncio.Future[None]]]
-"""Outcomes, each with what is settled once it is committed."""
+"""Outcomes, each with the future that is settled once it is committed."""
 
 GATHER_SECONDS = 0.003
-"""How long a group gathers: less than a model call by far, and enough for all that end together."""
+"""Seconds in which a group gathers: far below a model call, enough for items ending together."""
 
 
 class GroupCommit:
-    """Groups commits: a transaction for each item would be most of a fast item's cost."""
+    """Group commit: a transaction for each item would be most of a fast item's cost."""
 
     def __init__(self, database: Database, hold: LaneHold, caller_id: str) -> None:
         self._database = database
@@ -46,7 +46,7 @@ class GroupCommit:
         await end_tasks(self._writing)
 
     async def record(self, outcome: Outcome) -> None:
-        """Return once the outcome is committed; raise what kept it from being."""
+        """Return once the outcome is committed; raise the error that prevented it."""
         committed = asyncio.get_running_loop().create_future()
         self._waiting.append((outcome, committed))
         self._wake.set()
@@ -61,9 +61,9 @@ class GroupCommit:
             await self._write(group)
 
     async def _write(self, group: Group) -> None:
-        """Write the outcomes; where SQL refuses them, each by itself, and what it refuses as that.
+        """Write the outcomes; where SQL refuses them, one by one, a refused one as unrecordable.
 
-        To give all of them back instead would have the provider asked again, for ever.
+        To give all of them back instead would ask the provider again, for ever.
         """
         outcomes = [outcome for outcome, _ in group]
         try:

@@ -34,7 +34,7 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of one attempt at an item."""
+    """The outcome of one attempt at an item."""
 
     item_id: int
     attempt: int
@@ -52,7 +52,7 @@ class Outcome:
 
 AGAIN = bindparam("again", type_=Boolean)
 RECORD = (
-    update(ItemRow.__table__)  # type: ignore[arg-type]  # typed as what may also be a join
+    update(ItemRow.__table__)  # type: ignore[arg-type]  # its type includes joins
     .where(ItemRow.id == bindparam("item_id"))
     .values(
         status=bindparam("new_status"),
@@ -70,9 +70,9 @@ RECORD = (
 
 
 def claim(session: Session, hold: LaneHold, limit: int) -> list[Claimed]:
-    """Take up to `limit` items of an open batch that nobody works on, in input order.
+    """Claim up to `limit` pending items of an open batch, in input order.
 
-    None is taken while it is paused. What has to run alone is taken one by one, on the lane for it.
+    A paused batch gives none. Quarantined items are claimed one by one, on their own lane.
     """
     alone = hold.lane == QUARANTINE
     open_batch = select(BatchRow.id).where(
@@ -103,11 +103,12 @@ def claim(session: Session, hold: LaneHold, limit: int) -> list[Claimed]:
 
 
 def record(session: Session, hold: LaneHold, caller_id: str, outcomes: Sequence[Outcome]) -> int:
-    """Write outcomes, the batch's counters, what the caller has used; return how many it accepted.
+    """Write outcomes, the batch's counters and the caller's usage; return the number accepted.
 
-    One is refused where the item has ended, or was handed to another attempt meanwhile. What ends
-    gets its place while the batch's row is locked: who sees a place sees all places before it,
-    because no other transaction takes one between that lock and its commit.
+    An outcome's attempt is its fencing token: it is refused where the item has ended or has gone to
+    another attempt. An item that ends gets its place while the batch's row is locked. So a reader
+    that sees a place sees all places before it, because no other transaction takes one between that
+    lock and its commit.
     """
     held = _held(session, hold, [outcome.item_id for outcome in outcomes])
     accepted = [outcome for outcome in outcomes if held.get(outcome.item_id) == outcome.attempt]
@@ -121,7 +122,7 @@ def record(session: Session, hold: LaneHold, caller_id: str, outcomes: Sequence[
 
 
 def give_back(session: Session, hold: LaneHold) -> None:
-    """Return the unfinished items of a drain that stops, at no cost to them."""
+    """Make the unfinished items of a drain that stops pending again, at no cost to them."""
     held = _running().where(ItemRow.batch_id == hold.batch_id, ItemRow.owner == hold.owner)
     session.execute(
         update(ItemRow)
@@ -142,7 +143,7 @@ def _running() -> Select[int]:
 
 
 def _held(session: Session, hold: LaneHold, item_ids: Collection[int]) -> dict[int, int]:
-    """Return the attempts of those of the items that this drain still holds, and lock them."""
+    """Lock the items that this drain still holds, and return their attempts."""
     mine = _running().where(ItemRow.id.in_(item_ids), ItemRow.owner == hold.owner)
     rows = session.execute(mine.add_columns(ItemRow.attempt).with_for_update())
     return {row.id: row.attempt for row in rows}
@@ -163,7 +164,7 @@ def _values(outcome: Outcome, places: Iterator[int]) -> dict[str, object]:
 
 
 def _count(session: Session, batch_id: str, outcomes: Sequence[Outcome]) -> Iterator[int]:
-    """Add to the counters, whose row stays locked; return the places of what has ended now."""
+    """Add to the counters and keep their row locked; return the places of the items that end."""
     of = Counter(outcome.status for outcome in outcomes)
     completed, failed = of["succeeded"], of["failed"]
     if completed + failed == 0:
@@ -200,7 +201,7 @@ def _sum(outcomes: Iterable[Outcome]) -> Usage:
 
 
 def _cost(outcome: Outcome) -> int:
-    """Return the tokens of an attempt. One that failed has cost something, too."""
+    """Return the tokens of an attempt, at least 1: a failed one has cost something, too."""
     used = outcome.usage or Usage()
     return max(1, used.prompt_tokens + used.completion_tokens)
 

@@ -1,7 +1,7 @@
-"""Works a batch off: checks its lines, runs its items some at a time, settles it.
+"""Lane worker: checks a batch's lines, runs its items some at a time, finalises it.
 
-All that counts is in SQL. This process may die at any line: what it held is another's after one
-lease, and at most the items in flight are run again.
+All state that counts is in SQL. This process may die at any line: after one lease another worker
+claims its lanes, and at most the items in flight are run again.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ OPEN = ("validating", "in_progress")
 async def claim(
     resources: Resources, stopping: asyncio.Event, holdings: HeldLanes
 ) -> Callable[[], Coroutine[Any, Any, None]] | None:
-    """Claim the next free lane of a batch; return what works on it, or None where none has work.
+    """Claim the next free lane of a batch; return the function that works on it, or None.
 
     `holdings` are this worker's lanes, and are kept here.
     """
@@ -86,7 +86,7 @@ async def run_batch(
     except LostLaneError as error:
         log.warning("%s", error)
     except Exception:
-        at_once = False  # what fails at once is tried again after a lease, not all the time
+        at_once = False  # an immediate failure is retried after a lease, not all the time
         raise
     finally:
         await uncut(database.write(items.leave, hold, seconds, at_once=at_once))
@@ -119,7 +119,7 @@ class Drain:
             working.result()
 
     async def _keep_alive(self) -> None:
-        """Return when there is nothing to hold any more."""
+        """Renew the lease; return when there is nothing to hold any more."""
         seconds, name = self.resources.settings.lease_seconds, self.hold.batch_id
         renew = partial(self.resources.database.write, lanes.renew, self.hold, seconds)
         if self.work.status in OPEN:
@@ -188,7 +188,7 @@ class Drain:
 
 
 async def settle(resources: Resources, batch_id: str) -> None:
-    """End a batch none of whose items is open any more."""
+    """Finalise a batch, unless one of its items is still open."""
     await resources.database.write(finalise.cut_off, batch_id)
     if await resources.database.write(finalise.begin, batch_id):
         output = await _size(resources, batch_id, batch_output.OUTPUT)

@@ -1,4 +1,4 @@
-"""Who works on which lane of a batch: a batch has several, so that several workers may share it."""
+"""Lanes of batches and the workers that hold them: several workers may share a batch."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -25,7 +25,7 @@ ENDING = ("cancelling", "finalizing")
 
 @dataclass(frozen=True, slots=True)
 class LaneHold:
-    """One drain's hold on a lane: `owner` is its lease; a later `generation` has taken it over."""
+    """One drain's hold on a lane: `owner` is its lease, `generation` its fencing token."""
 
     batch_id: str
     lane: int
@@ -35,7 +35,7 @@ class LaneHold:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """On which a worker gets lanes. It `held` so many of each batch when it asked."""
+    """Terms on which a worker gets lanes: `held` counts its lanes of each batch when it asked."""
 
     lease_seconds: float
     lanes_per_batch: int
@@ -62,7 +62,7 @@ def open_lanes(session: Session, batch: BatchRow, lanes: Iterable[int]) -> None:
 
 
 def claim(session: Session, owner: str, terms: Terms) -> LaneHold | None:
-    """Take the next lane that is ready, or return None.
+    """Claim the next lane that is ready, or return None.
 
     Callers come by priority, then by virtual time. Of a caller's lanes, first ones come first, then
     older batches: each batch gets one worker before any gets two.
@@ -80,7 +80,7 @@ def claim(session: Session, owner: str, terms: Terms) -> LaneHold | None:
 
 
 def contended(session: Session, hold: LaneHold, terms: Terms, leaving: int) -> bool:
-    """Return whether more than `leaving` lanes wait of callers who come before this lane's."""
+    """Return whether more than `leaving` lanes wait of callers that come before this lane's."""
     caller = select(CallerRow.priority, CallerRow.virtual_time).join_from(
         BatchRow, CallerRow, CallerRow.id == BatchRow.caller_id
     )
@@ -119,9 +119,9 @@ def renew(session: Session, hold: LaneHold, seconds: float) -> str | None:
 
 
 def release(session: Session, hold: LaneHold, seconds: float, *, at_once: bool) -> None:
-    """Give lease and lane back. What is left may be claimed when it is due, or after one lease.
+    """Give lease and lane back. The remaining work may be claimed when due, or after one lease.
 
-    The items are given back before: they are locked before lanes, and are part of what is left.
+    The items are given back before: they are locked before lanes, and are part of that work.
     """
     leases.end(session, hold.owner)
     lane = session.scalar(select(BatchLaneRow).where(*_held(hold)).with_for_update())
@@ -140,7 +140,7 @@ def require(session: Session, hold: LaneHold) -> None:
 def _next(session: Session, terms: Terms) -> BatchLaneRow | None:
     """Return the lane that is to be claimed, and lock it."""
     first = _ready(session, terms).limit(1).with_for_update(skip_locked=True, of=BatchLaneRow)
-    if session.scalar(select(PauseRow.subject).limit(1)):  # which holds up nothing that must end
+    if session.scalar(select(PauseRow.subject).limit(1)):  # a pause holds up no ending batch
         ending = BatchRow.id == BatchLaneRow.batch_id, BatchRow.status.in_(ENDING)
         lane = session.scalar(first.join(BatchRow, and_(*ending)))
         if lane is not None:
@@ -153,7 +153,7 @@ def _next(session: Session, terms: Terms) -> BatchLaneRow | None:
 
 
 def _callers(terms: Terms) -> Select[str]:
-    """Select the callers with a lane that is ready, by who comes first."""
+    """Select the callers with a lane that is ready, in the order of their claims."""
     ready = skip_scan(BatchLaneRow.caller_id, BatchLaneRow.ready)
     sated = (
         select(BatchLaneRow.caller_id)
@@ -172,8 +172,9 @@ def _callers(terms: Terms) -> Select[str]:
 def _ready(session: Session, terms: Terms) -> Select[BatchLaneRow]:
     """Select the lanes that a worker may take.
 
-    Of a batch it gets no more than its share among the living workers: with both of two lanes on
-    the worker that had checked the lines, the other one idled, at 0.47 of what the model allowed.
+    A worker gets no more of a batch than its share among the living workers. With both of two lanes
+    on the worker that had checked the lines, the other worker idled, and the batch ran at 0.47 of
+    the rate that the model allowed.
     """
     share = math.ceil(terms.lanes_per_batch / max(1, workers.living(session, terms.lease_seconds)))
     full = [batch_id for batch_id, number in terms.held.items() if number >= share]

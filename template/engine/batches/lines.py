@@ -1,8 +1,8 @@
-"""Lines out of the pieces of a file, none of which is whole."""
+"""Line splitter: lines out of the pieces of a file that is never whole in memory."""
 
 
 class LineSplitter:
-    """Gives the lines of a file whose pieces come one after the other.
+    """Gives the lines of a file that comes in pieces, one after the other.
 
     A line that is longer than `longest` bytes is cut to one more than that: enough to see that it
     is too long, and little enough that a file without line breaks is never whole in memory.
@@ -24,7 +24,7 @@ class LineSplitter:
         return lines
 
     def end(self) -> list[bytes]:
-        """Return what came after the last line break, as one line."""
+        """Return the rest after the last line break, as one line."""
         return [bytes(self._begun)]
 
     def _extend(self, more: bytes) -> None:

@@ -1,9 +1,8 @@
-"""When a lane has work: kept on the lane itself, so that a claim looks at no item.
+"""Readiness: the time of a lane's next work, kept on the lane, so that a claim looks at no item.
 
-A numbered lane of an open batch is looked at when its next item is due, and where others have items
-of it in flight within one lease. So what changes meanwhile is seen without a wake-up call, which
-makes it seen sooner. The lane for items that run alone sleeps until a numbered one finds that
-nothing else is left.
+A numbered lane of an open batch is looked at when its next item is due, and within one lease while
+items of the batch are in flight elsewhere. So a change is seen without a wake-up call, and
+sooner with one. The quarantine lane sleeps until a numbered lane finds that nothing else is left.
 """
 
 from collections.abc import Collection
@@ -25,31 +24,31 @@ from engine.sql.tables import BatchLaneRow, BatchRow, ItemRow
 from engine.sql.tables.batches import OPEN_BATCH
 
 QUARANTINE = -1
-"""The lane for items that are given up when their worker dies once more. They run there one by one,
-after all others: a deadly item would take the innocent ones beside it along."""
+"""Quarantine of poison items: items that are given up when their worker dies once more run on this
+lane, one at a time and after all other items, so that a crash costs no other item an attempt."""
 
 HELD = BatchLaneRow.heartbeat_at > literal_column("0")
 SLEEPING = ~HELD, ~BatchLaneRow.ready
 
 MOST = 100
-"""Lanes whose time comes in one transaction."""
+"""Lanes that one transaction changes, at most."""
 
 
 def promote(session: Session) -> None:
-    """Make the lanes ready whose time has come."""
+    """Make the lanes ready that are due."""
     due = ~BatchLaneRow.ready, BatchLaneRow.ready_at <= instant()
     _set(session, *due, most=MOST, ready=True)
 
 
 def wake(session: Session, batch_ids: Collection[str]) -> None:
-    """Let workers look at these batches now. Lanes that are held are looked at by their holders."""
+    """Make the free lanes of these batches ready. Held lanes are looked at by their holders."""
     numbered = BatchLaneRow.batch_id.in_(batch_ids), BatchLaneRow.lane != QUARANTINE
     if batch_ids:
         _set(session, *numbered, *SLEEPING, ready=True, ready_at=now())
 
 
 def close(session: Session, batch_id: str) -> None:
-    """Let nobody look at the lanes of an ended batch any more."""
+    """Close the lanes of an ended batch: no worker looks at them any more."""
     _set(session, BatchLaneRow.batch_id == batch_id, ready=False, ready_at=None)
 
 
@@ -67,9 +66,9 @@ def adopt(session: Session) -> None:
 
 
 def plan(session: Session, lane: BatchLaneRow, seconds: float) -> None:
-    """Set when a lane that is given back is looked at next; where only others can tell, in a lease.
+    """Set the next look at a lane that is given back: in a lease, if only other workers can tell.
 
-    Its row is locked. So is the batch's, since who cancels it wakes no lane that is locked.
+    Its row is locked. So is the batch's, since its cancellation wakes no lane that is locked.
     """
     batch = session.get_one(BatchRow, lane.batch_id, with_for_update=True, populate_existing=True)
     moment = session.scalars(select(now())).one()
@@ -105,10 +104,10 @@ def _next_look(
 def _first_due(
     session: Session, batch_id: str, *which: ColumnExpressionArgument[bool]
 ) -> float | None:
-    """Return when the first of the items is due that wait: one look into their index.
+    """Return the time at which the first pending item is due: one look into the items' index.
 
-    Ordered as that is. PostgreSQL thinks that a batch's items lie evenly in the table, so to see
-    whether there is one at all it read the table from its begin, which took seconds.
+    Ordered as the index is. PostgreSQL assumes that a batch's items lie evenly in the table. So to
+    see whether there is one at all it read the table from its begin, which took seconds.
     """
     waiting = ItemRow.batch_id == batch_id, ItemRow.status == constant("pending"), *which
     first = select(ItemRow.not_before).where(*waiting).order_by(ItemRow.not_before, ItemRow.seq)
@@ -124,7 +123,7 @@ def _is_running(session: Session, batch_id: str) -> bool:
 def _set(
     session: Session, *which: ColumnElement[bool], most: int | None = None, **values: object
 ) -> None:
-    """Change lanes, but those that another transaction has locked: so nothing waits here."""
+    """Change lanes, but none that another transaction has locked: so nothing waits here."""
     lanes = select(BatchLaneRow.batch_id.label("of"), BatchLaneRow.lane.label("number")).where(
         *which
     )

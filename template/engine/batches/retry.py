@@ -1,4 +1,4 @@
-"""Batches that try again what another batch left without an answer."""
+"""Retry: a new batch of the items that another batch left without an answer."""
 
 from collections.abc import Collection
 

@@ -1,4 +1,4 @@
-"""Turns on lanes: a worker gives one back after a while where callers wait who come before."""
+"""Turns on lanes: after a while a worker gives a lane back to a caller with precedence."""
 
 import asyncio
 from collections import Counter
@@ -9,7 +9,7 @@ from engine.resources import Resources
 
 
 class HeldLanes:
-    """The lanes of one worker: how many it has of which batch, and which it will give back."""
+    """The lanes of one worker: the number of each batch, and the ones that it will give back."""
 
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
@@ -19,7 +19,7 @@ class HeldLanes:
 
     @property
     def terms(self) -> Terms:
-        """On which this worker gets lanes now."""
+        """The terms on which this worker gets lanes now."""
         settings = self._resources.settings
         return Terms(
             lease_seconds=settings.lease_seconds,
@@ -33,14 +33,14 @@ class HeldLanes:
         self._held[hold.batch_id] += 1
 
     def drop(self, hold: LaneHold) -> None:
-        """Note that it has given one back."""
+        """Note that this worker has given a lane back."""
         self._held[hold.batch_id] -= 1
         self._leaving.discard(hold)
 
     async def must_leave(self, hold: LaneHold) -> bool:
-        """Return whether a lane is to be given back, since others wait who come before.
+        """Return whether a lane is to be given back, since callers wait that come before.
 
-        One after the other: for one lane that waits, one is given back.
+        The lanes ask one after the other: for one lane that waits, one is given back.
         """
         async with self._asking:
             contended = await self._resources.database.read(
@@ -52,7 +52,7 @@ class HeldLanes:
 
 
 class Turn:
-    """The time of one drain on its lane: `lane_seconds`, and again as long as nobody waits."""
+    """One drain's time on its lane: `lane_seconds`, and more while no caller before it waits."""
 
     def __init__(self, holdings: HeldLanes, hold: LaneHold, seconds: float) -> None:
         self._holdings = holdings

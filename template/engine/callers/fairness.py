@@ -1,7 +1,7 @@
-"""Fair shares between callers: of those with the same priority, who has had least goes first.
+"""Fair queueing between callers: within a priority, the caller that has had least goes first.
 
-This is start-time fair queueing (Goyal, Vin and Cheng, 1996). A caller's virtual time grows by what
-it was given, divided by its weight; `lanes.claim` serves the lowest one.
+This is start-time fair queueing (Goyal, Vin and Cheng, 1996). A caller's virtual time grows by the
+cost of its items, divided by its weight; `lanes.claim` serves the lowest one.
 """
 
 from sqlalchemy import func, select, update
@@ -12,7 +12,7 @@ from engine.sql.tables.batches import OPEN_BATCH
 
 
 def charge(session: Session, caller_id: str, cost: float) -> None:
-    """Add what a caller was given to its virtual time.
+    """Add the cost of a caller's items to its virtual time.
 
     The last step of a transaction: all that is recorded for a caller waits for this row.
     """
@@ -25,10 +25,10 @@ def charge(session: Session, caller_id: str, cost: float) -> None:
 
 
 def catch_up(session: Session, caller_id: str) -> None:
-    """Let a caller begin where the others are: nobody saves up while it wants nothing.
+    """Raise a caller's virtual time to the other callers': an idle caller saves up nothing.
 
-    The others are those of its priority with open batches that are not paused. Where there are
-    none, it begins where the one of its priority is who has had most.
+    The lowest one counts, of the unpaused callers of its priority with open batches. Without such a
+    caller, the highest one of its priority counts.
     """
     priority = session.scalars(select(CallerRow.priority).where(CallerRow.id == caller_id)).one()
     others = CallerRow.id != caller_id, CallerRow.priority == priority

@@ -1,7 +1,7 @@
-"""Requests with an `Idempotency-Key` create once and are answered alike ever after.
+"""Idempotency keys: requests with one `Idempotency-Key` create once and get one answer.
 
-The rules are those of draft-ietf-httpapi-idempotency-key-header-07. What was created, the key and
-the answer are committed together, so a process that dies leaves either all of them or nothing: no
+The rules are in draft-ietf-httpapi-idempotency-key-header-07. The new rows, the key and the answer
+are committed together, so a process that dies leaves either all of them or nothing: no
 mark of a request in progress, which only a time limit could remove. A second request with the key
 of one that is still at work waits for its commit, for `PATIENCE` at most.
 """
@@ -18,11 +18,11 @@ from engine.errors import Conflict, KeyReused
 from engine.sql.tables import IdempotencyRow
 
 PATIENCE = "500ms"
-"""How long a request waits on PostgreSQL for another with its key: it holds a connection."""
+"""Longest wait on PostgreSQL for another request with the same key: it holds a connection."""
 
 LOCK_NOT_AVAILABLE = "55P03"  # PostgreSQL's code for a wait that took longer than `PATIENCE`
 
-# The same text for SQLite and PostgreSQL, whose SQLAlchemy constructs for it differ.
+# The same text for SQLite and PostgreSQL: SQLAlchemy's constructs for it differ.
 CLAIM = text("""
     INSERT INTO idempotency_keys (caller_id, key, fingerprint, created_at)
     VALUES (:caller_id, :key, :fingerprint, :now)
@@ -45,10 +45,10 @@ class Keyed:
 def once(
     session: Session, caller_id: str, keyed: Keyed, create: Callable[[Session, str], bytes]
 ) -> bytes:
-    """Return `create(session, caller_id)`, or what it gave when the same request came before.
+    """Return `create(session, caller_id)`, or its result from when the same request came before.
 
     Raise `KeyReused` where the key came with another request, and `Conflict` with a time to come
-    back where the first request is still at work. What `create` raises is not remembered.
+    back where the first request is still at work. An error of `create` is not remembered.
     """
     new = _claim(session, caller_id, keyed)
     row = session.get_one(IdempotencyRow, (caller_id, keyed.key))

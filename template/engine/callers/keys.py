@@ -22,7 +22,7 @@ LEAST_WEIGHT, MOST_WEIGHT = 0.001, 1000.0
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who is calling, and what this caller may do."""
+    """An authenticated caller, with its rate limit and feature flags."""
 
     id: str
     name: str
@@ -32,7 +32,7 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class KeyInfo:
-    """What may be shown of a key."""
+    """A key as it may be shown."""
 
     id: str
     caller: str
@@ -53,10 +53,10 @@ def create_key(
     weight: float | None = None,
     priority: int | None = None,
 ) -> str:
-    """Return a new key of the caller `name`, who is made where there is none of that name.
+    """Return a new key of the caller `name`, which is made where there is none of that name.
 
-    Limits, flags and shares belong to the caller: given ones replace those of all its keys. Raise
-    `InvalidRequest` for a weight that no share can be reckoned with.
+    Limits, flags and shares belong to the caller: given ones hold for all its keys. Raise
+    `InvalidRequest` for a weight that is out of bounds.
     """
     caller = session.scalar(select(CallerRow).where(CallerRow.name == name))
     if caller is None:
@@ -126,7 +126,7 @@ def _share(session: Session, caller: CallerRow, weight: float | None, priority: 
             raise InvalidRequest(f"A weight is from {LEAST_WEIGHT:g} to {MOST_WEIGHT:g}.")
         caller.weight = weight
     if priority is not None and priority != caller.priority:
-        # What it has had beside others says nothing beside these.
+        # Its virtual time among callers of another priority says nothing among these.
         caller.priority, caller.virtual_time = priority, 0.0
         session.flush()
         fairness.catch_up(session, caller.id)

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from engine.models.interface import Usage
 from engine.sql.tables import UsageRow
 
-# The same text for SQLite and PostgreSQL, whose SQLAlchemy constructs for it differ.
+# The same text for SQLite and PostgreSQL: SQLAlchemy's constructs for it differ.
 ADD = text("""
     INSERT INTO usage (caller_id, day, model, requests, prompt_tokens, completion_tokens)
     VALUES (:caller_id, :day, :model, :requests, :prompt_tokens, :completion_tokens)
@@ -24,7 +24,7 @@ ADD = text("""
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What one caller used of one model."""
+    """Requests and tokens of one caller on one model."""
 
     caller_id: str
     model: str
@@ -34,7 +34,7 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class DayUsage:
-    """What one model cost on one day (UTC)."""
+    """Requests and tokens of one model on one day (UTC)."""
 
     day: str
     model: str
@@ -89,7 +89,7 @@ def add(session: Session, caller_id: str, model: str, usage: Usage, *, requests:
 
 
 def add_all(session: Session, tallies: Sequence[Tally]) -> None:
-    """Add sums to those of today."""
+    """Add tallies to today's sums."""
     for each in tallies:
         add(session, each.caller_id, each.model, each.used, requests=each.requests)
 

@@ -17,8 +17,8 @@ from engine.sql.database import Database
 log = logging.getLogger(__name__)
 
 GATHER_SECONDS = 0.1
-"""How long counts gather. A transaction for each answer was an eighth of what a passed-through chat
-cost in processor time; a killed process forgets the counts of this long."""
+"""Seconds in which counts gather; a killed process loses the counts of this time. A transaction for
+each answer cost an eighth of the processor time of a passed-through chat."""
 
 
 @dataclass(slots=True)
@@ -45,7 +45,7 @@ class UsageBuffer:
                 log.warning("usage of %s not counted, too much to count: %s", caller_id, used)
 
     def count_unfinished(self, caller_id: str, model: str, body: BaseModel, generated: int) -> None:
-        """Add a call whose caller did not wait for its end: the provider charges it."""
+        """Add a call that broke off before its end: the provider charges it."""
         try:
             self.background.spawn(self._count_unfinished, caller_id, model, body, generated)
         except Overloaded:
@@ -60,5 +60,5 @@ class UsageBuffer:
     async def _write(self) -> None:
         await asyncio.sleep(GATHER_SECONDS)
         sums, self._sums = self._sums, {}
-        in_order = [sums[key] for key in sorted(sums)]  # one order for all who lock these rows
+        in_order = [sums[key] for key in sorted(sums)]  # one lock order for all
         await self.database.write(usage.add_all, in_order)

@@ -34,21 +34,21 @@ class Job(Generic[S]):
     """A kind of job; it is on once `app.features.JOBS` has it.
 
     `run(run, subject)` may return a model, which is the job's result. It may be run again after a
-    crash or an error that may pass, so what it does must bear that.
+    crash or a transient error, so it must bear repetition.
     """
 
     name: str
     subject: type[S]
-    """What one job is about: small data or ids, since SQL keeps it."""
+    """Input of one job: small data or ids, since SQL keeps it."""
     run: Callable[[Run, S], Coroutine[Any, Any, BaseModel | None]]
     attempts: int = 3
-    """Tries where it fails by itself, with an error that may pass."""
+    """Tries of a job that fails with a transient error of its own."""
     seconds: float = DAY
     """Time from its submission to its deadline."""
     flag: str | None = None
     """Feature flag that a caller must have."""
     cron: str | None = None
-    """When it is due by itself, as in crontab(5), in UTC. Callers cannot submit such a job."""
+    """Schedule, as in crontab(5), in UTC. Callers cannot submit such a job."""
 
 
 Jobs: TypeAlias = Mapping[str, Job[Any]]
@@ -56,14 +56,14 @@ Jobs: TypeAlias = Mapping[str, Job[Any]]
 
 
 class JobError(BaseModel):
-    """Why a job did not succeed."""
+    """The reason why a job did not succeed."""
 
     code: str
     message: str
 
 
 class JobObject(BaseModel):
-    """A job and how far it is."""
+    """A job with its status and progress."""
 
     id: str
     object: Literal["job"] = "job"
@@ -82,7 +82,7 @@ class JobObject(BaseModel):
 
 
 class JobQuery(PageQuery):
-    """Which jobs."""
+    """Query of `GET /v1/jobs`."""
 
     name: str | None = None
     status: Status | None = None
@@ -169,7 +169,7 @@ def cancel(session: Session, caller_id: str, job_id: str) -> JobObject:
 
 
 def cancel_row(session: Session, row: JobRow) -> JobObject:
-    """Cancel a job, whoever's it is."""
+    """Cancel a job of any caller."""
     if row.status in FINAL and row.status != "cancelled":
         raise Conflict(f"The job {row.id} is {row.status} already.")
     if row.status == "running":
@@ -190,7 +190,7 @@ def retry(session: Session, caller_id: str, job_id: str, kinds: Jobs) -> JobObje
 
 
 def retry_row(session: Session, row: JobRow, kinds: Jobs) -> JobObject:
-    """Queue a job again, whoever's it is."""
+    """Queue a job of any caller again."""
     if row.status not in FINAL or row.status == "succeeded":
         raise Conflict(f"The job {row.id} is {row.status}: only one that has failed is retried.")
     if row.name not in kinds:
@@ -204,7 +204,7 @@ def retry_row(session: Session, row: JobRow, kinds: Jobs) -> JobObject:
 
 
 def as_object(row: JobRow) -> JobObject:
-    """Return what may be shown of a job."""
+    """Return a job as it is shown."""
     shown = {name: getattr(row, name) for name in JobObject.model_fields if hasattr(row, name)}
     times = {name: int(at) for name, at in shown.items() if name.endswith("_at") and at is not None}
     error = None

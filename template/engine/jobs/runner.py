@@ -1,4 +1,4 @@
-"""Runs one job: under a lease, until its deadline, as long as nobody cancels it."""
+"""Runs one job under a lease, until its end, its deadline or its cancellation."""
 
 import asyncio
 import logging
@@ -35,7 +35,7 @@ LATE = "The job did not end before its deadline."
 async def claim(
     resources: Resources, _stopping: asyncio.Event, *, scheduled: bool = False
 ) -> Callable[[], Coroutine[Any, Any, None]] | None:
-    """Claim the next due job; return what runs it, or None where none is due."""
+    """Claim the next due job; return the function that runs it, or None where none is due."""
     asked_at = asyncio.get_running_loop().time()
     claimed = await resources.database.write(
         runs.claim,
@@ -48,7 +48,7 @@ async def claim(
 
 
 async def run_job(resources: Resources, claimed: Claimed, asked_at: float) -> None:
-    """Run the job and record what came of it; give it back where this process stops before."""
+    """Run the job and record its outcome; give it back where this process stops before."""
     request_id.set(claimed.request_id)
     traceparent.set(claimed.traceparent)
     outcome = Outcome("queued")
@@ -64,7 +64,7 @@ async def run_job(resources: Resources, claimed: Claimed, asked_at: float) -> No
 
 
 async def _record(resources: Resources, claimed: Claimed, outcome: Outcome) -> None:
-    """Record what came of the job. What SQL refuses is the job's end, or it would be run again."""
+    """Record the outcome. If SQL refuses it, the job fails, or it would be run again."""
     try:
         await resources.database.write(runs.record, claimed, outcome)
     except Exception as error:
@@ -86,7 +86,7 @@ class Attempt:
     """When the lease was asked for, on the loop's clock."""
 
     async def outcome(self) -> Outcome:
-        """Return what came of it. Raise `LostRunError` where another worker has taken it over."""
+        """Return the outcome. Raise `LostRunError` where another worker has taken the job over."""
         running = asyncio.create_task(self._run())
         holding = asyncio.create_task(self._keep_alive())
         try:
@@ -113,7 +113,7 @@ class Attempt:
             said = result.model_dump(mode="json") if result else None
         except LostRunError:
             raise
-        except Exception as error:  # noqa: BLE001 -- whatever it is, it is the job's outcome
+        except Exception as error:  # noqa: BLE001 -- any error is the job's outcome
             if limit.expired() or deadline.passed():
                 return Outcome("expired", error_code="deadline_exceeded", error_message=LATE)
             return self._failed(error)
@@ -126,11 +126,12 @@ class Attempt:
             "failed" if delay is None else "queued",
             error_code=failure.code,
             error_message=failure.message,
+            own=failure.own,
             delay=delay or 0.0,
         )
 
     async def _keep_alive(self) -> Outcome:
-        """Return the outcome of a job that is cancelled."""
+        """Renew the lease; return the outcome of a job that is cancelled."""
         seconds, claimed = self.resources.settings.lease_seconds, self.claimed
         write = self.resources.database.write
         renew = partial(write, runs.renew, claimed.id, claimed.owner, seconds)

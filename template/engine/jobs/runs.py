@@ -39,12 +39,14 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of one attempt at a job."""
+    """The outcome of one attempt at a job."""
 
     status: Literal["succeeded", "failed", "cancelled", "expired", "queued"]
     result: dict[str, Any] | None = None
     error_code: str | None = None
     error_message: str | None = None
+    own: bool = True
+    """Whether an error counts among the job's tries: a full provider's does not."""
     delay: float = 0.0
     """Seconds before the next attempt, where `status` is `queued`."""
 
@@ -60,10 +62,10 @@ class Run:
     resources: Resources
     id: str
     caller_id: str | None
-    """Whom the job belongs to; None where a schedule started it."""
+    """Caller of the job; None where a schedule started it."""
     attempt: int
     progress: dict[str, Any] | None
-    """What an earlier attempt has reported last: a job may go on from there."""
+    """Last report of an earlier attempt: a job may go on from there."""
     owner: str
 
     @property
@@ -72,7 +74,7 @@ class Run:
         return self.resources.model_for(self.caller_id or "")
 
     async def report(self, **progress: object) -> None:
-        """Show the caller how far the job is, and keep it for another attempt.
+        """Show the job's progress to its caller, and keep it for another attempt.
 
         `progress` must be JSON. Raise `LostRunError` where another worker has the job by now.
         """
@@ -82,9 +84,9 @@ class Run:
 def claim(
     session: Session, owner: str, lease_seconds: float, names: Collection[str], *, scheduled: bool
 ) -> Claimed | None:
-    """Take the next job of these names, or return None.
+    """Claim the next job of these names, or return None.
 
-    The caller with the fewest running jobs comes first, then what is due for longest.
+    The caller with the fewest running jobs comes first, then the job that is due for longest.
     """
     job = _next(session, names, scheduled=scheduled)
     if job is None:
@@ -110,7 +112,7 @@ def claim(
 
 
 def _next(session: Session, names: Collection[str], *, scheduled: bool) -> JobRow | None:
-    """Return the job that is to be claimed, and lock it. A schedule's belongs to no caller."""
+    """Return the job that is to be claimed, and lock it. A scheduled job belongs to no caller."""
     due = (
         IS_QUEUED,
         JobRow.not_before <= instant(),
@@ -130,7 +132,7 @@ def _next(session: Session, names: Collection[str], *, scheduled: bool) -> JobRo
 
 
 def _callers(session: Session, *due: ColumnElement[bool]) -> list[str]:
-    """Return the callers with jobs that are due, by who comes first."""
+    """Return the callers with jobs that are due, in the order of their claims."""
     waiting = skip_scan(JobRow.caller_id, IS_QUEUED)
     first = select(JobRow.not_before).where(*due, JobRow.caller_id == waiting.c.value)
     in_order = first.order_by(JobRow.caller_id, JobRow.not_before, JobRow.id)
@@ -154,14 +156,14 @@ def renew(session: Session, job_id: str, owner: str, seconds: float) -> str | No
 
 
 def report(session: Session, job_id: str, owner: str, progress: dict[str, Any]) -> None:
-    """Record how far a job is. Raise `LostRunError` where its worker has lost it."""
+    """Record the progress of a job. Raise `LostRunError` where its worker has lost it."""
     statement = update(JobRow).where(*_held(job_id, owner)).values(progress=progress)
     if not changed(session, statement):
         raise LostRunError(f"The job {job_id} has been taken over.")
 
 
 def record(session: Session, job: Claimed, outcome: Outcome) -> bool:
-    """Write what came of a job; return False where its worker has lost it.
+    """Write the outcome of a job; return False where its worker has lost it.
 
     A cancelled job stays cancelled, unless it has succeeded all the same.
     """
@@ -178,7 +180,7 @@ def record(session: Session, job: Claimed, outcome: Outcome) -> bool:
             result=outcome.result,
             error_code=outcome.error_code,
             error_message=outcome.error_message,
-            errors=JobRow.errors + int(outcome.error_code is not None),
+            errors=JobRow.errors + int(outcome.error_code is not None and outcome.own),
             not_before=now() + outcome.delay if again else JobRow.not_before,
             finished_at=case((cancelled, now())) if again else now(),
         )
@@ -192,7 +194,7 @@ def record(session: Session, job: Claimed, outcome: Outcome) -> bool:
 
 
 def recover(session: Session, most_crashes: int, crashed: str) -> None:
-    """Queue the jobs of dead workers again; end those that were cancelled, late or deadly."""
+    """Queue the jobs of dead workers again; end the cancelled, late and poison ones."""
     lost = IS_RUNNING, ~leases.alive(JobRow.owner)
     locking = select(JobRow.id).where(*lost).order_by(JobRow.owner)
     locked = session.scalars(locking.with_for_update(skip_locked=True)).all()

@@ -1,4 +1,4 @@
-"""Leaves a dead model of a provider alone: a circuit breaker.
+"""Circuit breaker: a model that is dead at its provider gets no calls for a while.
 
 See Nygard, "Release It!", or https://learn.microsoft.com/azure/architecture/patterns/circuit-breaker.
 """
@@ -18,7 +18,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
 """Seconds for which it stays open. They double with each probe that fails."""
 
 MODELS = 1000
-"""Circuits of a provider that are kept. Callers may name any model, so there is a bound."""
+"""Circuit breakers that are kept for a provider. Callers may name any model: hence a bound."""
 
 SOON = 0.1
 """Shortest time after which to ask again, while a probe is under way."""
@@ -29,7 +29,7 @@ class CircuitOpenError(ModelDown):
 
 
 class CircuitBreaker:
-    """Closed: calls go through. Open: all are refused. Half-open: one probes, the others wait."""
+    """Closed: calls pass. Open: all are refused. Half-open: one probes, the rest is refused."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
@@ -45,7 +45,7 @@ class CircuitBreaker:
 
     @property
     def left(self) -> float:
-        """Seconds until a call may probe the provider; none are left where it is closed."""
+        """Seconds until a call may probe the provider; 0 where the circuit is closed."""
         return max(0.0, (self._open_until or 0.0) - self._clock())
 
     def check(self) -> None:
@@ -59,10 +59,10 @@ class CircuitBreaker:
         """Run one call, whose `ModelDown` or `TimeoutError` is a failure of the provider.
 
         A plain `ModelUnavailable` is not: some requests break a server that is well, and a batch of
-        those would close it for all others.
+        such requests would open the circuit for all callers.
 
         Raise `CircuitOpenError` while the circuit is open. Any other end shows that the provider is
-        alive, but for those of the caller's own: a cancellation, or a deadline.
+        alive, but for the caller's own ends: a cancellation, or a deadline.
         """
         self.check()
         probe = self._probing = self._open_until is not None
@@ -88,11 +88,11 @@ class CircuitBreaker:
     def _failed(self) -> None:
         self._failures += 1
         if self._failures >= FAILURES:
-            # Not all processes at the same moment.
+            # Jitter: not all processes should probe at the same moment.
             self._open_until = self._clock() + self._pause * random.uniform(0.8, 1.2)  # noqa: S311
             self._pause = min(LONGEST_PAUSE, 2 * self._pause)
 
 
 def circuit_breakers() -> Callable[[str], CircuitBreaker]:
-    """Return a function that returns each model's circuit; the least used are forgotten."""
+    """Return a function that returns each model's circuit; the least recently used are dropped."""
     return lru_cache(MODELS)(lambda _model: CircuitBreaker())

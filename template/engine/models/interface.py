@@ -1,4 +1,4 @@
-"""What a model provider gives: answers as OpenAI wire bytes, with the tokens they cost.
+"""Interface of model providers: answers as OpenAI wire bytes, with the tokens that they cost.
 
 Bytes, because a provider that already speaks the wire format is relayed without parsing its answer
 again. `usage` is all that the rest of the app reads.
@@ -29,7 +29,7 @@ class Usage:
 
 @dataclass(slots=True)
 class Progress:
-    """How many tokens a call has generated so far, which counts where it never ends."""
+    """Tokens that a call has generated so far, which count where the call never ends."""
 
     generated: int = 0
 
@@ -51,8 +51,8 @@ class Answer:
 class Chunk(msgspec.Struct, frozen=True):
     """One or more whole server-sent events, each `data: {chat.completion.chunk}` and a blank line.
 
-    `usage` is set on the chunk after which the provider knows what the call cost. Each token makes
-    one: as a dataclass that takes 0.4 µs instead of 0.05.
+    `usage` is set on the chunk after which the provider knows the cost of the call. A struct, since
+    each token makes a chunk: a dataclass would take 0.4 µs instead of 0.05.
     """
 
     events: bytes
@@ -98,16 +98,16 @@ class Tool(Part):
 
 
 class ResponseFormat(Part):
-    """What the answer's text has to be."""
+    """The format that the answer's text must have."""
 
     type: str
     json_schema: dict[str, Any] | None = None
 
 
 class ModelRequest(Body):
-    """What bodies of calls to a model have in common; fields unknown here are kept and passed on.
+    """Fields of all bodies of calls to a model; fields unknown here are kept and passed on.
 
-    All that OpenAI's clients know is named, so that a value of the wrong type is found here.
+    All fields of OpenAI's clients are named, so that a value of the wrong type is found here.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -117,7 +117,7 @@ class ModelRequest(Body):
 
 
 class Generation(ModelRequest):
-    """What a chat and a completion have in common."""
+    """Fields that a chat and a completion have in common."""
 
     stream: bool = False
     stream_options: StreamOptions | None = None
@@ -166,7 +166,7 @@ class ChatRequest(Generation):
     prompt_cache_retention: str | None = None
 
     def sent(self) -> tuple[str, Generation]:
-        """Return where, and as what, this goes to a server that speaks OpenAI's format."""
+        """Return the path and the body of this for a server that speaks OpenAI's format."""
         return "/chat/completions", self
 
 

@@ -34,7 +34,7 @@ from engine.models.interface import (
     Usage,
 )
 from engine.models.wire import Json
-from engine.process.http import Http
+from engine.process.http import UpstreamSession
 from engine.process.offload import in_thread
 from engine.process.tokenizer import Tokenizer
 from engine.settings import Settings
@@ -48,14 +48,14 @@ DEFAULT_TEMPERATURE = 0.0
 """Where the caller sets none. At llama.cpp's 0.8 a model of this size soon talks nonsense."""
 
 SYSTEM = {"role": "system", "content": "You are a helpful AI assistant."}
-"""What the model was trained with. Without it its short answers are often not to the point."""
+"""System prompt of the model's training. Without it short answers are often not to the point."""
 
 PASSED = {
     "messages", "n", "stop", "seed", "response_format", "logprobs", "top_logprobs", "logit_bias",
     "temperature", "top_p", "top_k", "min_p", "frequency_penalty", "presence_penalty",
 }  # fmt: skip
-"""What the engine gets of a request. It has options of its own that a caller must not set, such as
-`n_predict`, which lifts the limit of tokens."""
+"""Fields of a request that llama.cpp gets. It has options of its own that a caller must not set,
+such as `n_predict`, which lifts the limit of tokens."""
 
 Put = Callable[[Json | Exception | None], None]
 
@@ -150,7 +150,7 @@ class Local:
             await asyncio.shield(generating)
 
     def _generate(self, options: Json, put: Put, stopped: Callable[[], bool]) -> None:
-        """Run in a thread: put each chunk, or what went wrong, and at last None."""
+        """Run in a thread: put each chunk or error, and at last None."""
 
         def take(chunk: Json) -> bool:
             put(_error(chunk) or _clean(chunk))
@@ -234,7 +234,7 @@ def _load_embedder() -> WordLlamaInference:
 
 @asynccontextmanager
 async def open_provider(
-    settings: Settings, _http: Http, tokenizer: Tokenizer
+    settings: Settings, _session: UpstreamSession, tokenizer: Tokenizer
 ) -> AsyncIterator[Local]:
     """Yield the local models, loaded once and off the loop."""
     loading = CapacityLimiter(1)

@@ -1,6 +1,6 @@
 """Any OpenAI-compatible server: OpenAI, vLLM, Ollama, llama.cpp, LiteLLM, or this app again.
 
-Its answers are relayed as they come; only what must be known of them is read.
+Its answers are relayed as they come; the app reads only the fields that it needs.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ from engine.models.interface import (
 )
 from engine.models.refusals import LONGEST_BODY, refusal
 from engine.models.sse import BROKE_OFF, Events
-from engine.process.http import Http
+from engine.process.http import UpstreamSession
 from engine.process.tokenizer import Tokenizer
 from engine.settings import Settings
 from engine.watch.telemetry import traceparent
@@ -42,19 +42,19 @@ END_SECONDS = 0.2
 
 LATE_SECONDS = 5.0
 """After this time a stream that the server has opened begins for its caller too, without any event:
-proxies cut what is silent, and an error may be told until then as what it is."""
+proxies cut silent connections. Until then an error may still have a status of its own."""
 
 LARGE = 2**20
-"""Bytes that aiohttp writes at one go; it would hold the loop for more."""
+"""Bytes that aiohttp may write at one go; more would hold the loop."""
 
 
 class OpenAI:
     """A server that speaks the wire format itself."""
 
-    def __init__(self, settings: Settings, http: Http, tokenizer: Tokenizer) -> None:
+    def __init__(self, settings: Settings, session: UpstreamSession, tokenizer: Tokenizer) -> None:
         url, mark, query = settings.openai_base_url.partition("?")
         self._url, self._query = url.rstrip("/"), mark + query
-        self._http = http
+        self._session = session
         self._tokenizer = tokenizer
         key = settings.openai_api_key
         self._authorization = {"authorization": f"Bearer {key.get_secret_value()}"} if key else {}
@@ -79,7 +79,7 @@ class OpenAI:
         streamed = sent.model_copy(update={"stream": True, "stream_options": counted})
         asked = streamed.model_dump_json(exclude_unset=True)
         events = Events(request.n or 1, usage_wanted=request.include_usage)
-        async with self._ask("POST", path, asked, self._http.timeout) as response:
+        async with self._ask("POST", path, asked, self._session.timeout) as response:
             late_at = asyncio.get_running_loop().time() + LATE_SECONDS
             piece = await _first(response)
             try:
@@ -114,7 +114,7 @@ class OpenAI:
 
     async def models(self) -> list[ModelCard]:
         """Ask the server for its models."""
-        async with self._ask("GET", "/models", None, self._http.timeout) as response:
+        async with self._ask("GET", "/models", None, self._session.timeout) as response:
             return reading.cards(await response.read())
 
     async def _whole(self, path: str, asked: str) -> bytes:
@@ -138,7 +138,7 @@ class OpenAI:
         if (left := deadline.remaining()) is not None:
             headers["x-request-timeout"] = f"{max(left, 0.001):.3f}"
         try:
-            async with self._http.request(
+            async with self._session.request(
                 method,
                 self._url + path + self._query,
                 data=_payload(body),
@@ -167,7 +167,7 @@ def _payload(body: str | None) -> BytesIO | str | None:
 
 
 async def _beginning(response: ClientResponse) -> bytes:
-    """Return what comes of a refusal, whose status says enough if nothing does."""
+    """Return the start of a refusal's body; its status says enough if no body comes."""
     try:
         return await response.content.readexactly(LONGEST_BODY)
     except IncompleteReadError as error:
@@ -189,7 +189,7 @@ async def _first(response: ClientResponse) -> bytes | None:
 
 
 async def _read_to_end(response: ClientResponse) -> None:
-    """Read what ends the body, without which the connection cannot be used again."""
+    """Read the end of the body, without which the connection cannot be used again."""
     with suppress(ClientError, TimeoutError):
         async with asyncio.timeout(END_SECONDS):
             await response.read()
@@ -197,7 +197,7 @@ async def _read_to_end(response: ClientResponse) -> None:
 
 @asynccontextmanager
 async def open_provider(
-    settings: Settings, http: Http, tokenizer: Tokenizer
+    settings: Settings, session: UpstreamSession, tokenizer: Tokenizer
 ) -> AsyncIterator[OpenAI]:
     """Yield the server of `openai_base_url`. It is asked at the first call, not now."""
-    yield OpenAI(settings, http, tokenizer)
+    yield OpenAI(settings, session, tokenizer)

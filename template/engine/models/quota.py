@@ -1,4 +1,4 @@
-"""What a provider allows in a minute: a second gate, for limits that are not of calls at once."""
+"""Rate limits of a provider, in calls and tokens a minute, beside the slots for calls at once."""
 
 import asyncio
 import logging
@@ -42,7 +42,7 @@ class Quota:
         """Wait until the provider may get this call.
 
         Raise `ModelRateLimited` where an online caller would wait long. While Redis is away nothing
-        is counted: the provider says itself what is too much.
+        is counted: the provider itself refuses calls beyond its limits.
         """
         if self._calls:
             await self._spend(self._calls, "calls", 1)
@@ -75,7 +75,7 @@ def cost_of(request: BaseModel) -> int:
 
 
 def _characters(value: object) -> int:
-    """Return how many stand in texts; token ids count as the characters that they are worth."""
+    """Return the characters of texts; token ids count as the characters that they are worth."""
     match value:
         case str():
             return len(value)
@@ -91,7 +91,7 @@ def _characters(value: object) -> int:
 
 
 def limiter_of(redis: Redis | None, prefix: str) -> RateLimiter:
-    """Return what counts in a sliding window, with this Redis under keys with `prefix`."""
+    """Return a sliding-window rate limiter, in this Redis under keys with `prefix`."""
     if redis is None:
         return SlidingWindowCounterRateLimiter(MemoryStorage())
     storage = RedisStorage(

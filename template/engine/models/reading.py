@@ -1,4 +1,4 @@
-"""What a model server sends, read in one place: strictly the answer, leniently what is beside it.
+"""Parses answers of model servers, in one place: the answer strictly, fields beside it leniently.
 
 Only clean values leave: valid JSON in valid UTF-8, and counts that a database can keep.
 """
@@ -26,21 +26,21 @@ MOST_TOKENS = 2**31
 BREAKS = {b"\n": b" ", b"\r": b" "} | {
     character.encode(): f"\\u{ord(character):04x}".encode() for character in "\x85\u2028\u2029"
 }
-"""Line breaks, and what stands for them in JSON: the first two are never within its strings."""
+"""Line breaks and their substitutes in JSON: the first two are never within its strings."""
 
 ESCAPE = re.compile(rb"\\u[dD][89abAB]..\\u[dD][c-fC-F]..|(\\u[dD][89a-fA-F]..)|\\.")
 """An escape in JSON. The group is half of a character: a server has cut its text there."""
 
 
 class Choice(msgspec.Struct):
-    """What is read of a choice."""
+    """The fields that are read of a choice."""
 
     index: Any = 0
     finish_reason: Any = None
 
 
 class Chat(msgspec.Struct):
-    """What is read of a chat's answer or chunk."""
+    """The fields that are read of a chat's answer or chunk."""
 
     choices: list[Choice] | None = None
     usage: Any = None
@@ -52,7 +52,7 @@ class Vector(msgspec.Struct):
 
 
 class Embeddings(msgspec.Struct):
-    """What is read of embeddings."""
+    """The fields that are read of embeddings."""
 
     data: list[Vector] | None = None
     usage: Any = None
@@ -76,7 +76,7 @@ def embeddings(body: bytes) -> tuple[bytes, Embeddings]:
 
 
 def cards(body: bytes) -> list[ModelCard]:
-    """Return a list of models with all that it says of them. Raise `ModelError` for no list."""
+    """Return a list of models with all their fields. Raise `ModelError` for no list."""
     try:
         said = _parse(body)
     except NO_JSON as error:
@@ -119,13 +119,13 @@ def one_line(body: bytes) -> bytes:
 
 
 def counts(usage: object) -> tuple[int | None, int | None]:
-    """Return the tokens of the prompt and of the answer, None for what `usage` does not say."""
+    """Return the tokens of the prompt and of the answer, None for one that `usage` lacks."""
     said = usage if isinstance(usage, dict) else {}
     return _count(said.get("prompt_tokens")), _count(said.get("completion_tokens"))
 
 
 def text(body: bytes) -> str:
-    """Return what a whole answer says, so that its tokens can be counted."""
+    """Return the text of a whole answer, so that its tokens can be counted."""
     messages = [each.get("message", each.get("text")) for each in _parse(body)["choices"]]
     contents = [each.get("content") if isinstance(each, dict) else each for each in messages]
     return "\n".join(each if isinstance(each, str) else json.dumps(messages) for each in contents)

@@ -1,4 +1,4 @@
-"""What a model server's refusal means to our caller, in whatever envelope it comes."""
+"""Maps refusals of model servers, in any envelope, to errors for our caller."""
 
 import json
 import math
@@ -43,12 +43,12 @@ STATUS = {
     "rate_limit_exceeded": 429,
     "overloaded_error": 529,
 }
-"""What a code means where the status of the answer itself is a good one."""
+"""The HTTP status of each code, where the status of the answer itself is a good one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Detail:
-    """What a server says of its error."""
+    """A server's description of its error."""
 
     message: str = "The model server gave no reason."
     param: str | None = None
@@ -63,7 +63,7 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes) -> AppError:
 
 
 def refusal_within(body: bytes) -> AppError:
-    """Return the error that stands in an answer whose status is a good one."""
+    """Return the error that stands in an answer with a good status."""
     detail = _detail(body)
     for said in (detail.code, detail.kind):
         if said and re.fullmatch("[45][0-9][0-9]", said):
@@ -89,7 +89,7 @@ def _operators(status: int, headers: Mapping[str, str], detail: Detail) -> Model
         target = headers.get("location", "another place")
         message = f"The model server redirects to {target}: change OPENAI_BASE_URL."
     elif status in (401, 403, 407):
-        # What the server says may quote the key.
+        # The server's message may quote the key.
         message = "The model server refuses this service's own key: check OPENAI_API_KEY."
     elif status == 405 or (status == 404 and not _names_a_thing(detail)):
         message = f"The model server lacks this path: check OPENAI_BASE_URL. {detail.message}"
@@ -126,7 +126,7 @@ def _names_a_model(detail: Detail) -> bool:
 
 
 def _names_a_thing(detail: Detail) -> bool:
-    """Return whether a 404 speaks of what the request names, and not of its path."""
+    """Return whether a 404 is about a thing that the request names, and not about its path."""
     code = detail.code and not detail.code.isdecimal()
     return bool(code or detail.param) or _names_a_model(detail)
 
@@ -150,7 +150,7 @@ def _detail(body: bytes) -> Detail:
 
 
 def _reason(said: object) -> Detail | None:
-    """Return the first reason in what a server says, with the names that stand beside it."""
+    """Return the first reason in a server's answer, with the names that stand beside it."""
     if isinstance(said, str) and said:
         return Detail(said)
     if isinstance(said, list):

@@ -1,10 +1,10 @@
-"""When a failed call is tried again: after a random wait, and while few calls fail."""
+"""Retry budget: a failed call is tried again after a random wait, and while few calls fail."""
 
-import random
 from typing import Protocol
 
 from engine.errors import AppError
 from engine.models.circuit_breaker import CircuitOpenError
+from engine.process.backoff import backoff
 
 SHARE = 0.1
 """Retries for each call. A provider that is down must not be asked twice as often for it; this is
@@ -14,7 +14,7 @@ SAVED = 10.0
 """Retries that may come at once."""
 
 FIRST_WAIT, LONGEST_WAIT = 0.1, 2.0
-"""Seconds before the first retry and at most, of which a random part is waited ("full jitter",
+"""Seconds before the first retry and at most. A random part of them is waited ("full jitter",
 https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter)."""
 
 
@@ -31,7 +31,7 @@ class Budget(Protocol):
 
 
 class RetryBudget:
-    """What may be spent on retries by all calls of a process, for people who wait."""
+    """Retry budget of all calls of a process, for online calls."""
 
     def __init__(self, retries: int) -> None:
         self._retries = retries
@@ -42,18 +42,17 @@ class RetryBudget:
         self._saved = min(SAVED, self._saved + SHARE)
 
     def wait(self, retries: int, error: AppError) -> float | None:
-        """Return how long to wait. What waiting does not help, or not soon, is not tried again."""
+        """Return how long to wait, None for an error that waiting does not mend, or not soon."""
         if retries >= self._retries or self._saved < 1.0:
             return None
         if error.retry_after is None or error.retry_after > LONGEST_WAIT:
             return None
         self._saved -= 1.0
-        longest = min(LONGEST_WAIT, FIRST_WAIT * 2.0**retries)
-        return error.retry_after + random.uniform(0.0, longest)  # noqa: S311 -- no secret
+        return error.retry_after + backoff(retries, FIRST_WAIT, LONGEST_WAIT)
 
 
 class Patience:
-    """Batches wait for a provider that is left alone for a while: no call is made meanwhile.
+    """Batches wait while a circuit breaker is open, in which time no call is made.
 
     A call that was made is not made again here: SQL counts an item's attempts.
     """
@@ -62,7 +61,7 @@ class Patience:
         """Do nothing."""
 
     def wait(self, _retries: int, error: AppError) -> float | None:
-        """Return how long to wait, if that is all there is to do."""
+        """Return how long to wait for an open circuit, None for any other error."""
         if not isinstance(error, CircuitOpenError):
             return None
-        return (error.retry_after or FIRST_WAIT) + random.uniform(0.0, LONGEST_WAIT)  # noqa: S311
+        return (error.retry_after or FIRST_WAIT) + backoff(0, LONGEST_WAIT, LONGEST_WAIT)

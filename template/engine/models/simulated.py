@@ -1,7 +1,7 @@
 """A model that makes up its answers: deterministic, and as slow and unreliable as you set it.
 
-For tests and load tests. The same request and `simulated_seed` give the same words; errors are
-drawn anew for each call, in the same order in each process, so that a retry may succeed.
+For tests and load tests. The same request and `simulated_seed` give the same words. Errors are
+drawn call by call, in the same order in each process, so that a retry may succeed.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ from engine.models.interface import (
 )
 from engine.models.wire import Json
 from engine.models.words import Words, script
-from engine.process.http import Http
+from engine.process.http import UpstreamSession
 from engine.process.offload import in_thread
 from engine.process.tokenizer import Tokenizer
 from engine.settings import Settings
@@ -137,7 +137,7 @@ def _vector(text: str, size: int) -> Any:  # noqa: ANN401
 
 @asynccontextmanager
 async def open_provider(
-    settings: Settings, _http: Http, tokenizer: Tokenizer
+    settings: Settings, _session: UpstreamSession, tokenizer: Tokenizer
 ) -> AsyncIterator[Simulated]:
     """Yield the simulated model."""
     yield Simulated(settings, tokenizer)

@@ -48,9 +48,9 @@ class Events:
         return self.done or len(self._ended) >= self._choices
 
     def takes(self, piece: bytes) -> bool:
-        """Return whether a piece is one chunk that can be passed on as it is; `feed` is for others.
+        """Return whether a piece is one chunk that can be passed on as it is; if not, `feed` it.
 
-        Most are, and `feed` costs twice as much.
+        Most pieces are, and `feed` costs twice as much.
         """
         if self._pieces or self._after_return or not piece.endswith(END) or b"\r" in piece:
             return False
@@ -62,9 +62,9 @@ class Events:
         return True
 
     def feed(self, piece: bytes) -> Iterator[bytes]:
-        """Yield what is to be passed on of the events that end in this piece.
+        """Yield the events that end in this piece, as they are to be passed on.
 
-        Raise `AppError` for one that is an error or no chunk, after what came before it.
+        Raise `AppError` for an event that is an error or no chunk, after the events before it.
         """
         passed: list[bytes] = []
         error: AppError | None = None
@@ -82,7 +82,7 @@ class Events:
             raise error
 
     def end(self) -> Iterator[bytes]:
-        """Yield what is left at the end of the body. Raise `AppError` where it is too early."""
+        """Yield the last events at the end of the body. Raise `AppError` where it is too early."""
         if not self.done:
             yield from self.feed(END)
         if not self.complete:
@@ -113,7 +113,7 @@ class Events:
         return piece.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
     def _read(self, event: bytes) -> bytes:
-        """Return what is to be passed on of an event."""
+        """Return an event as it is to be passed on, empty where it is not."""
         if fields := _as_it_is(event):
             self._note(fields)
             return event + END

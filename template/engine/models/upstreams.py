@@ -1,7 +1,7 @@
-"""The model as the app asks it: one provider after the other, each within its slots.
+"""Failover: asks one provider after the other, each within its slots.
 
 A call takes a slot, fails fast where its provider is dead, goes on to the next provider and is
-tried again where that may help. What has begun to stream is never begun anew.
+tried again where that may help. A stream that has begun is never started again.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ from engine.models.interface import (
 from engine.models.providers import open_model
 from engine.models.quota import Quota, limiter_of
 from engine.models.retries import Budget, Patience, RetryBudget
-from engine.process.http import Http
+from engine.process.http import UpstreamSession
 from engine.process.tokenizer import Tokenizer
 from engine.settings import Settings
 from engine.slots.pauses import Pause, Reason
@@ -47,12 +47,12 @@ R = TypeVar("R", ChatRequest, EmbeddingsRequest)
 T = TypeVar("T")
 
 PASSING = (ModelRateLimited, ModelUnavailable, Overloaded)
-"""What another provider, or the same one a moment later, may do better."""
+"""Errors that another provider, or the same one a moment later, may not have."""
 
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """One provider, and what keeps it from being asked too much."""
+    """One provider, with the slots, circuit breakers and quota that protect it."""
 
     name: str
     provider: Model
@@ -60,7 +60,7 @@ class Upstream:
     circuit_of: Callable[[str], CircuitBreaker]
     quota: Quota
     model: str | None = None
-    """What this provider is asked for instead of the caller's model."""
+    """The model that this provider is asked for instead of the caller's."""
 
     @asynccontextmanager
     async def call(self, request: Request, caller_id: str) -> AsyncIterator[None]:
@@ -99,7 +99,7 @@ class Upstream:
 class Upstreams:
     """All providers as one model: the first that can answers.
 
-    Each call names its caller, in whose turn it gets a slot: `BoundModel` does so.
+    Each call names its caller, since slots go to callers in turns: `BoundModel` does so.
     """
 
     def __init__(self, upstreams: list[Upstream], budget: Budget, longest_call: float) -> None:
@@ -114,7 +114,7 @@ class Upstreams:
 
     @property
     def left_alone(self) -> Counter[Reason]:
-        """How many models are left alone at the moment, by the reason."""
+        """The number of models that are paused at the moment, by the reason."""
         pauses = (upstream.capacity.pauses.all() for upstream in self._all)
         return Counter(pause.reason for each in pauses for pause in each)
 
@@ -153,7 +153,7 @@ class Upstreams:
                 return
 
     async def models(self) -> list[ModelCard]:
-        """List the models of the first provider: the others stand in for it."""
+        """List the models of the first provider: its fallbacks stand in for it."""
         return await self._all[0].provider.models()
 
     async def _ask(
@@ -185,7 +185,7 @@ class Tries:
         return self
 
     async def __anext__(self) -> Upstream:
-        """Return whom to ask next; raise the last failure where there is nobody."""
+        """Return the next provider to ask; raise the last failure where there is none."""
         if not self._left:
             assert self._failure  # noqa: S101 -- each has failed
             wait = self._budget.wait(self._retries, self._failure)
@@ -205,7 +205,7 @@ class Tries:
 async def open_upstreams(
     settings: Settings,
     priority: Priority,
-    http: Http,
+    session: UpstreamSession,
     redis: Redis | None,
     tokenizer: Tokenizer,
 ) -> AsyncIterator[Upstreams]:
@@ -217,7 +217,7 @@ async def open_upstreams(
         upstreams = []
         for pool in provider_pools(settings, priority):
             slots = open_capacity(pool.name, pool.limits, priority, redis, settings.service_slug)
-            provider = open_model(pool.settings, http, tokenizer)
+            provider = open_model(pool.settings, session, tokenizer)
             upstreams.append(
                 Upstream(
                     name=pool.name,

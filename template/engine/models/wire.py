@@ -35,8 +35,8 @@ ALTERING: dict[str, tuple[object, ...]] = {
     "tools": ([],),
     "web_search_options": (),
 }
-"""Fields that change what an answer is, each with the values that ask for nothing. All others only
-tune it: a provider may pass them over."""
+"""Fields that change the kind of an answer, each with the values that ask for nothing. All other
+fields only tune it: a provider may pass them over."""
 
 
 def encode(value: Any) -> bytes:  # noqa: ANN401 -- any JSON
@@ -55,7 +55,7 @@ def usage_object(usage: Usage) -> dict[str, int]:
 
 
 def usage_of(chunk: Json) -> Usage | None:
-    """Return what a chunk says of the usage."""
+    """Return the usage in a chunk, None where it has none."""
     usage = chunk.get("usage")
     return Usage(usage["prompt_tokens"], usage["completion_tokens"]) if usage else None
 

@@ -1,4 +1,4 @@
-"""What the simulated model says: words without sense, or the least that fits what is asked for."""
+"""The simulated model's text: words without sense, or the least that fits the asked-for format."""
 
 import random
 from collections.abc import Callable, Iterator
@@ -35,7 +35,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """What every choice of an answer is made of: a call, a fixed text, or chance."""
+    """The plan for every choice of an answer: a call, a fixed text, or chance."""
 
     call: Call | None
     text: str | None
@@ -44,7 +44,7 @@ class Script:
 
 
 def script(request: ChatRequest) -> Script:
-    """Return what to say. Raise `InvalidRequest` for tools or formats that nothing fits."""
+    """Return the plan. Raise `InvalidRequest` for tools or formats that nothing fits."""
     stops = [request.stop] if isinstance(request.stop, str) else request.stop or []
     length = request.max_completion_tokens or request.max_tokens
     return Script(

@@ -1,1 +1,1 @@
-"""What callers ask a model for: chats, completions, embeddings; the model bound to its caller."""
+"""Operations of a model: chats, completions, embeddings; the model bound to its caller."""

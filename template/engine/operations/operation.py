@@ -1,4 +1,4 @@
-"""What callers may ask a model for: the same function serves a request and a line of a batch."""
+"""Operations of a model: the same function serves a request and a line of a batch."""
 
 from collections.abc import Callable, Collection, Coroutine, Mapping
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class Operation(Generic[B]):
             raise PermissionDenied(f"{self.url} is not switched on for you.")
 
     def model_of(self, body: B) -> str:
-        """Return what the tokens are counted under: the body's model, or the URL without one."""
+        """Return the name for the tokens' counts: the body's model, or the URL without one."""
         return str(getattr(body, "model", None) or self.url)
 
 

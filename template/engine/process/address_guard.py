@@ -1,6 +1,28 @@
-"""Which network addresses are everybody's, and which lead inside."""
+"""The guard of URLs that callers or models name: such a call reaches public addresses only.
 
+Another address may be that of a database, of the cloud's metadata or of this API. So each address
+is checked at the moment of its connection.
+"""
+
+import errno
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+
+from aiohttp import AddrInfoType, ClientSession, DummyCookieJar, TCPConnector
+from aiohttp.abc import AbstractResolver, ResolveResult
+from anyio import CapacityLimiter
+
+from engine.process.http import Http, http_over
+from engine.process.offload import in_thread
+from engine.settings import Settings
+
+NOT_PUBLIC = "this is not a public address"
+
+LOOKUPS = 10
+"""Names that are looked up at once."""
 
 UNICAST = ip_network("2000::/3")
 """What IANA gives out of IPv6 for global unicast; the rest is local, multicast or unused."""
@@ -37,6 +59,63 @@ def is_public(text: str) -> bool:
         return False
     never = any(address in network for network in NEVER)
     return address.is_global and not address.is_multicast and not never
+
+
+class Resolver(AbstractResolver):
+    """Looks names up in threads of its own.
+
+    In asyncio's few threads, names that nobody answers for would hold up those of model servers.
+    """
+
+    def __init__(self) -> None:
+        self._limiter = CapacityLimiter(LOOKUPS)
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        """Return the addresses of a name; raise `OSError` where it has none."""
+        look_up = partial(socket.getaddrinfo, host, port, family=family, type=socket.SOCK_STREAM)
+        try:
+            found = await in_thread(self._limiter, look_up)
+        except UnicodeError as error:
+            raise OSError(f"{host} is not a host name") from error
+        return [
+            ResolveResult(
+                hostname=host, host=str(address[0]), port=port, family=kind, proto=proto, flags=0
+            )
+            for kind, _, proto, _, address in found
+        ]
+
+    async def close(self) -> None:
+        """Do nothing: threads end by themselves."""
+
+
+def public_socket(target: AddrInfoType) -> socket.socket:
+    """Return a socket for this address; raise `PermissionError` where it is not public.
+
+    aiohttp asks for it with the very address that it connects to next, wherever that came from. A
+    check of the name would miss one that is looked up again and has changed; a check by a resolver
+    would miss addresses that stand in the URL itself, for which none is asked.
+    """
+    family, kind, protocol, _, address = target
+    if not is_public(str(address[0])):
+        raise PermissionError(errno.EACCES, NOT_PUBLIC)
+    return socket.socket(family, kind, protocol)
+
+
+@asynccontextmanager
+async def open_guarded_http(
+    settings: Settings, resolver: AbstractResolver | None = None
+) -> AsyncIterator[Http]:
+    """Yield the client. It keeps no connection, so the address of each call is checked."""
+    connector = TCPConnector(
+        resolver=resolver or Resolver(),
+        socket_factory=None if settings.webhook_private_addresses else public_socket,
+        use_dns_cache=False,
+        force_close=True,
+    )
+    async with ClientSession(connector=connector, cookie_jar=DummyCookieJar()) as session:
+        yield http_over(session, settings)
 
 
 def _meant(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:

@@ -22,8 +22,8 @@ T = TypeVar("T")
 class Offload:
     """Bounded ways off the event loop. More calls than the limits allow wait for their turn.
 
-    The limits are this app's own: AnyIO's default of 40 threads also serves every `def` handler,
-    upload and file response of the framework, and a busy model must not starve those.
+    The limits are this app's own: the framework's threads (FRAMEWORK_THREADS) serve every `def`
+    handler, upload and file response, and a busy model must not starve those.
     """
 
     def __init__(self, threads: int, processes: int) -> None:
@@ -102,8 +102,13 @@ async def to_its_end(
     except WouldBlock:
         async with asyncio.timeout(patience), deadline.limit(deadline.ends_at.get()):
             await limiter.acquire_on_behalf_of(place)
+    return await counted(call, partial(limiter.release_on_behalf_of, place))
+
+
+async def counted(call: Callable[[], Coroutine[Any, Any, T]], give_back: Callable[[], None]) -> T:
+    """Return `await call()`, which goes on without its caller; `give_back` its place at its end."""
     running = asyncio.ensure_future(call())
-    running.add_done_callback(lambda _: limiter.release_on_behalf_of(place))
+    running.add_done_callback(lambda _: give_back())
     return await asyncio.shield(running)
 
 

@@ -1,4 +1,4 @@
-"""Every knob once: its name, its default, what it decides.
+"""Settings: each one's name, default and effect, in one place.
 
 Values come, strongest first, from the environment, `.env`, `settings.toml` and the defaults below.
 `app settings` shows each value and where it came from; `.env.example` is made from this class.
@@ -79,14 +79,14 @@ class Settings(Discreet, JobSettings, LimitSettings, ModelSettings, ServiceSetti
 
     @property
     def readiness_seconds(self) -> float:
-        """`readiness_grace`, or what suits where it is unset."""
+        """`readiness_grace`, or the default of `app_env` where it is unset."""
         if self.readiness_grace is not None:
             return self.readiness_grace
         return 5.0 if self.production else 0.0
 
     @property
     def stall_threshold(self) -> float:
-        """`stall_seconds`, or what suits where it is unset."""
+        """`stall_seconds`, or the default of `app_env` where it is unset."""
         if self.stall_seconds is not None:
             return self.stall_seconds
         return 0.25 if self.production else 0.1

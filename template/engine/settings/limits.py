@@ -1,4 +1,4 @@
-"""What a process bounds, and what it tells of itself."""
+"""Limits of a process, and its metrics."""
 
 from pydantic import BaseModel, ConfigDict
 
@@ -15,33 +15,33 @@ MIB = 1024 * 1024
 
 
 class LimitSettings(BaseModel):
-    """What a process bounds, and what it tells of itself."""
+    """Limits of a process, and its metrics."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     # Limits
     request_timeout: Positive = 600.0
-    """Longest time for one request, its upload and its wait for a place and a model included, until
-    its answer begins; a client may ask for less with `X-Request-Timeout`. Whatever waits for it
-    waits no longer. To keep it costs a request 6 µs."""
+    """Deadline of one request, its upload and its waits for a place and a model included, until its
+    answer begins. A client may ask for less with `X-Request-Timeout`. No wait for the request lasts
+    longer. Cost: 6 µs for each request."""
     send_timeout: Positive = 60.0
-    """Time in which a reader takes at least 16 KiB of the answer that waits for it; who takes less
+    """Time in which a reader takes at least 16 KiB of the answer that waits for it; a slower reader
     is cut off. An answer that has begun has no other limit. nginx waits for a minute too."""
     max_requests: Count = 1000
-    """Requests that one API process serves at once, but for streams and probes; others wait.
-    The way in and out costs a request 3 µs."""
+    """Requests that one API process serves at once, but for streams and probes; more wait in the
+    admission queue. Cost of the way in and out: 3 µs for each request."""
     max_waiting: Amount = 1000
-    """Requests of one process that may wait for their turn; more get a 503 at once."""
+    """Requests of one process that may wait in the admission queue; more get a 503 at once."""
     queue_target: Seconds = 0.1
-    """Longest wait for a turn once there has been a queue for `queue_interval`: who has waited
-    longer gets a 503, so that those behind are served in time."""
+    """CoDel: longest wait for a place once there has been a queue for `queue_interval`. After a
+    longer wait a request gets a 503, so that the requests behind it are served in time."""
     queue_interval: Seconds = 2.0
-    """Longest wait for a turn otherwise. Twenty times the target, as Facebook had them."""
+    """CoDel: longest wait otherwise. Twenty times the target, as Facebook had them."""
     max_streams: Count = 1000
     """Answers that one process streams at once; more get a 503."""
     calls_per_caller: Count = 500
     """Model calls of one caller in flight at once in one API process, not in all together; more get
-    a 429. Half of a process, so that nobody fills it alone."""
+    a 429. Half of a process, so that no caller fills it alone."""
     max_body_bytes: Count = 10 * MIB
     """Largest request body, but for uploads."""
     max_file_bytes: Count = 200 * MIB
@@ -68,16 +68,19 @@ class LimitSettings(BaseModel):
 
     # Outgoing HTTP
     http_connections: Count = 1000
-    """Most open connections to model servers."""
+    """Most open connections to other servers: model servers and `resources.http` share one pool."""
     http_connect_timeout: Positive = 5.0
-    """Longest wait for a connection to a model server."""
+    """Longest wait for another server to accept a connection."""
     http_read_timeout: Positive = 120.0
-    """Longest silence of a model server that streams; a whole answer has all of its request's time.
-    After it nobody is asked again, since the server may charge for what it does."""
+    """Longest silence of a server; a whole answer of a model has all of its request's time.
+    After it no server is asked again, since this one may charge for its work."""
 
     # Work off the event loop
     offload_threads: Count = 16
     """Blocking calls at once in threads of this process; more wait."""
+    framework_threads: Count = 40
+    """Threads that all `def` handlers, `def` dependencies and large uploads of this process share;
+    more calls wait. 40 is AnyIO's default. A slow library gets threads apart by `own_threads`."""
     offload_processes: Count = 2
     """Processor-bound calls at once in helper processes; more wait."""
     background_tasks: Count = 1000
@@ -89,13 +92,13 @@ class LimitSettings(BaseModel):
 
     # Metrics
     metrics_token: Key | None = None
-    """Who sends this as a bearer token may read `GET /metrics`. Unset: whoever reaches the port.
-    To measure a request costs 3 µs, to read all takes the event loop 1 ms."""
+    """Bearer token for `GET /metrics`. Unset: any client that reaches the port may read it.
+    Cost: 3 µs for each request, 1 ms of the event loop for each read."""
     worker_metrics_port: Port = 0
     """Port on `host` where a worker answers `GET /metrics`, and `/live` and `/ready` for probes.
     0: none."""
 
     stall_seconds: Seconds | None = None
-    """From which on it counts as a stall that the event loop stands; the line that kept it is told.
-    Unset: 0.1 in development, 0.25 in production. 0: nobody watches. To watch takes an idle process
-    0.2 % of a processor."""
+    """Watchdog: an event loop that is blocked for longer has a stall; the blocking line is logged.
+    Unset: 0.1 in development, 0.25 in production. 0: no watchdog. Cost: 0.2 % of a processor in an
+    idle process."""

@@ -1,4 +1,4 @@
-"""Reads the settings and refuses those that do not allow a start."""
+"""Reads the settings, and refuses settings that do not allow a start."""
 
 import tomllib
 from typing import TypeVar

@@ -19,7 +19,7 @@ OPENAI_URL = "https://api.openai.com/v1"
 
 
 class Fallback(Discreet):
-    """A provider that stands in for the first one. What is not given is as in the settings."""
+    """A provider that stands in for the first one. Fields not given are as in the settings."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -27,7 +27,7 @@ class Fallback(Discreet):
     base_url: HttpUrl | None = None
     api_key: Key | None = None
     model: str | None = None
-    """What it is asked for. Unset: what the caller asks for."""
+    """The model that it is asked for. Unset: the caller's."""
     slots: Count | None = None
 
 
@@ -72,21 +72,21 @@ class ModelSettings(BaseModel):
     machine, `simulated_parallel`, or 50 for `openai`. The provider's refusals lower it."""
     model_slots_reserve: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """Share of the slots that batches leave free for the next online caller. Of 2, 5 and 10 of 50
-    none was better than the others; without any, callers waited for a whole call of a batch."""
+    none was better than another; without a reserve, callers waited for a whole call of a batch."""
     model_slot_lease: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 6.0
     """After this time the slots of a process that was killed are free again."""
     model_slot_wait: Seconds = 20.0
     """Longest wait of an online call for its slot; then it is refused."""
     model_slot_target: Seconds = 2.0
-    """Longest wait once there has been a queue for `model_slot_wait`: who is served after ten calls
-    of others has often gone by then."""
+    """CoDel: longest wait once there has been a queue for `model_slot_wait`. A caller behind ten
+    calls of other callers has often gone by then."""
     model_slots_alone: Annotated[float, Field(gt=0, le=1)] = 0.5
     """Share of the slots that online calls use while Redis is away: each process takes its part.
-    Half, since a process that started meanwhile is not known to the others. Batches wait."""
+    Half, since processes do not know of one that started while Redis was away. Batches wait."""
     batch_pause_wait: Seconds = 1.0
     """Wait of an online call for its slot from which on batches pause for some seconds."""
     model_pause_max: Annotated[float, Field(gt=0, le=86_400)] = 60.0
-    """Longest time for which a model is left alone where its provider says so with `Retry-After`.
+    """Longest pause of a model for which its provider asks with `Retry-After`.
     `app model resume` ends it sooner."""
     model_requests_per_minute: Amount = 0
     """Calls a minute that the provider allows, from all processes together. 0: no limit."""
@@ -105,6 +105,6 @@ class ModelSettings(BaseModel):
 
     @property
     def slots(self) -> int:
-        """`model_slots`, or what suits the provider where it is unset."""
+        """`model_slots`, or the default of the provider where it is unset."""
         parallel = {"local": self.local_parallel, "simulated": self.simulated_parallel}
         return self.model_slots or parallel.get(self.model_provider, 50)

@@ -43,7 +43,7 @@ class ServiceSettings(BaseModel):
     for all. Unset: none."""
     readiness_grace: Seconds | None = None
     """How long a stopping API takes requests while `/ready` says 503, so that load balancers turn
-    away first. Unset: 5 in production, 0 in development, where nobody looks at `/ready`."""
+    away first. Unset: 5 in production, 0 in development, where no load balancer asks."""
     shutdown_grace: Seconds = 30.0
     """How long a stopping process then waits for work in flight before it cuts it off."""
 

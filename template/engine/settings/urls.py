@@ -1,6 +1,6 @@
-"""Addresses as people, clouds and other drivers write them, brought into the one form of this app.
+"""Normalises addresses as people, clouds and other drivers write them.
 
-Each function returns the address, or raises `ValueError` that says what is wrong and what to do.
+Each function returns the address, or raises `ValueError` with the fault and the remedy.
 """
 
 import re
@@ -25,7 +25,7 @@ FILES = {"sslcert", "sslcrl", "sslkey", "sslrootcert"}
 UNUSED = {"channel_binding", "client_encoding", "gssencmode", "sslsni", "keepalives"} | {
     *("keepalives_count", "keepalives_idle", "keepalives_interval")
 }
-"""Parameters of libpq that asyncpg lacks, and whose common values change nothing here."""
+"""Parameters of libpq that asyncpg lacks; their common values change nothing here."""
 KNOWN = {*CHOICES, *FILES, *UNUSED} | {
     *("application_name", "connect_timeout", "database", "dbname", "gsslib", "host", "krbsrvname"),
     *("options", "passfile", "password", "port", "sslnegotiation", "sslpassword", "user"),
@@ -37,7 +37,7 @@ SYNONYMS = {
     ("statement_cache_size", "0"): ("pgbouncer", "true"),
     ("prepared_statement_cache_size", "0"): ("pgbouncer", "true"),
 }
-"""What is said to asyncpg and SQLAlchemy, in libpq's words."""
+"""Parameters of asyncpg and SQLAlchemy, in libpq's words."""
 
 
 class Discreet(BaseModel):
@@ -77,7 +77,7 @@ def redis_url(url: str) -> str:
     head, mark, query = rest.partition("?")
     if scheme != "unix" and not re.fullmatch(r"[^/]*(/\d*)?", _quoted(head)):
         raise ValueError("after the host comes the number of a database, or nothing")
-    # Heroku's and Celery's name for what redis-py calls none, optional and required.
+    # Heroku's and Celery's names for redis-py's none, optional and required.
     query = re.sub(r"(?<=ssl_cert_reqs=)CERT_\w+", lambda found: found[0][5:].lower(), query)
     return url if url == NO_REDIS else _checked(f"{scheme}://{_quoted(head)}{mark}{query}")
 
@@ -116,7 +116,7 @@ def _parameters(query: str) -> Iterator[tuple[str, str]]:
 
 
 def _quoted(head: str) -> str:
-    """Quote what a password may have and an address may not, and leave alone what is quoted."""
+    """Quote characters that a password may have and an address may not, but none twice."""
     user, at, place = head.rpartition("@")
     return quote(user, safe=":%") + at + place
 

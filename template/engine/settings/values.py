@@ -1,4 +1,4 @@
-"""What may stand in a setting: numbers in their range, keys that a header can carry, no quotes."""
+"""Types of settings: numbers in their range, keys that a header can carry, text without quotes."""
 
 from typing import Annotated, Any
 
@@ -10,7 +10,7 @@ Port = Annotated[int, Field(ge=0, le=65535)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-"""Seconds, or what there is of something in one, that may not be 0."""
+"""Seconds, or an amount a second, that may not be 0."""
 
 
 def bare(value: Any) -> Any:  # noqa: ANN401 -- of a file or the environment

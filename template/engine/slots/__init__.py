@@ -1,1 +1,1 @@
-"""How many calls a provider gets at once: distributed semaphore, admission queue, rates."""
+"""Limits on calls: distributed semaphore, admission queue, rate limits."""

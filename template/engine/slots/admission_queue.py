@@ -1,9 +1,9 @@
-"""A bounded waiting room before bounded places, which refuses early once a queue stands.
+"""Admission queue: a bounded queue before bounded places, and CoDel against a standing queue.
 
-A queue that only grows serves everybody too late: at twice the capacity, an unlimited one did 13 %
-of the useful work, because what it served had been given up by then. So a wait is bounded, and more
-tightly while the queue does not empty: "controlled delay" in the simple form of B. Maurer, Fail at
-Scale, ACM Queue 13(8), 2015, after K. Nichols and V. Jacobson, Controlling Queue Delay, 2012.
+A queue that only grows serves every request too late: its caller has given up by then. So a wait is
+bounded, and more tightly while the queue does not empty: CoDel ("controlled delay") in the simple
+form of B. Maurer, Fail at Scale, ACM Queue 13(8), 2015, after K. Nichols and V. Jacobson,
+Controlling Queue Delay, 2012. At twice the capacity an unlimited queue did 13 % of the useful work.
 """
 
 import asyncio
@@ -12,14 +12,22 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from types import TracebackType
+from typing import TypeAlias
 
 from engine.errors import Overloaded
 
+OnFinish: TypeAlias = list[Callable[[], object]]
+"""Callbacks for when the last byte has left, the client has gone or the request has failed:
+`request.state.on_finish`.
+
+`app/middleware/admission.py` calls them: a dependency that yields would cost each request 35 µs.
+"""
+
 
 class CoDel:
-    """How long a waiter may have waited: `interval`, or `target` once a queue stands for that long.
+    """A request may wait `interval` seconds, `target` once the queue was not empty for `interval`.
 
-    A short burst may wait a while; a queue that does not empty has a backlog that helps nobody.
+    A short burst may wait a while; a queue that does not empty is a useless backlog.
     """
 
     __slots__ = ("_empty_at", "interval", "target")
@@ -30,11 +38,11 @@ class CoDel:
         self._empty_at = 0.0
 
     def was_empty(self, now: float) -> None:
-        """Note that the queue was empty at `now`: to be called by whoever joins an empty one."""
+        """Note that the queue was empty at `now`. To be called before a waiter joins it."""
         self._empty_at = now
 
     def longest_wait(self, now: float) -> float:
-        """Return the seconds that somebody may have waited whose turn comes at `now`."""
+        """Return the longest wait, in seconds, of a waiter whose turn comes at `now`."""
         return self.target if now - self._empty_at > self.interval else self.interval
 
     def come_back(self) -> float:
@@ -43,9 +51,9 @@ class CoDel:
 
 
 class AdmissionQueue:
-    """`places` at once, `most_waiting` in line for them; the first to come is the first to go in.
+    """First in, first out: `places` requests at once, `most_waiting` in the queue for a place.
 
-    `async with room:` holds a place. Without a queue that costs 0.4 µs: no task, no timer.
+    `async with queue:` holds a place. Without waiters that costs 0.4 µs: no task, no timer.
     """
 
     def __init__(
@@ -64,7 +72,7 @@ class AdmissionQueue:
 
     @property
     def waiting(self) -> int:
-        """How many are in line."""
+        """Requests in the queue."""
         return len(self._queue)
 
     async def enter(self) -> None:
@@ -75,7 +83,7 @@ class AdmissionQueue:
             await self._wait()
 
     def leave(self) -> None:
-        """Give a place back: to the first in line who has not waited too long."""
+        """Give a place back: to the first waiter that has not waited too long."""
         now = self._clock()
         longest = self._delay.longest_wait(now)
         while self._queue:

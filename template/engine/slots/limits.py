@@ -1,4 +1,4 @@
-"""How many slots a model provider has, and how they are shared out."""
+"""The slots of a model provider, and the rules of the semaphore that shares them out."""
 
 import math
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How many slots there are, and how they are shared out. Times are in seconds."""
+    """A provider's slots and the rules by which they are shared out. Times are in seconds."""
 
     slots: int
     reserve: float = 0.1
@@ -22,7 +22,7 @@ class Limits:
     batch_pause_wait: float = 1.0
     """Wait of an online caller from which on batches pause for a moment."""
     longest_pause: float = 60.0
-    """Longest that a model is left alone because its provider asked for it."""
+    """Longest pause of a model that its provider asks for."""
 
     @property
     def reserved(self) -> int:

@@ -1,4 +1,4 @@
-"""Pauses: which models of a provider are left alone for a while, and why."""
+"""Pauses: models of a provider that get no calls for a while, each with its reason."""
 
 import asyncio
 from collections.abc import Mapping
@@ -13,16 +13,16 @@ MOST = 100
 
 
 class Reason(StrEnum):
-    """Why a model is left alone."""
+    """The reason of a pause."""
 
     ASKED = "pause"
     """Its provider asked for it. All processes obey."""
     CIRCUIT = "circuit"
-    """The circuit breaker of a process has opened. That process obeys, the others only know."""
+    """The circuit breaker of a process has opened. That process obeys, the rest only know."""
 
 
 class Pause(NamedTuple):
-    """A model that is left alone."""
+    """A model that gets no calls for a while."""
 
     reason: Reason
     model: str
@@ -54,7 +54,7 @@ class Pauses:
         self.follow(pauses)
 
     def follow(self, pauses: Mapping[Pause, float]) -> None:
-        """Know these, by the seconds that are left of them, and no others."""
+        """Replace all pauses by these, given the seconds that are left of each."""
         lifted, now = self._until.keys() - pauses.keys(), self._now()
         self._until = {pause: now + seconds for pause, seconds in pauses.items()}
         if lifted:

@@ -1,4 +1,4 @@
-"""Which providers there are, in the order in which they are asked, and whose slots they take."""
+"""Provider pools: the providers in the order of failover, each with its slots."""
 
 import asyncio
 import socket
@@ -24,7 +24,7 @@ class ProviderPool:
     name: str
     settings: Settings
     model: str | None = None
-    """What it is asked for instead of the caller's model."""
+    """The model that it is asked for instead of the caller's."""
 
     @property
     def limits(self) -> Limits:

@@ -1,4 +1,4 @@
-"""News from other processes, through Redis. Some get lost: whoever waits for them also looks."""
+"""News from other processes by Redis pub/sub. Some get lost, so a process that waits also polls."""
 
 import asyncio
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 AWAY: Final = (RedisError, OSError, TimeoutError)
-"""What a call raises while Redis is away."""
+"""Errors of a call while Redis is away."""
 
 PAUSE = 0.5
 """Seconds before it is asked again."""
@@ -19,7 +19,7 @@ LISTEN = 5.0
 
 
 async def listen_for_ever(redis: Redis, channel: str, me: str, heard: Callable[[], None]) -> None:
-    """Call `heard` for everything that others than `me` say on the channel."""
+    """Call `heard` for each message on the channel that another process than `me` sent."""
     while True:
         with suppress(*AWAY):
             async with redis.pubsub() as news:

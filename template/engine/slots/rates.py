@@ -1,8 +1,8 @@
-"""How much each caller may ask: token buckets, kept in Redis for all processes together.
+"""Rate limits of callers: token buckets, kept in Redis for all processes together.
 
-A bucket fills all the time. Whoever has used it up waits for a call's share of a minute, not for
-the minute's end. Without Redis each process counts for itself, which is right where there is only
-one.
+A bucket fills all the time. A caller that has used it up waits for a call's share of a minute, not
+for the minute's end. Without Redis each process counts for itself, which is right where there is
+only one.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ SCRIPT = Path(__file__).with_name("rates.lua").read_text()
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one call takes of a caller's allowance, which is `limit` a minute."""
+    """The amount that one call takes of a caller's allowance, which is `limit` a minute."""
 
     kind: str
     limit: int
@@ -37,13 +37,13 @@ class Cost:
 
     @property
     def charged(self) -> int:
-        """What it takes at most, which is all."""
+        """The amount that is taken: all of the allowance at most."""
         return min(self.taken, self.limit)
 
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """What is left of an allowance, which is whole again in `reset` seconds.
+    """The remainder of an allowance, which is whole again in `reset` seconds.
 
     A call that is refused may come in `wait` seconds; else that is 0.
     """
@@ -55,12 +55,12 @@ class Rate:
 
     @property
     def remaining(self) -> int:
-        """What is left."""
+        """The remainder, rounded down."""
         return math.floor((MINUTE - self.reset) * self.limit / MINUTE + 1e-3)
 
 
 class Rates:
-    """Counts what callers ask for."""
+    """Takes the costs of calls from their callers' buckets."""
 
     def __init__(self, redis: Redis | None, service_slug: str) -> None:
         self._take = redis.register_script(SCRIPT) if redis else None
@@ -68,7 +68,7 @@ class Rates:
         self._full: TTLCache[str, float] = TTLCache(MOST_BUCKETS, MINUTE)
 
     async def hit(self, caller_id: str, costs: Sequence[Cost]) -> list[Rate] | None:
-        """Take all costs or, where one is too much, none; return what is left of each allowance.
+        """Take all costs or, where one is too much, none; return the remainder of each allowance.
 
         Return None while Redis is away. Then every call is let through: a wiped counter must not
         stop the service.

@@ -1,9 +1,9 @@
-"""The ledger in Redis of who may hold how many slots of a model provider, over all processes.
+"""The Redis side of the distributed semaphore: how many slots each process may hold.
 
-A process reports what it holds and how many wait, and is told what it may hold until its next
-report. Both are whole numbers of now, never changes of something: so a lost answer, a Redis that
-was wiped and a process that was killed leave nothing to be mended. One Lua call on the server's
-clock; what a silent process may hold is free again after one lease.
+A process reports its slots in use and its waiters, and gets the number of slots that it may hold
+until its next report. Both are whole numbers of now, never changes of something: so a lost answer,
+a Redis that was wiped and a process that was killed leave nothing to be mended. A report is one Lua
+call on the server's clock. The slots of a silent process are free again after one lease.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ SCRIPT = Path(__file__).with_name("slots.lua")
 
 
 class Priority(StrEnum):
-    """Who waits in a process: people, or batches and other jobs."""
+    """The waiters of a process: people, or batches and other jobs."""
 
     ONLINE = "online"
     BATCH = "batch"
@@ -34,7 +34,7 @@ class Priority(StrEnum):
 
 @dataclass(slots=True)
 class Report:
-    """What a process holds and wants of the slots, and what it has heard from the provider."""
+    """The slots that a process holds and wants, and its news from the provider."""
 
     held: int = 0
     waiting: int = 0
@@ -43,33 +43,33 @@ class Report:
     cuts: int = 0
     """Answers since then that said "too much"."""
     pauses: dict[Pause, float] = field(default_factory=dict)
-    """Seconds for which models are to be left alone."""
+    """Seconds for which models are to be paused."""
     batch_pause: float = 0.0
     """Seconds for which batches are to get no more slots."""
 
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """What a process may hold until its next report, and what it should know of the others."""
+    """The slots that a process may hold until its next report, and the state of the pool."""
 
     slots: int
     wanted: bool
-    """Whether others wait: what is not used should be given back at once."""
+    """Whether other processes wait: unused slots should be given back at once."""
     cap: int
     """How many slots there are at the moment."""
     processes: int
     pauses: dict[Pause, float]
     """Seconds that are left of all pauses."""
     used: dict[Priority, int]
-    """What all processes may hold."""
+    """Slots that all processes together may hold."""
     known: bool
-    """Whether the ledger had this process's last report: it forgets one that is silent for a lease,
-    and all when Redis is wiped."""
+    """Whether Redis had this process's last report. It forgets a process that is silent for a
+    lease, and all processes when it is wiped."""
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What an operator sees of a pool."""
+    """An operator's view of a pool."""
 
     cap: int | None
     """How many slots there are at the moment, None where no process has one."""
@@ -92,7 +92,7 @@ class RedisSemaphore:
         self.channel = self._keys[2]
 
     async def report(self, report: Report, slots: int, reserve: int) -> Allowance:
-        """Return what this process may hold now of `slots`, where batches leave `reserve` free.
+        """Return this process's allowance out of `slots`, of which batches leave `reserve` free.
 
         Raise `RedisError`, `OSError` or `TimeoutError` while Redis is away.
         """
@@ -125,7 +125,7 @@ class RedisSemaphore:
         )
 
     async def look(self) -> State:
-        """Return what all processes hold and which models are left alone."""
+        """Return the slots of all processes and the pauses of models."""
         seconds, microseconds = await self._redis.time()
         now = 1000 * seconds + microseconds // 1000
         async with self._redis.pipeline() as pipeline:
@@ -150,7 +150,7 @@ class RedisSemaphore:
         return [pause.model for pause in lifted]
 
     async def sign_off(self) -> None:
-        """Give everything back at once, and tell the others."""
+        """Give everything back at once, and tell the other processes."""
         online, batch, waiting, wanting = (f"{kind}:{self.process}" for kind in "obvw")
         async with asyncio.timeout(PATIENCE), self._redis.pipeline() as pipeline:
             pipeline.zrem(self._keys[0], self.process)

@@ -1,9 +1,9 @@
-"""Slots: how many calls a model provider gets at once, from all processes together.
+"""Distributed semaphore with priorities: a provider's slots for the calls of all processes.
 
-Online callers go first. Batches get what is left of the slots while no online caller waits
-anywhere, but for a reserve that stays free for the next one. Measured on 50 slots with a batch that
-takes all it can: online callers waited 504 to 1,297 ms (99th percentile) at a plain semaphore,
-3 to 25 ms with these rules.
+Online callers go first. Batches get the slots that are left while no online caller waits anywhere,
+but for a reserve that stays free for the next one. Measured on 50 slots with a batch that takes all
+it can: online callers waited 504 to 1,297 ms (99th percentile) at a plain semaphore, 3 to 25 ms
+with these rules.
 
 Slots are a provider's, not a model's: its models share its servers. A refusal of one lowers the cap
 for all, but not below the reserve and one; answers of any raise it. A pause is one model's alone.
@@ -33,10 +33,10 @@ log = logging.getLogger(__name__)
 
 LINGER = 0.005
 """How long a slot that was given back may be taken again in this process without a trip to Redis,
-unless others wait for it."""
+unless other processes wait for it."""
 
 RETRY = 0.5
-"""Seconds between two reports while Redis is away, or while somebody waits: news may get lost."""
+"""Seconds between two reports while Redis is away, or while a call waits: news may get lost."""
 
 SHORT_PAUSE = 2.0
 """Longest pause of a model that an online caller waits for; before a longer one it is refused,
@@ -147,7 +147,7 @@ class SlotSemaphore:
         waited = loop.time() - began
         self._waited(waited)
         if online and waited > self._delay.longest_wait(loop.time()):
-            self._give_back()  # to one who came later and may still be served in time
+            self._give_back()  # to a later call that may still be served in time
             raise self._refusal()
 
     def _refusal(self) -> Overloaded:
@@ -169,10 +169,10 @@ class SlotSemaphore:
         self._serve()
         self._linger()
         if self._told_of_waiting and not self._turns:
-            self._due.set()  # batches are kept from slots for nobody
+            self._due.set()  # batches are kept from slots that no call waits for
 
     def _tell(self) -> None:
-        """Report what has changed; after the report under way only if its answer is not enough."""
+        """Report changes; after the report under way only if its answer is not enough."""
         if self._reporting:
             self._changed = True
         else:
@@ -197,7 +197,7 @@ class SlotSemaphore:
             self._due.set()
 
     async def report_for_ever(self) -> None:
-        """Tell the ledger what changes here, and renew the lease; idle, to hear of pauses."""
+        """Report changes to Redis, and renew the lease; idle, to hear of pauses."""
         while True:
             hurry = self._turns or self._away
             with suppress(TimeoutError):
@@ -207,7 +207,7 @@ class SlotSemaphore:
             await self._report()
 
     def heard(self) -> None:
-        """Report where others have lifted pauses or given slots back, and that matters here."""
+        """Report where other processes lifted pauses or gave slots back, and that matters here."""
         if self._turns or self.held < self.allowed or self.pauses.all():
             self._due.set()
 
@@ -243,7 +243,7 @@ class SlotSemaphore:
         self.pauses.follow(allowance.pauses | self._news.pauses)
 
     def _go_alone(self, error: Exception) -> None:
-        """Use a share of the slots that is safe without knowing of others; batches wait."""
+        """Use a share of the slots that is safe without news of other processes; batches wait."""
         if not self._away:
             log.warning("slots of %s are not shared while Redis is away: %r", self._name, error)
         self._away, self._wanted = True, False

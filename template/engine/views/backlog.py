@@ -1,4 +1,4 @@
-"""What waits, what runs and who works on it, for operators."""
+"""The backlog, for operators: waiting and running work, leases, workers."""
 
 from pydantic import BaseModel
 from sqlalchemy import ColumnElement, CompoundSelect, case, func, literal, null, select, text
@@ -29,7 +29,7 @@ SNAPSHOT = text("""
 
 
 class Depth(BaseModel):
-    """How much of one kind of work waits and runs; `oldest` has waited for that many seconds."""
+    """Waiting and running work of one kind, counted; `oldest` is the longest wait in seconds."""
 
     work: str
     waiting: int
@@ -38,16 +38,16 @@ class Depth(BaseModel):
 
 
 class Lanes(BaseModel):
-    """How many lanes of open batches a worker holds, and how many it could take."""
+    """Lanes of open batches: the ones that workers hold, and the ones that they could claim."""
 
     held: int
     free: int
 
 
 class Lease(BaseModel):
-    """Who holds it works on `subject` and has `left` seconds to prolong it.
+    """A lease: its holder works on `subject` and has `left` seconds to prolong it.
 
-    The subject is None while a lane of a batch has no item in flight: it is read or settled.
+    The subject is None while a lane of a batch has no item in flight: it is read or finalised.
     """
 
     id: str
@@ -79,12 +79,12 @@ class Backlog(BaseModel):
 
     @property
     def oldest(self) -> float:
-        """Return for how many seconds the oldest work has waited that nobody does."""
+        """Return the longest wait of any kind of work, in seconds."""
         return max((depth.oldest or 0.0 for depth in self.depths), default=0.0)
 
 
 def backlog(session: Session, lease_seconds: float) -> Backlog:
-    """Return what waits, what runs and who works on it."""
+    """Return the waiting and running work, the leases and the workers."""
     dead = WebhookDeliveryRow.status == constant("dead")
     return Backlog(
         depths=depths(session, lease_seconds),
@@ -98,16 +98,16 @@ def backlog(session: Session, lease_seconds: float) -> Backlog:
 
 
 def depths(session: Session, lease_seconds: float) -> list[Depth]:
-    """Return how much of each kind of work there is."""
+    """Return the counts of each kind of work."""
     batches = _batches(session, lease_seconds)
     return [batches, _items(session), *_jobs(session), _webhooks(session)]
 
 
 def oldest_snapshot(session: Session) -> float | None:
-    """Return for how many seconds the oldest snapshot of PostgreSQL is held; None on SQLite.
+    """Return the age of PostgreSQL's oldest snapshot in seconds; None on SQLite.
 
-    No vacuum takes away what died after it, so claims walk over ever more dead rows. Sessions of
-    other roles are seen by members of `pg_read_all_stats` only.
+    No vacuum takes a row away that died after it, so claims walk over ever more dead rows. Sessions
+    of other roles are seen by members of `pg_read_all_stats` only.
     """
     if session.connection().dialect.name != "postgresql":
         return None
@@ -147,7 +147,7 @@ def _held(lease_seconds: float) -> tuple[ColumnElement[bool], ...]:
 
 
 def _free(lease_seconds: float) -> CompoundSelect[str, float | None]:
-    """Select the lanes that may be claimed: those that are ready, and those whose time has come."""
+    """Select the lanes that may be claimed: the ready ones and the due ones."""
     lanes = select(BatchLaneRow.batch_id, BatchLaneRow.ready_at)
     lanes = lanes.where(BatchLaneRow.heartbeat_at < now() - lease_seconds)
     due = ~BatchLaneRow.ready, BatchLaneRow.ready_at <= instant()

@@ -1,4 +1,4 @@
-"""All about one batch or job, for operators: how often it was tried, who holds it, what failed."""
+"""All about one batch or job, for operators: its tries, its holders, its failures."""
 
 from pydantic import BaseModel
 from sqlalchemy import func, select
@@ -23,7 +23,7 @@ SHOWN_FAILURES = 5
 
 
 class ItemState(BaseModel):
-    """How many items of a batch are in one state, and what they have cost so far."""
+    """The items of a batch in one state, with their attempts, errors and crashes so far."""
 
     status: str
     items: int

@@ -7,6 +7,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from engine.models.upstreams import Upstreams
 from engine.resources import Resources
+from engine.slots import own_threads
 from engine.watch import metrics
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -23,16 +24,17 @@ def exposition(resources: Resources) -> bytes:
 
 
 def tell_slots(model: Upstreams) -> None:
-    """Set how many slots each provider has, here and in all processes."""
+    """Set the slots of each provider, here and in all processes."""
     for pool, slots in model.slots.items():
         for state in ("held", "allowed", "cap", "waiting"):
             metrics.slots.labels(pool, state).set(getattr(slots, state))
 
 
 def limits(resources: Resources) -> Iterator[tuple[str, float, int, float]]:
-    """Yield each limit of this process: its name, what is used, how many wait, its size."""
-    room, background = resources.admission_queue, resources.background
-    yield "requests", room.taken, room.waiting, room.places
+    """Yield each limit of this process: its name, places in use, waiters, its size."""
+    for name, queue in {"requests": resources.admission_queue, **own_threads.limits}.items():
+        yield name, queue.taken, queue.waiting, queue.places
+    background = resources.background
     yield "background_tasks", len(background), 0, background.limit
     limiters = {
         "streams": resources.streams,

@@ -25,7 +25,7 @@ STATUSES = (*OPEN_BATCH, *batches.FINAL, *get_args(jobs.Status))
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which batches and jobs to list. `name` is a job's name or a batch's endpoint."""
+    """Filter of batches and jobs to list. `name` is a job's name or a batch's endpoint."""
 
     status: str | None = None
     name: str | None = None
@@ -86,7 +86,7 @@ def retry(
 ) -> BatchObject | JobObject:
     """Queue a job again, or the failed items of a batch as a new batch, as their caller may.
 
-    `flags` are everybody's. Raise `Conflict` where there is no reason to.
+    `flags` are the ones set for all callers. Raise `Conflict` where there is no reason to.
     """
     row = find(session, subject_id, for_update=True)
     if isinstance(row, JobRow):

@@ -1,4 +1,4 @@
-"""Beats on the event loop, and sees how late each beat is: the first sign that something blocks."""
+"""Heartbeat of the event loop: the lag of each beat is the first sign of a blocked loop."""
 
 import asyncio
 import sys
@@ -10,7 +10,7 @@ from types import FrameType
 from engine.watch import metrics
 
 SECONDS = 0.1
-"""Between two beats, each of which costs 15 µs."""
+"""Seconds between two beats. A beat costs 15 µs."""
 
 
 class Heartbeat:
@@ -20,7 +20,7 @@ class Heartbeat:
         self.due = time.monotonic()
         """When the next beat should come. Other threads may read it."""
         self.beneath: frozenset[FrameType] = frozenset()
-        """The frames that lie beneath the loop, so those of whoever runs it."""
+        """The frames that lie beneath the loop, so the frames of the code that runs it."""
         self.listeners: list[Callable[[float], None]] = [metrics.lag.observe]
         self._loop = asyncio.get_running_loop()
         self._next: asyncio.Handle = self._loop.call_soon(self._beat)

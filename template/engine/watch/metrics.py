@@ -1,4 +1,4 @@
-"""What this process measures of itself, in Prometheus' terms. Importing this starts nothing.
+"""Prometheus metrics of this process. Importing this starts nothing.
 
 Names of routes, limits and reasons are labels; callers, models and paths are not, since each value
 of a label is kept for ever.

@@ -1,8 +1,8 @@
-"""Tells of stalls and of exhausted threads: the two ways in which a server gets slow.
+"""Saturation: reports starvation of the event loop and exhaustion of threads, which slow a server.
 
 Starvation: the event loop stands, and all requests are late at once. Exhaustion: all threads are
-taken, and those requests that need one wait longer the more of them there are. Each has a log line
-and a metric of its own, because the cure of one does nothing for the other.
+taken, and requests that need one wait longer the more of them there are. Each has a log line and a
+metric of its own, because the cure of one does nothing for the other.
 """
 
 import logging
@@ -112,7 +112,7 @@ class Throttle:
 
 
 def hint(stack: str) -> str:
-    """Return what to write instead, by the innermost files of a stack."""
+    """Return the advice for the innermost files of a stack."""
     for name, advice in HINTS.items():
         if name in stack:
             return advice

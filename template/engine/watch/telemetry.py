@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 
 request_id: ContextVar[str] = ContextVar("request_id", default="-")
-"""Id of the request or job at work. Set anew for each: a keep-alive connection would otherwise
+"""Id of the request or job at work. Set for each one: a keep-alive connection would otherwise
 hand one request's context to the next (python/cpython#140947)."""
 
 traceparent: ContextVar[str | None] = ContextVar("traceparent", default=None)
@@ -20,7 +20,7 @@ EQUAL_LINES, WINDOW = 5, 30.0
 older than the code there were 100,000 lines in two minutes."""
 
 MOST_KINDS = 1000
-"""Kinds that are counted at once: a message may be no template, but made of what callers send."""
+"""Kinds that are counted at once: a message may be no template, but made of callers' text."""
 
 ESCAPED = {
     code: f"\\u{code:04x}"
@@ -29,7 +29,7 @@ ESCAPED = {
 """Characters that would begin a new line, or make a terminal show another one than was written."""
 
 OWN = {*logging.makeLogRecord({}).__dict__, "message", "asctime", "request_id", "color_message"}
-"""Fields that a log record has by itself, and uvicorn's. All others are from `extra=`."""
+"""Fields that a log record has by itself, and uvicorn's. All other fields are from `extra=`."""
 
 
 class TextFormatter(logging.Formatter):

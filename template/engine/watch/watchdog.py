@@ -1,9 +1,9 @@
-"""Names the line that blocks the event loop, also while it still blocks.
+"""Event loop watchdog: names the line that blocks the loop, also while it still blocks.
 
-A thread sleeps until a beat of the loop is late. Then it reads the frames of the loop's own thread
-until the loop goes on; the innermost frame of this app that it sees most often is the offender. It
-works on asyncio and uvloop, with blocking calls, locks and loops that compute. What holds the GIL
-without a break, as some C extensions do, is seen when it ends.
+A thread sleeps until a beat of the loop is late. Then it samples the frames of the loop's own
+thread until the loop goes on; the innermost frame of this app that it sees most often is the
+offender. It works on asyncio and uvloop, with blocking calls, locks and loops that compute. Code
+that holds the GIL without a break, as some C extensions do, is seen when it ends.
 """
 
 import sys
@@ -11,7 +11,7 @@ import threading
 import time
 import traceback
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,14 +24,14 @@ from engine.watch.heartbeat import (
     outwards,
 )
 
-APP = Path(__file__).parents[1]
+CODE = tuple(Path(__file__).parents[2] / name for name in ("app", "engine"))
 
 HOST = "host"
 """Offender where no line of the app was at work: the machine had no time for this process, or a
 library kept the loop. On two busy cores such stalls of 50 to 100 ms are common."""
 
 SAMPLE = 0.01
-"""Seconds between two looks at a loop that is late."""
+"""Seconds between two samples of a loop that is late."""
 
 LONGEST_PAUSE = 1.0
 """The same for one that stays late."""
@@ -46,7 +46,7 @@ class Stall:
 
     seconds: float
     offender: str
-    """As `api/chat.py:17 answer`, or `HOST`."""
+    """As `app/api/chat.py:17 answer`, or `HOST`."""
     stack: str
     """The frames of the loop's thread above the loop, the innermost last."""
     ongoing: bool
@@ -54,17 +54,18 @@ class Stall:
 
 
 class Samples:
-    """What a late loop was seen to do."""
+    """Stack samples of a late loop."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = f"{folder}/"
+    def __init__(self, folders: Sequence[Path]) -> None:
+        self._folders = tuple(f"{folder}/" for folder in folders)
+        self._root = f"{folders[0].parent}/"
         self._seen: Counter[str] = Counter()
         self._stacks: dict[str, str] = {}
 
     def take(self, frame: FrameType, beneath: frozenset[FrameType]) -> None:
         """Note the innermost frame of the app."""
         frames = [each for each in outwards(frame) if each not in beneath]
-        own = (each for each in frames if each.f_code.co_filename.startswith(self._folder))
+        own = (each for each in frames if each.f_code.co_filename.startswith(self._folders))
         name = self._name(next(own, None))
         self._seen[name] += 1
         if name not in self._stacks:
@@ -81,7 +82,7 @@ class Samples:
         if frame is None:
             return HOST
         code = frame.f_code
-        path = code.co_filename.removeprefix(self._folder)
+        path = code.co_filename.removeprefix(self._root)
         return f"{path}:{frame.f_lineno} {code.co_qualname}"
 
 
@@ -93,17 +94,17 @@ class Watchdog:
         heartbeat: Heartbeat,
         threshold: float,
         tell: Callable[[Stall], None],
-        folder: Path = APP,
+        folders: Sequence[Path] = CODE,
     ) -> None:
         self.heartbeat = heartbeat
         self._threshold = threshold
         self._tell = tell
-        self._folder = folder
+        self._folders = folders
         self._loops_thread = threading.get_ident()
         self._over = threading.Event()
 
     def start(self) -> None:
-        """Watch from now on: what the start-up did is no stall, since nobody waited for it."""
+        """Watch from now on: the start-up is no stall, since no request waited for it."""
         self.heartbeat.due = time.monotonic() + SECONDS
         if self._threshold:
             threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
@@ -119,8 +120,8 @@ class Watchdog:
                 self._follow(due)
 
     def _follow(self, due: float) -> None:
-        """Look at the loop until the beat that was `due` has come, and tell what was seen."""
-        samples, pause, told = Samples(self._folder), SAMPLE, False
+        """Sample the loop until the beat that was `due` has come, and tell of the stall."""
+        samples, pause, told = Samples(self._folders), SAMPLE, False
         while True:
             if frame := sys._current_frames().get(self._loops_thread):  # noqa: SLF001
                 samples.take(frame, self.heartbeat.beneath)
@@ -141,15 +142,15 @@ class Watchdog:
 
 @asynccontextmanager
 async def open_watchdog(
-    threshold: float, tell: Callable[[Stall], None], folder: Path = APP
+    threshold: float, tell: Callable[[Stall], None], folders: Sequence[Path] = CODE
 ) -> AsyncIterator[Watchdog]:
     """Yield the loop's watchdog, to be started: `tell` gets stalls longer than `threshold` seconds.
 
     None is missed that is longer by a beat. `tell` is called in the watchdog's thread, while the
-    loop may be standing. Only code in `folder` is named. A threshold of 0 watches nothing.
+    loop may be standing. Only code in `folders` is named. A threshold of 0 watches nothing.
     """
     async with open_heartbeat() as heartbeat:
-        watchdog = Watchdog(heartbeat, threshold, tell, folder)
+        watchdog = Watchdog(heartbeat, threshold, tell, folders)
         try:
             yield watchdog
         finally:

@@ -1,4 +1,4 @@
-"""What webhooks have still to be told: claimed, tried, recorded, sent again by an operator."""
+"""Webhook deliveries: claimed, tried, recorded, sent again by an operator."""
 
 import time
 from dataclasses import dataclass, field
@@ -27,7 +27,7 @@ class Notification:
     id: str
     webhook_id: str
     url: str = field(repr=False)
-    """Often a secret itself: whoever knows it may send to its receiver."""
+    """Often a secret itself: any client that knows it may send to its receiver."""
     secrets: list[str] = field(repr=False)
     payload: bytes
     attempt: int
@@ -35,7 +35,7 @@ class Notification:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of one try. `delay` is in seconds, until the next one where it is `pending`."""
+    """The outcome of one try. `delay` is in seconds, until the next one where it is `pending`."""
 
     status: Literal["delivered", "pending", "dead"]
     http_status: int | None
@@ -57,9 +57,9 @@ class DeadLetter:
 
 
 def claim(session: Session, *, seconds: float, most_in_flight: int) -> Notification | None:
-    """Take the message that is due for longest and leave it alone for `seconds`, or return None.
+    """Claim the message that is due for longest, for `seconds`, or return None.
 
-    After these it is due again: whoever had it is dead. Callers with `most_in_flight` tries under
+    After these it is due again: its worker is dead. Callers with `most_in_flight` tries under
     way must wait; two claims at once may exceed this by one.
     """
     due = WebhookDeliveryRow.status == PENDING, WebhookDeliveryRow.next_at <= instant()
@@ -77,7 +77,7 @@ def claim(session: Session, *, seconds: float, most_in_flight: int) -> Notificat
 
 
 def record(session: Session, notification: Notification, outcome: Outcome) -> bool:
-    """Write what came of a try; return False where it is another's by now, or has ended."""
+    """Write the outcome of a try; return False where it is taken over or has ended."""
     again = outcome.status == "pending"
     statement = (
         update(WebhookDeliveryRow)
@@ -98,9 +98,9 @@ def record(session: Session, notification: Notification, outcome: Outcome) -> bo
 
 
 def disable(session: Session, notification: Notification) -> None:
-    """End a webhook whose receiver is gone, and give up all that it had still to be told.
+    """Disable a webhook because its receiver is gone, and give up its pending messages.
 
-    One that was given another address meanwhile goes on: the message comes there as after a kill.
+    One with another address by now goes on: the message comes there as after a kill.
     """
     webhook = session.get(WebhookRow, notification.webhook_id, with_for_update=True)
     if webhook is None or webhook.url != notification.url:
@@ -118,7 +118,7 @@ def disable(session: Session, notification: Notification) -> None:
 
 
 def sample(session: Session, caller_id: str, webhook_id: str, event: EventType) -> Notification:
-    """Return a message that is owed to nobody and tells of a thing that does not exist.
+    """Return a sample message, which is not stored and tells of a thing that does not exist.
 
     Raise `NotFound` where this caller has no webhook of that id.
     """
@@ -153,7 +153,7 @@ def list_dead(session: Session, limit: int) -> list[DeadLetter]:
 
 
 def resend(session: Session, notification_id: str) -> None:
-    """Begin the tries of a dead message anew, at once, under its old id.
+    """Restart the tries of a dead message at once, under its old id.
 
     Raise `NotFound` where there is none of that id, `Conflict` where it is not dead.
     """
@@ -166,14 +166,14 @@ def resend(session: Session, notification_id: str) -> None:
 
 
 def resend_all(session: Session) -> int:
-    """Begin the tries of all dead messages anew, at once, and return how many they are."""
+    """Restart the tries of all dead messages at once, and return their number."""
     return _revive(
         session, select(WebhookDeliveryRow.id).where(WebhookDeliveryRow.status == "dead")
     )
 
 
 def _receivers(session: Session, first: Select[WebhookDeliveryRow], most: int) -> list[str]:
-    """Return the webhooks with messages that are due, by which has waited for longest.
+    """Return the webhooks with messages that are due, the longest wait first.
 
     `first` selects the first message that is due. Callers with `most` in flight are left out.
     """

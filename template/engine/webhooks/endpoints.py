@@ -1,4 +1,4 @@
-"""Webhooks: the endpoints at which callers want to be told of ends."""
+"""Webhook endpoints: the URLs at which callers want to be told of ended batches and jobs."""
 
 import base64
 import secrets
@@ -56,7 +56,7 @@ class WebhookDeleted(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class WebhookInfo:
-    """What an operator may see of a webhook."""
+    """A webhook, as an operator may see it."""
 
     id: str
     caller: str
@@ -125,7 +125,7 @@ def update(
     event_types: Collection[EventType] | None,
     private_addresses: bool,
 ) -> WebhookObject:
-    """Change what is not None and return the webhook; a URL enables it where it is disabled.
+    """Change the fields that are not None and return the webhook; a URL enables a disabled one.
 
     Raise `InvalidRequest` for a URL that nothing is sent to.
     """
@@ -144,7 +144,7 @@ def update(
 
 
 def remove(session: Session, caller_id: str, webhook_id: str) -> WebhookDeleted:
-    """Delete a webhook and all that it had still to be told."""
+    """Delete a webhook and its messages."""
     session.delete(_row(session, caller_id, webhook_id, for_update=True))
     return WebhookDeleted(id=webhook_id)
 
@@ -183,7 +183,7 @@ def list_webhooks(session: Session) -> list[WebhookInfo]:
 
 
 def _check(url: HttpUrl, *, private_addresses: bool) -> None:
-    """Tell early what would fail at every try. Names are checked when they are connected to."""
+    """Refuse early a URL that would fail at every try. Names are checked on connecting."""
     if url.username is not None or url.password is not None:
         raise InvalidRequest("The url may not carry a user name or a password.", param="url")
     if private_addresses:

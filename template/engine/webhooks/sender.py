@@ -1,4 +1,4 @@
-"""Tells webhooks: sends each message until its receiver takes it or the tries are used up.
+"""Webhook sender: sends each message until its receiver takes it or the tries are used up.
 
 A message may arrive twice, as after a kill between its arrival and its record; its id stays.
 """
@@ -21,15 +21,15 @@ log = logging.getLogger(__name__)
 
 GONE = 410
 LONGEST_ASKED = 86_400.0
-"""Seconds; a receiver may ask for a longer wait, but what is a day late is of no use."""
+"""Seconds; a receiver may ask for a longer wait, but a message that is a day late is of no use."""
 
 
 async def claim(
     resources: Resources, _stopping: asyncio.Event
 ) -> Callable[[], Coroutine[Any, Any, None]] | None:
-    """Claim the message that is due for longest; return what sends it, or None where none is due.
+    """Claim the message that is due for longest; return the function that sends it, or None.
 
-    It is claimed for longer than a try can take, so that no other worker sends it meanwhile.
+    It is claimed for longer than a try can take, so that no other worker sends it too.
     """
     settings = resources.settings
     notification = await resources.database.write(
@@ -41,11 +41,11 @@ async def claim(
 
 
 async def deliver(resources: Resources, notification: Notification) -> None:
-    """Send a claimed message once and record what came of it."""
+    """Send a claimed message once and record the outcome."""
     request_id.set(notification.id)
     outcome = await _send(resources, notification)
     if outcome.error:
-        host = urlsplit(notification.url).hostname  # the rest may be what its receiver trusts
+        host = urlsplit(notification.url).hostname  # the rest may be a secret
         log.warning("webhook to %s, try %s: %s", host, notification.attempt, outcome.error)
     if outcome.http_status == GONE:
         await resources.database.write(deliveries.disable, notification)
@@ -59,7 +59,7 @@ async def _send(resources: Resources, notification: Notification) -> Outcome:
     try:
         headers = signed_headers(notification.id, payload, notification.secrets)
         reply = await resources.webhook_client.post(notification.url, payload, headers)
-    except Exception as error:  # noqa: BLE001 -- one that came out would be tried for ever
+    except Exception as error:  # noqa: BLE001 -- an error that got out would be retried for ever
         return _failed(waits, notification, None, f"{type(error).__name__}: {error}")
     if 200 <= reply.status < 300:
         return Outcome("delivered", reply.status)

@@ -1,10 +1,10 @@
-"""What becomes of an error in zone 3: tried again after a while, or the end of the item or job."""
+"""Retry policy of zone 3: an error is retried after a while, or ends the item or job."""
 
 import logging
-import random
 from dataclasses import dataclass
 
 from engine.errors import AppError, DeadlineExceeded, ModelRateLimited
+from engine.process.backoff import backoff
 
 log = logging.getLogger(__name__)
 
@@ -17,30 +17,29 @@ UNRECORDABLE_MESSAGE = "The database refuses to keep what came of this."
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why an attempt failed. `wait`: after which seconds another may succeed, None if none will."""
+    """A failed attempt. `wait`: seconds after which another may succeed, None if none will."""
 
     code: str
     message: str
     wait: float | None
     own: bool = True
-    """Whether it counts among the tries: that the provider is full is nobody's failure."""
+    """Whether it counts among the tries: a full provider is no failure of the item or job."""
 
     def delay(self, errors: int, attempts: int) -> float | None:
         """Return the seconds before the next of `attempts` tries, None where that was the last.
 
-        They double with each of the `errors` before and differ, so that items do not come in step.
+        They double with each of the `errors` before and have jitter: items do not come in step.
         """
         if self.wait is None or (self.own and errors + 1 >= attempts):
             return None
-        growing = min(LONGEST_DELAY, FIRST_DELAY * 2.0**errors)
-        return max(self.wait, growing) * random.uniform(1.0, 1.5)  # noqa: S311 -- no secret
+        return self.wait + backoff(errors, FIRST_DELAY, LONGEST_DELAY)
 
 
 def failure_of(error: Exception) -> Failure:
-    """Return what an attempt that raised `error` failed of.
+    """Return the failure of an attempt that raised `error`.
 
-    An error that may pass (`retry_after` is set, or time ran out) may be tried again; so may one
-    that nobody foresaw, which is logged.
+    A transient error (`retry_after` is set, or time ran out) may be retried; so may an unexpected
+    one, which is logged.
     """
     match error:
         case TimeoutError() | DeadlineExceeded():

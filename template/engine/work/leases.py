@@ -1,4 +1,4 @@
-"""Signs of life: who holds one may keep what it has claimed; who lets it run out has lost it."""
+"""Leases: a worker keeps its claims while it prolongs its lease; an expired lease loses them."""
 
 from sqlalchemy import ColumnElement, delete, exists, select, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
@@ -16,7 +16,7 @@ def grant(session: Session, owner: str, seconds: float) -> None:
 def prolong(session: Session, owner: str, seconds: float) -> bool:
     """Prolong a lease; return False where it is lost.
 
-    An expired lease is not revived: what it held may be somebody else's by now.
+    An expired lease is not revived: its claims may be another worker's by now.
     """
     statement = (
         update(LeaseRow)

@@ -1,4 +1,4 @@
-"""Events: what callers can be told of, and the duty to tell them."""
+"""Transactional outbox: events for callers, and the deliveries that tell them."""
 
 import json
 import time
@@ -21,7 +21,7 @@ EventType = Literal[
     "job.expired",
     "job.cancelled",
 ]
-"""What callers can be told of. Those of batches have OpenAI's names."""
+"""Events that a webhook can ask for. The batch events have OpenAI's names."""
 
 EVENT_TYPES: tuple[EventType, ...] = get_args(EventType)
 
@@ -29,15 +29,15 @@ EVENT_TYPES: tuple[EventType, ...] = get_args(EventType)
 def enqueue_event(session: Session, caller_id: str | None, event: str, subject_id: str) -> None:
     """Record the duty to tell the caller of an event, in the transaction that makes it happen.
 
-    `event` is one of `EVENT_TYPES` and `subject_id` the id of what ended, as in OpenAI's events. No
-    subject has an event twice, unless it was forgotten in between.
+    `event` is one of `EVENT_TYPES` and `subject_id` the id of the batch or job that ended, as in
+    OpenAI's events. No subject has an event twice, unless it was forgotten in between.
     """
-    assert event in EVENT_TYPES  # noqa: S101 -- nobody could have asked for another
+    assert event in EVENT_TYPES  # noqa: S101 -- no webhook can ask for another
     webhooks = session.scalars(
         select(WebhookRow)
         .where(WebhookRow.caller_id == caller_id, WebhookRow.disabled_at.is_(None))
         .order_by(WebhookRow.id)
-        .with_for_update(read=True, key_share=True)  # so that none is deleted meanwhile
+        .with_for_update(read=True, key_share=True)  # so that none is deleted before the commit
     )
     for webhook in webhooks:
         if event in webhook.events:
@@ -45,12 +45,12 @@ def enqueue_event(session: Session, caller_id: str | None, event: str, subject_i
 
 
 def forget(session: Session, subject_id: str) -> None:
-    """Drop what was announced of a subject that begins anew, so that its next end is announced."""
+    """Delete the deliveries of a subject that restarts, so that its next end is announced."""
     session.execute(delete(WebhookDeliveryRow).where(WebhookDeliveryRow.subject_id == subject_id))
 
 
 def event_payload(event_id: str, event: str, subject_id: str, created_at: float) -> bytes:
-    """Return an event as OpenAI's client reads it: its body has the id of what ended."""
+    """Return an event as OpenAI's client reads it: its body has the id of its subject."""
     payload = {
         "id": event_id,
         "object": "event",

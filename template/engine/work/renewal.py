@@ -1,4 +1,4 @@
-"""A lease on what is at work: renewed while it lasts, and over by this process's own clock."""
+"""Renewal of a lease while its work lasts; a lease ends by this process's own clock."""
 
 import asyncio
 import logging
@@ -19,7 +19,7 @@ async def kept(
 ) -> str | None:
     """Renew a lease three times in its life while `renew` returns a status in `held`.
 
-    Return another status as it comes. Return None where the lease is lost: somebody else has it,
+    Return another status as it comes. Return None where the lease is lost: another worker has it,
     or may have it by now, since the database has answered no renewal in its time. It was asked for
     at `asked_at` on the loop's clock. An error is not its end: the next beat may come in time.
     """

@@ -1,4 +1,4 @@
-"""Which worker processes live: each signs in, again with every sweep, and off at its end."""
+"""Registry of live workers: each signs in, again with every sweep, and off at its end."""
 
 import os
 import socket
@@ -50,6 +50,6 @@ def sign_off(session: Session, worker: Worker) -> None:
 
 
 def living(session: Session, seconds: float) -> int:
-    """Return how many workers gave a sign of life in the last `seconds`."""
+    """Return the number of workers that gave a sign of life in the last `seconds`."""
     seen = select(func.count()).select_from(WorkerRow).where(WorkerRow.seen_at > now() - seconds)
     return session.scalars(seen).one()

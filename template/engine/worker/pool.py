@@ -1,4 +1,4 @@
-"""Work of one kind, as much at once as there is room for, claimed from SQL piece by piece."""
+"""Pool of slots for one kind of work, which is claimed from SQL piece by piece."""
 
 import asyncio
 import logging
@@ -12,7 +12,7 @@ from engine.process.tasks import end_tasks
 log = logging.getLogger(__name__)
 
 Work: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
-"""What runs one claimed piece of work."""
+"""Function that runs one claimed piece of work."""
 
 
 class Pool:
@@ -32,7 +32,7 @@ class Pool:
     async def work(self, stopping: asyncio.Event, seconds: float) -> None:
         """Look for work when woken, when a piece ends, and every `seconds`, until `stopping`.
 
-        Not to be cancelled: what is being claimed in that moment would be nobody's for a lease.
+        Not to be cancelled: a piece that is claimed in that moment would lie idle for a lease.
         """
         while not stopping.is_set():
             self._look.clear()
@@ -44,9 +44,9 @@ class Pool:
                 await asyncio.wait_for(self._look.wait(), seconds)
 
     async def finish(self, over: asyncio.Event, patience: float) -> None:
-        """Wait for what runs to come to a good place, but end it once the grace is `over`.
+        """Wait for running pieces to come to a good place, but end them once the grace is `over`.
 
-        What it held it gives back, for which it has `patience` seconds.
+        They then have `patience` seconds to give their claims back.
         """
         waiting = asyncio.create_task(over.wait())
         while self._running and not over.is_set():

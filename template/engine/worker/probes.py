@@ -1,4 +1,4 @@
-"""What a worker tells by HTTP: whether it lives, whether it can work, and its metrics."""
+"""HTTP probes of a worker: liveness, readiness and metrics."""
 
 import logging
 from collections.abc import AsyncIterator
@@ -23,11 +23,12 @@ TURNS = 8
 
 @asynccontextmanager
 async def serving_probes(resources: Resources, pulse: Liveness) -> AsyncIterator[None]:
-    """Serve them at `worker_metrics_port` on this event loop, where one is set.
+    """Serve the probes at `worker_metrics_port` on this event loop, where a port is set.
 
     `/live` fails where no sweep has ended for longer than one can take: restart the worker then.
-    `/ready` fails where none has ended well for a lease, after which it holds nothing any more.
-    Whoever reaches the port may read. Raise `OpenError` where it cannot be listened on.
+    `/ready` fails where no sweep has ended well for a lease: the worker then holds nothing any
+    more. Any client that reaches the port may read. Raise `OpenError` where the port cannot be
+    listened on.
     """
     settings = resources.settings
     if not settings.worker_metrics_port:
@@ -68,7 +69,7 @@ def _state(status: str, *, well: bool) -> web.Response:
 
 
 async def _tell_depths(resources: Resources) -> None:
-    """Set the gauges of work from the database; where it does not answer, none."""
+    """Set the gauges of work from the database; without an answer, clear them."""
     metrics.queue.clear()
     metrics.oldest.clear()
     try:

@@ -29,9 +29,9 @@ log = logging.getLogger(__name__)
 
 
 async def run(settings: Settings, opening: AbstractAsyncContextManager[Resources]) -> None:
-    """Open the resources and work until SIGTERM or SIGINT, then finish what is in flight.
+    """Open the resources and work until SIGTERM or SIGINT, then finish the work in flight.
 
-    What does not end within `shutdown_grace` is given back; a second signal gives it back at once.
+    Work that does not end within `shutdown_grace` is given back, on a second signal at once.
     """
     configure_logging(settings.log_level, as_json=settings.production)
     stopping, over = asyncio.Event(), asyncio.Event()
@@ -52,7 +52,7 @@ async def work(
 ) -> None:
     """Claim and do work of every kind until `stopping` is set, then come to an end.
 
-    What is in flight then may go on until `over` is set, for `shutdown_grace` at most.
+    Work in flight may then go on until `over` is set, for `shutdown_grace` at most.
     """
     settings = resources.settings
     all_pools = pools(resources, stopping)

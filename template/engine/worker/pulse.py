@@ -1,10 +1,10 @@
-"""A worker's signs of life, as its probes ask for them."""
+"""Liveness of a worker, as its probes ask for it."""
 
 import time
 
 
 class Liveness:
-    """How long ago the worker has come round last, and how long ago it could do so well."""
+    """Time since the worker's last sweep, and since its last successful one."""
 
     def __init__(self) -> None:
         self._tried_at = self._swept_at = time.monotonic()
@@ -17,10 +17,10 @@ class Liveness:
 
     @property
     def silence(self) -> float:
-        """The seconds since the last sweep ended, however it did."""
+        """The seconds since the last sweep ended, well or by an error."""
         return time.monotonic() - self._tried_at
 
     @property
     def failing(self) -> float:
-        """The seconds since one ended well."""
+        """The seconds since a sweep ended well."""
         return time.monotonic() - self._swept_at

@@ -1,4 +1,4 @@
-"""Looks, again and again, for what dead workers left behind and for what is due by the clock."""
+"""Reaper: sweeps for expired leases of dead workers, late work and jobs that are due."""
 
 import asyncio
 import logging
@@ -31,7 +31,7 @@ async def reap_for_ever(resources: Resources, pulse: Liveness) -> None:
 
 
 async def sweep(resources: Resources) -> None:
-    """Put back what is lost, end what is late, submit what is due."""
+    """Put lost work back, end late work, submit due jobs."""
     settings, write = resources.settings, resources.database.write
     await write(
         recovery.recover, lease_seconds=settings.lease_seconds, most_crashes=settings.batch_crashes

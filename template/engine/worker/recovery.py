@@ -1,4 +1,4 @@
-"""Finds what dead workers left behind, and ends what is late."""
+"""Recovery: puts the work of dead workers back, and ends late work."""
 
 from collections import Counter
 
@@ -16,7 +16,7 @@ CRASHED = "The workers that ran this died {crashes} times; it is not tried again
 
 
 def recover(session: Session, *, lease_seconds: float, most_crashes: int) -> None:
-    """Put lost items and jobs back, expire what is late, make lanes ready that are due."""
+    """Put lost items and jobs back, expire late batches and jobs, make due lanes ready."""
     readiness.adopt(session)
     readiness.promote(session)
     _put_back(session, most_crashes)

@@ -1,10 +1,10 @@
-"""Deletes what is old, once a day: ended batches, jobs and webhooks, and files that none needs.
+"""Retention: once a day, deletes old ended batches, jobs and webhooks, and unneeded files.
 
-Nothing open is touched, and nothing that ended less than `keep_days` ago. Input files go like
+No open work is touched, and none that ended less than `keep_days` ago. Input files go like
 OpenAI's, by age, but not before the last batch that was made from them. Usage is kept for ever.
 
-It goes in pieces, one transaction each, and pauses after each for as long as that took: who writes
-beside it waits for one piece at most.
+It goes in pieces, one transaction each, and pauses after each for as long as that took: another
+writer waits for one piece at most.
 """
 
 import asyncio
@@ -43,15 +43,15 @@ CHUNKS = 2
 """Chunks of a file in one piece, each of 1 MiB: 23 ms; 8 of them 80 ms."""
 
 Piece: TypeAlias = Callable[[Session, float], Counter[str]]
-"""Deletes one piece of what is older than so many seconds; returns what, empty at the end."""
+"""Deletes one piece of rows older than so many seconds; returns their counts, empty at the end."""
 
 
 class Everything(BaseModel):
-    """There is nothing to choose: it goes by the settings."""
+    """The empty input of the job: the settings decide."""
 
 
 class Deleted(BaseModel):
-    """How many rows are gone."""
+    """Numbers of deleted rows."""
 
     batches: int = 0
     items: int = 0
@@ -63,7 +63,7 @@ class Deleted(BaseModel):
 
 
 async def delete_old(run: Run, _everything: Everything) -> Deleted:
-    """Delete everything that is old; an attempt that was cut off is counted too."""
+    """Delete all old rows; an attempt that was cut off is counted too."""
     deleted = Counter(run.progress or {})
     for piece, seconds in _pieces(run.resources.settings):
         while True:
@@ -114,7 +114,7 @@ def delete_input(session: Session, seconds: float) -> Counter[str]:
 
 
 def delete_upload(session: Session, seconds: float) -> Counter[str]:
-    """Delete an upload that never came to its end, or what is left of a file."""
+    """Delete an upload that never came to its end, or the rest of a file."""
     return _delete_file(session, seconds, FileRow.complete.is_(False))
 
 
@@ -150,7 +150,7 @@ def delete_deliveries(session: Session, seconds: float) -> Counter[str]:
 
 
 def delete_idempotency_keys(session: Session, seconds: float) -> Counter[str]:
-    """Delete answers that nobody will ask for again."""
+    """Delete expired idempotency keys with their answers."""
     key = IdempotencyRow.caller_id, IdempotencyRow.key
     old = select(*key).where(IdempotencyRow.created_at < now() - seconds).order_by(*key)
     rows = some(old.limit(ROWS).with_for_update(skip_locked=True))
@@ -179,7 +179,7 @@ def _delete_file(session: Session, seconds: float, *which: ColumnElement[bool]) 
     )
     if file is None or _is_needed(session, file.id):
         return Counter()
-    file.complete = False  # from here on nobody sees it; `delete_upload` deletes the rest
+    file.complete = False  # from here on it is invisible; `delete_upload` deletes the rest
     of_file = FileChunkRow.file_id == file.id
     rows = select(FileChunkRow.seq).where(of_file).order_by(FileChunkRow.seq).limit(CHUNKS)
     chunks = changed(session, delete(FileChunkRow).where(of_file, FileChunkRow.seq.in_(rows)))
@@ -190,10 +190,10 @@ def _delete_file(session: Session, seconds: float, *which: ColumnElement[bool]) 
 
 
 def _is_needed(session: Session, file_id: str) -> bool:
-    """Return whether a batch was made from it before it was locked against that: `files.hold`."""
+    """Return whether a batch was made from the file before this lock: see `files.hold`."""
     return session.scalar(select(exists().where(BatchRow.input_file_id == file_id))) or False
 
 
 def _id_before(kind: str, seconds: float) -> str:
-    """Return the limit of ids from so long ago: what is younger need not even be looked at."""
+    """Return the limit of ids from so long ago: younger rows need not even be looked at."""
     return id_at(kind, time.time() - seconds)

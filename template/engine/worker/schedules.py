@@ -1,4 +1,4 @@
-"""Jobs that are due by the clock: each tick is started once, whichever worker sees it first."""
+"""Schedules: each tick of a job is started once, whichever worker sees it first."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -13,15 +13,15 @@ from engine.sql.clock import now
 from engine.sql.statements import changed
 from engine.sql.tables import ScheduleRow
 
-# The same text for SQLite and PostgreSQL, whose SQLAlchemy constructs for it differ.
+# The same text for SQLite and PostgreSQL: SQLAlchemy's constructs for it differ.
 MEET = text("INSERT INTO schedules (name, tick) VALUES (:name, :tick) ON CONFLICT DO NOTHING")
 
 
 def start_due(session: Session, jobs: Iterable[Job[Any]]) -> int:
-    """Submit each job whose last tick nobody has started yet; return how many were.
+    """Submit each job with a last tick that no worker has started yet; return their number.
 
     A job is started once for all the ticks that were missed while no worker ran, and not at all
-    for those before it was first seen here.
+    for ticks before it was first seen here.
     """
     moment = session.scalars(select(now())).one()
     return sum(_start(session, job, moment) for job in jobs if job.cron is not None)

@@ -2,12 +2,12 @@
 
 import asyncio
 import logging
-import random
 from typing import Any, cast
 
 from arq.typing import WorkerCoroutine
 from arq.worker import Worker, func
 
+from engine.process.backoff import backoff
 from engine.process.queue import WAKE, RedisQueue, deserialize, serialize
 from engine.process.tasks import end_tasks
 from engine.worker.pool import Pool
@@ -25,21 +25,20 @@ async def listen_for_ever(queue: RedisQueue, all_pools: list[Pool]) -> None:
         started = asyncio.get_running_loop().time()
         try:
             await listening.async_run()
-        except Exception as error:  # noqa: BLE001 -- whatever broke it, it is started again
+        except Exception as error:  # noqa: BLE001 -- after any error it is started again
             log.warning("no wake-up calls from Redis: %r", error)
         finally:
             await _abandon(listening)
         lasted = asyncio.get_running_loop().time() - started
         failures = 0 if lasted > LONGEST_PAUSE else failures + 1
-        pause = min(LONGEST_PAUSE, 0.2 * 2**failures)
-        await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
+        await asyncio.sleep(backoff(failures, 0.2, LONGEST_PAUSE))
 
 
 class Listener(Worker):
-    """arq's worker, all of whose tasks are among its `tasks`.
+    """arq's worker, with all its tasks in `tasks`.
 
-    arq shields the end of a call from cancellation, in a task that it keeps nowhere. That task went
-    on behind a pool of connections that was closed, opened one anew and left it open.
+    arq shields the end of a call from cancellation, in a task that it keeps nowhere. That task
+    outlived its closed connection pool, opened another connection and left it open.
     """
 
     async def finish_job(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 -- arq's own

@@ -26,8 +26,8 @@ async def exhaustion(laboratory: Laboratory) -> Experiment:
         f" same check without it took {time_text(without.median())}. With the slow calls under a"
         f" limit of their own, the dependency did no harm: {time_text(own.median())}.",
         shown=wrong.median() > 5 * without.median() and wrong.median() > 5 * own.median(),
-        lesson="Write handlers and dependencies as async def, however small, and give slow calls"
-        " threads of their own: engine/process/offload.py does.",
+        lesson="Write a trivial dependency as async def, and give slow calls threads of their own:"
+        " engine/slots/own_threads.py does for a def handler.",
         headline=Headline(
             "median health check", time_text(wrong.median()), time_text(without.median())
         ),

@@ -50,7 +50,7 @@ async def lost_work(laboratory: Laboratory) -> Experiment:
         f" Jobs finished {done} of them.",
         shown=kept < 0.9 * len(questions) and done == len(questions),
         lesson="What was accepted must be committed before it is answered. Zone 2"
-        " (app/background/) is for what may be lost; zone 3 (app/jobs/) for the rest.",
+        " (`resources.background`) is for work that may be lost; zone 3, jobs, for all other work.",
         headline=Headline(
             "accepted work that was done",
             f"{kept} of {len(questions)}",

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 
-import httpx2
+import httpx
 import uvicorn
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -30,7 +30,7 @@ from engine.models.upstreams import Upstreams
 @asynccontextmanager
 async def serving(
     app: FastAPI, *, reset_contextvars: bool = True
-) -> AsyncIterator[httpx2.AsyncClient]:
+) -> AsyncIterator[httpx.AsyncClient]:
     """Yield a client of the running `app`; both end with the block."""
     handlers = logging.root.handlers[:]
     listening = socket.create_server(("127.0.0.1", 0))
@@ -43,7 +43,7 @@ async def serving(
             assert not running.done()
             await asyncio.sleep(0.01)
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        async with httpx2.AsyncClient(base_url=url, timeout=60) as client:
+        async with httpx.AsyncClient(base_url=url, timeout=60) as client:
             yield client
     finally:
         server.should_exit = True

@@ -1,4 +1,4 @@
-"""Whatever comes in, what goes out is an error in OpenAI's envelope that says what to do."""
+"""Bad input of every kind gets an error in OpenAI's envelope, which says how to mend it."""
 
 import json
 import re

@@ -43,7 +43,7 @@ def test_a_completed_batch_says_when_each_part_of_its_life_began(client: OpenAI)
     ]
 
 
-def test_what_runs_out_of_time_stands_as_expired_in_the_error_file(
+def test_items_out_of_time_stand_as_expired_in_the_error_file(
     client: OpenAI, held: HeldBatch
 ) -> None:
     held.record(0)

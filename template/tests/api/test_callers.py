@@ -1,4 +1,4 @@
-"""Nobody gets in without a key, and nobody sees what is another's."""
+"""A key is needed, and opens its caller's own things only."""
 
 import time
 

@@ -142,7 +142,7 @@ async def test_many_at_once_each_get_their_own_answer(live: Service, key: str) -
     assert len(set(first)) == 50
 
 
-def test_what_was_used_is_counted(live: Service) -> None:
+def test_usage_is_counted(live: Service) -> None:
     key = live.new_key("counted")
     with live.client(key) as client, live.http(key) as http:
         answer = client.chat.completions.create(model=MODEL, messages=HELLO)

@@ -1,4 +1,4 @@
-"""Whatever callers ask at the same time, nobody's answer holds anything of another caller."""
+"""No answer holds anything of another caller, for all that callers ask at the same time."""
 
 import asyncio
 import json
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-import httpx2
+import httpx
 import pytest
 from hypothesis import Phase, given, settings
 
@@ -84,7 +84,7 @@ def callers(on_sqlite: Service) -> list[Caller]:
 
 async def mixed_up(live: Service, callers: list[Caller], plan: list[Visit]) -> list[Any]:
     """Return the visits whose answers hold something of another caller."""
-    async with httpx2.AsyncClient(base_url=live.url, timeout=LIMIT) as client:
+    async with httpx.AsyncClient(base_url=live.url, timeout=LIMIT) as client:
 
         async def ask(visit: Visit) -> str:
             method, path = ROUTES[visit.route]

@@ -1,8 +1,8 @@
-"""An error that nobody foresaw: a table of the database is gone while the API runs."""
+"""An unforeseen error: a table of the database is gone while the API runs."""
 
 from collections.abc import Iterator
 
-import httpx2
+import httpx
 import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -23,12 +23,14 @@ def broken(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 @pytest.fixture(scope="module")
-def answer(broken: Service) -> httpx2.Response:
+def answer(broken: Service) -> httpx.Response:
     with broken.http(broken.new_key()) as http:
         return http.get("/v1/files", headers={"x-request-id": "unforeseen-1"})
 
 
-def test_it_is_a_500_in_the_envelope_that_names_the_request(answer: httpx2.Response) -> None:
+def test_an_unexpected_error_is_a_500_in_the_envelope_that_names_the_request(
+    answer: httpx.Response,
+) -> None:
     assert answer.status_code == 500
     assert answer.json()["error"] == {
         "message": "The server failed. Its log explains request unforeseen-1.",
@@ -38,12 +40,12 @@ def test_it_is_a_500_in_the_envelope_that_names_the_request(answer: httpx2.Respo
     }
 
 
-def test_its_header_has_the_request_id(answer: httpx2.Response) -> None:
+def test_its_header_has_the_request_id(answer: httpx.Response) -> None:
     assert answer.headers["x-request-id"] == "unforeseen-1"
 
 
 @pytest.mark.parametrize("internal", ["Traceback", "no such table", "SELECT", "sqlalchemy", "/"])
-def test_nothing_internal_is_told(answer: httpx2.Response, internal: str) -> None:
+def test_nothing_internal_is_told(answer: httpx.Response, internal: str) -> None:
     assert internal not in answer.text
 
 

@@ -28,7 +28,7 @@ def upload(client: OpenAI, content: bytes = b"{}\n", name: str = "in.jsonl") -> 
 @pytest.mark.parametrize(
     "size", [0, 1, PART_BYTES, PART_BYTES + 1, 5 * PART_BYTES + 7], ids="{} bytes".format
 )
-def test_what_was_stored_is_read_byte_for_byte(client: OpenAI, size: int) -> None:
+def test_a_stored_file_is_read_byte_for_byte(client: OpenAI, size: int) -> None:
     content = random.Random(size).randbytes(size)
     file = client.files.create(file=("in.jsonl", content), purpose="batch")
     assert file.bytes == size

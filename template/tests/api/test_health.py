@@ -1,4 +1,4 @@
-"""What probes see while the things that the app needs come and go."""
+"""Probes, while the database, Redis and the model come and go."""
 
 import asyncio
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What is shared is opened once; what belongs to one request stays there."""
+"""Shared resources are opened once; the data of a request stays in it."""
 
 import asyncio
 import http.client
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
 
-import httpx2
+import httpx
 import pytest
 from aiohttp import ClientSession
 
@@ -65,7 +65,7 @@ async def test_a_thousand_requests_open_each_resource_once(
         for _ in range(40):
             calls = [client.post(CHAT, json=body, headers=bearer) for _ in range(25)]
             assert {answer.status_code for answer in await asyncio.gather(*calls)} == {200}
-    once = ["database", "redis", "http", "webhooks", "tokenizer", "model", "background"]
+    once = ["database", "redis", "http", "guarded_http", "tokenizer", "model", "background"]
     once += ["requests", "heartbeat"]
     clients = {"clients": 2}  # of model servers, and of receivers of webhooks
     assert opened == dict.fromkeys(once, 1) | clients
@@ -114,7 +114,7 @@ def test_a_request_id_does_not_reach_requests_that_were_sent_before_its_answer(
     live: Service,
 ) -> None:
     mine = {"x-request-id": f"mine-{uuid4().hex}"}
-    url = httpx2.URL(live.url)
+    url = httpx.URL(live.url)
     said = asyncio.run(pipelined(url, ("/live", mine), ("/live", {}), ("/live", {})))
     ids = re.findall("x-request-id: (.*)\r", said)
     assert ids[0] == mine["x-request-id"]
@@ -188,7 +188,7 @@ def test_overlapping_callers_each_get_their_own_answers_and_their_own_bill(
             assert _used(client) == (10, sum(tokens[key]))
 
 
-def _used(client: httpx2.Client) -> tuple[int, int]:
+def _used(client: httpx.Client) -> tuple[int, int]:
     """Return requests and completion tokens."""
     days = client.get("/v1/usage").json()["data"]
     return sum(day["requests"] for day in days), sum(day["completion_tokens"] for day in days)

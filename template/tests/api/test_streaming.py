@@ -6,7 +6,7 @@ import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-import httpx2
+import httpx
 import pytest
 from starlette.types import Message
 
@@ -52,7 +52,7 @@ def key_of_module(prepared: Service) -> str:
     return prepared.new_key()
 
 
-Chatting = Callable[[Scripted], AbstractAsyncContextManager[httpx2.AsyncClient]]
+Chatting = Callable[[Scripted], AbstractAsyncContextManager[httpx.AsyncClient]]
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def chatting(prepared: Service, key_of_module: str) -> Chatting:
     """Gives a client of a server with a model of the test's own."""
 
     @asynccontextmanager
-    async def chatting(model: Scripted) -> AsyncIterator[httpx2.AsyncClient]:
+    async def chatting(model: Scripted) -> AsyncIterator[httpx.AsyncClient]:
         async with serving(with_model(create_app(prepared.settings), model)) as client:
             client.headers["authorization"] = f"Bearer {key_of_module}"
             yield client
@@ -68,7 +68,7 @@ def chatting(prepared: Service, key_of_module: str) -> Chatting:
     return chatting
 
 
-def events(answer: httpx2.Response) -> list[str]:
+def events(answer: httpx.Response) -> list[str]:
     return [each.removeprefix("data: ") for each in answer.text.split("\n\n") if each]
 
 

@@ -1,4 +1,4 @@
-"""Webhook endpoints through OpenAI's client, and what a receiver then gets."""
+"""Webhook endpoints through OpenAI's client, and the messages that their receiver gets."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -108,7 +108,7 @@ def test_an_update_changes_what_it_names(
         ("event_types[0]", {"event_types": ["batch.done"]}),
     ],
 )
-def test_what_cannot_be_registered_is_refused_by_its_field(
+def test_a_bad_registration_is_refused_by_its_field(
     client: OpenAI, param: str, change: dict[str, Any]
 ) -> None:
     with pytest.raises(BadRequestError) as caught:

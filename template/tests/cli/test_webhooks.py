@@ -82,7 +82,7 @@ def test_all_are_resent() -> None:
     assert dead_ids() == []
 
 
-def test_what_is_not_dead_is_not_resent() -> None:
+def test_a_living_message_is_not_resent() -> None:
     pending = next(row.id for row in in_database(owed) if row.status == "pending")
     with pytest.raises(Conflict, match="only a dead one"):
         run("resend", pending)

@@ -20,7 +20,7 @@ def test_a_ticket_is_sorted(live: Service, key: str) -> None:
 
 
 @pytest.mark.parametrize("body", [{}, {"text": ""}, {"text": "x" * 4001}, {"text": 1}])
-def test_what_is_no_ticket_is_refused(live: Service, key: str, body: dict[str, object]) -> None:
+def test_a_bad_ticket_is_refused(live: Service, key: str, body: dict[str, object]) -> None:
     with live.http(key) as http:
         answer = http.post("/v1/triage", json=body)
     assert answer.status_code == 400

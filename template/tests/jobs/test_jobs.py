@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx2
+import httpx
 import pytest
 from redis import Redis
 from sqlalchemy import func, select
@@ -22,12 +22,13 @@ import asyncio, os
 from pydantic import BaseModel
 from engine.jobs.jobs import Job
 from engine.jobs.runs import Run
-from engine.errors import InvalidRequest, ModelUnavailable
+from engine.errors import InvalidRequest, ModelRateLimited, ModelUnavailable
 
 class Steps(BaseModel):
     steps: int = 1
     seconds: float = 0.0
     failures: int = 0
+    refusals: int = 0
     hopeless: bool = False
     deadly: bool = False
     unforeseen: bool = False
@@ -44,6 +45,8 @@ async def work(run: Run, subject: Steps) -> Done:
         raise InvalidRequest("This never works.", code="hopeless")
     if subject.unforeseen:
         raise ZeroDivisionError
+    if run.attempt <= subject.refusals:
+        raise ModelRateLimited("Busy.", retry_after=0.01)
     if run.attempt <= subject.failures:
         raise ModelUnavailable("Not now.", retry_after=0.01)
     began_at = (run.progress or {"step": 0})["step"]
@@ -115,12 +118,12 @@ def worker(api: Service) -> Program:
 
 
 @pytest.fixture
-def http(api: Service) -> Iterator[httpx2.Client]:
+def http(api: Service) -> Iterator[httpx.Client]:
     with api.http(api.new_key()) as opened:
         yield opened
 
 
-def submit(http: httpx2.Client, name: str = "steps", **subject: object) -> dict[str, Any]:
+def submit(http: httpx.Client, name: str = "steps", **subject: object) -> dict[str, Any]:
     answer = http.post("/v1/jobs", json={"name": name, "subject": subject})
     assert answer.status_code == 202, answer.text
     job: dict[str, Any] = answer.json()
@@ -128,17 +131,17 @@ def submit(http: httpx2.Client, name: str = "steps", **subject: object) -> dict[
     return job
 
 
-def state_of(http: httpx2.Client, job: dict[str, Any]) -> dict[str, Any]:
+def state_of(http: httpx.Client, job: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = http.get(f"/v1/jobs/{job['id']}").json()
     return found
 
 
-def end_of(http: httpx2.Client, job: dict[str, Any]) -> dict[str, Any]:
+def end_of(http: httpx.Client, job: dict[str, Any]) -> dict[str, Any]:
     eventually(lambda: state_of(http, job)["status"] in ENDED)
     return state_of(http, job)
 
 
-def step_reached(http: httpx2.Client, job: dict[str, Any], step: int) -> Callable[[], bool]:
+def step_reached(http: httpx.Client, job: dict[str, Any], step: int) -> Callable[[], bool]:
     return lambda: (state_of(http, job)["progress"] or {"step": 0})["step"] >= step
 
 
@@ -163,7 +166,7 @@ def open_leases(session: Session) -> int:
 
 
 def test_a_killed_workers_job_goes_on_from_its_last_report(
-    worked: Service, http: httpx2.Client
+    worked: Service, http: httpx.Client
 ) -> None:
     worker = worked.start("worker")
     job = submit(http, steps=8, seconds=0.2)
@@ -176,7 +179,7 @@ def test_a_killed_workers_job_goes_on_from_its_last_report(
     assert worked.in_database(counts, job["id"]) == (2, 0, 1)
 
 
-def test_deploys_cost_a_job_nothing(worked: Service, http: httpx2.Client) -> None:
+def test_deploys_cost_a_job_nothing(worked: Service, http: httpx.Client) -> None:
     job = submit(http, steps=6, seconds=0.3)
     for deploy in range(2):
         worker = worked.start("worker")
@@ -189,7 +192,7 @@ def test_deploys_cost_a_job_nothing(worked: Service, http: httpx2.Client) -> Non
     assert (attempts > 1, errors, crashes) == (True, 0, 0)
 
 
-def test_a_job_that_kills_its_workers_is_given_up(worked: Service, http: httpx2.Client) -> None:
+def test_a_job_that_kills_its_workers_is_given_up(worked: Service, http: httpx.Client) -> None:
     job = submit(http, deadly=True)
     for _ in range(2):
         worker = worked.start("worker")
@@ -200,13 +203,13 @@ def test_a_job_that_kills_its_workers_is_given_up(worked: Service, http: httpx2.
     assert worked.in_database(counts, job["id"]) == (2, 0, 2)
 
 
-def test_a_waiting_job_is_cancelled_at_once(http: httpx2.Client) -> None:
+def test_a_waiting_job_is_cancelled_at_once(http: httpx.Client) -> None:
     job = submit(http)
     assert http.post(f"/v1/jobs/{job['id']}/cancel").json()["status"] == "cancelled"
     assert state_of(http, job)["attempt"] == 0
 
 
-def test_a_job_that_waits_beyond_its_deadline_expires(worked: Service, http: httpx2.Client) -> None:
+def test_a_job_that_waits_beyond_its_deadline_expires(worked: Service, http: httpx.Client) -> None:
     job = submit(http)
     worked.in_database(let_expire, job["id"])
     worked.start("worker")
@@ -214,7 +217,7 @@ def test_a_job_that_waits_beyond_its_deadline_expires(worked: Service, http: htt
     assert (ended["status"], ended["attempt"]) == ("expired", 0)
 
 
-def test_a_job_that_nobody_was_told_of_is_found(worked: Service, http: httpx2.Client) -> None:
+def test_a_job_that_nobody_was_told_of_is_found(worked: Service, http: httpx.Client) -> None:
     job = submit(http)
     with Redis.from_url(worked.settings.broker_url) as redis:
         redis.flushall()
@@ -233,7 +236,7 @@ def test_jobs_are_listed_by_name_and_status_in_pages(api: Service) -> None:
         assert [job["id"] for job in queued["data"]] == made[:0:-1]
 
 
-def test_anothers_job_is_not_found(api: Service, http: httpx2.Client) -> None:
+def test_anothers_job_is_not_found(api: Service, http: httpx.Client) -> None:
     job = submit(http)
     with api.http(api.new_key("stranger")) as stranger:
         for method, path in (("GET", ""), ("POST", "/cancel"), ("POST", "/retry")):
@@ -252,20 +255,20 @@ def test_anothers_job_is_not_found(api: Service, http: httpx2.Client) -> None:
     ],
 )
 def test_a_job_that_cannot_be_is_refused(
-    http: httpx2.Client, body: object, status: int, param: str | None
+    http: httpx.Client, body: object, status: int, param: str | None
 ) -> None:
     answer = http.post("/v1/jobs", json=body)
     assert (answer.status_code, answer.json()["error"]["param"]) == (status, param)
 
 
-def test_a_job_keeps_its_callers_request_id(http: httpx2.Client) -> None:
+def test_a_job_keeps_its_callers_request_id(http: httpx.Client) -> None:
     job = http.post("/v1/jobs", json={"name": "steps"}, headers={"x-request-id": "mine-1"}).json()
     assert job["request_id"] == "mine-1"
 
 
 @pytest.mark.usefixtures("worker")
 def test_a_job_that_has_not_ended_is_a_202_that_says_when_to_look_again(
-    http: httpx2.Client,
+    http: httpx.Client,
 ) -> None:
     job = submit(http, steps=1, seconds=1)
     waiting = http.get(f"/v1/jobs/{job['id']}")
@@ -277,7 +280,7 @@ def test_a_job_that_has_not_ended_is_a_202_that_says_when_to_look_again(
 
 @pytest.mark.usefixtures("worker")
 @documented
-def test_the_documented_job_sums_up_piece_by_piece(http: httpx2.Client) -> None:
+def test_the_documented_job_sums_up_piece_by_piece(http: httpx.Client) -> None:
     job = end_of(http, submit(http, "summary", text="A long story. " * 400))
     assert job["status"] == "succeeded"
     assert job["progress"]["pieces"] == len(job["progress"]["summaries"]) == 3
@@ -289,37 +292,44 @@ def test_the_documented_job_sums_up_piece_by_piece(http: httpx2.Client) -> None:
 def test_the_documented_job_counts_its_tokens_for_its_caller(api: Service) -> None:
     with api.http(api.new_key("payer")) as payer:
         end_of(payer, submit(payer, "summary", text="Short."))
+        eventually(lambda: payer.get("/v1/usage").json()["data"])
         assert [day["requests"] for day in payer.get("/v1/usage").json()["data"]] == [1]
 
 
 @pytest.mark.usefixtures("worker")
-def test_an_error_that_may_pass_is_tried_again(http: httpx2.Client) -> None:
+def test_an_error_that_may_pass_is_tried_again(http: httpx.Client) -> None:
     job = end_of(http, submit(http, failures=1))
     assert (job["status"], job["result"]["attempt"], job["error"]) == ("succeeded", 2, None)
 
 
 @pytest.mark.usefixtures("worker")
-def test_a_job_fails_after_its_attempts(http: httpx2.Client) -> None:
+def test_a_job_fails_after_its_attempts(http: httpx.Client) -> None:
     job = end_of(http, submit(http, failures=9))
     assert (job["status"], job["attempt"]) == ("failed", 2)
     assert job["error"] == {"code": "model_unavailable", "message": "Not now."}
 
 
 @pytest.mark.usefixtures("worker")
-def test_an_error_that_stays_is_not_tried_again(http: httpx2.Client) -> None:
+def test_a_full_provider_costs_a_job_none_of_its_attempts(http: httpx.Client) -> None:
+    job = end_of(http, submit(http, steps=1, refusals=2, failures=3))
+    assert (job["status"], job["result"]["attempt"]) == ("succeeded", 4)
+
+
+@pytest.mark.usefixtures("worker")
+def test_an_error_that_stays_is_not_tried_again(http: httpx.Client) -> None:
     job = end_of(http, submit(http, hopeless=True))
     assert (job["status"], job["attempt"]) == ("failed", 1)
     assert job["error"] == {"code": "hopeless", "message": "This never works."}
 
 
 @pytest.mark.usefixtures("worker")
-def test_an_unforeseen_error_tells_the_caller_nothing_of_the_code(http: httpx2.Client) -> None:
+def test_an_unforeseen_error_tells_the_caller_nothing_of_the_code(http: httpx.Client) -> None:
     job = end_of(http, submit(http, unforeseen=True))
     assert job["error"] == {"code": "internal_error", "message": "The server failed."}
 
 
 @pytest.mark.usefixtures("worker")
-def test_a_running_job_is_cancelled_by_its_worker(http: httpx2.Client) -> None:
+def test_a_running_job_is_cancelled_by_its_worker(http: httpx.Client) -> None:
     job = submit(http, steps=1000, seconds=0.1)
     eventually(step_reached(http, job, 1))
     assert http.post(f"/v1/jobs/{job['id']}/cancel").json()["status"] == "cancelling"
@@ -328,19 +338,19 @@ def test_a_running_job_is_cancelled_by_its_worker(http: httpx2.Client) -> None:
 
 
 @pytest.mark.usefixtures("worker")
-def test_a_job_that_has_ended_cannot_be_cancelled(http: httpx2.Client) -> None:
+def test_a_job_that_has_ended_cannot_be_cancelled(http: httpx.Client) -> None:
     job = end_of(http, submit(http))
     assert http.post(f"/v1/jobs/{job['id']}/cancel").status_code == 409
 
 
 @pytest.mark.usefixtures("worker")
-def test_a_job_is_stopped_at_its_deadline(http: httpx2.Client) -> None:
+def test_a_job_is_stopped_at_its_deadline(http: httpx.Client) -> None:
     job = end_of(http, submit(http, "hasty", steps=1000, seconds=0.1))
     assert (job["status"], job["error"]["code"]) == ("expired", "deadline_exceeded")
 
 
 @pytest.mark.usefixtures("worker")
-def test_a_failed_job_may_be_tried_again_from_the_start(http: httpx2.Client) -> None:
+def test_a_failed_job_may_be_tried_again_from_the_start(http: httpx.Client) -> None:
     job = end_of(http, submit(http, failures=2))
     assert job["status"] == "failed"
     assert http.post(f"/v1/jobs/{job['id']}/retry").status_code == 202
@@ -349,7 +359,7 @@ def test_a_failed_job_may_be_tried_again_from_the_start(http: httpx2.Client) -> 
 
 
 @pytest.mark.usefixtures("worker")
-def test_a_scheduled_job_runs_once_a_tick_whatever_waits(api: Service, http: httpx2.Client) -> None:
+def test_a_scheduled_job_runs_once_a_tick_whatever_waits(api: Service, http: httpx.Client) -> None:
     """Two workers, all of whose places are taken by jobs that do not end."""
     api.start("worker")
     blocking = [submit(http, steps=1000, seconds=0.1) for _ in range(2 * WORKER_JOBS)]

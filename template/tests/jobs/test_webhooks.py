@@ -225,7 +225,7 @@ async def test_a_resent_message_arrives_under_its_old_id(
 
 
 @pytest.mark.usefixtures("webhook")
-async def test_what_a_worker_took_to_its_death_is_sent_again_after_its_time(
+async def test_a_message_of_a_dead_worker_is_sent_again_after_its_time(
     resources: Resources, receiver: Receiver
 ) -> None:
     receiver.open.clear()

@@ -1,10 +1,10 @@
-"""What one caller leaves for the next is found, in apps and on connections."""
+"""Data that one caller leaves for the next is found, in apps and on connections."""
 
 import asyncio
 import selectors
 from collections.abc import Callable
 
-import httpx2
+import httpx
 import pytest
 from fastapi import FastAPI
 from hypothesis import Phase, given, settings
@@ -58,8 +58,8 @@ def check(make: Callable[[], FastAPI]) -> None:
 
 
 async def contaminated(app: FastAPI, plan: list[Visit]) -> list[tuple[Visit, str]]:
-    transport = httpx2.ASGITransport(app=app)
-    async with httpx2.AsyncClient(transport=transport, base_url="http://twin") as client:
+    transport = httpx.ASGITransport(app=app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://twin") as client:
 
         async def ask(visit: Visit) -> str:
             return (await client.get("/who", headers={"x-name": NAMES[visit.caller]})).text

@@ -23,7 +23,7 @@ def grow(name: str) -> Growth:
 
 
 @pytest.mark.parametrize("name", ["broken_list", "broken_cache"])
-def test_what_keeps_something_of_each_request_grows_on(name: str) -> None:
+def test_an_app_that_keeps_something_of_each_request_grows_on(name: str) -> None:
     assert not grown(name).flat
 
 

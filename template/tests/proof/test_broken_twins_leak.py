@@ -1,4 +1,4 @@
-"""Tasks and threads that are left behind fail their test, and so does what has no bound."""
+"""Tasks and threads that are left behind fail their test, and so does growth without a bound."""
 
 import asyncio
 from contextlib import suppress
@@ -54,7 +54,7 @@ class Calls:
 
 
 @pytest.mark.parametrize("name", BROKEN)
-async def test_what_is_left_behind_is_named(name: str) -> None:
+async def test_a_leak_is_named(name: str) -> None:
     with pytest.raises(AssertionError, match=BROKEN[name]):
         async with nothing_left():
             await getattr(leaking, f"broken_{name}")()

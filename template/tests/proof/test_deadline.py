@@ -1,4 +1,4 @@
-"""The deadline of what is at work: how much is left of it, and who is not bound by it."""
+"""The deadline of a call: the time that is left, and the work that is not bound by it."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -53,7 +53,7 @@ async def test_where_nothing_is_left_that_is_an_error() -> None:
     assert deadline.passed()
 
 
-async def test_what_goes_on_beyond_the_moment_is_cancelled() -> None:
+async def test_a_call_beyond_the_deadline_is_cancelled() -> None:
     with pytest.raises(DeadlineExceeded):
         async with deadline.limit(asyncio.get_running_loop().time() + 0.01):
             await asyncio.Event().wait()
@@ -66,7 +66,7 @@ async def test_anothers_timeout_is_not_taken_for_the_deadline() -> None:
 
 
 @pytest.mark.usefixtures("out_of_time")
-async def test_what_runs_after_the_answer_is_not_bound_by_the_requests_deadline() -> None:
+async def test_background_work_is_not_bound_by_the_requests_deadline() -> None:
     left: list[float | None] = []
 
     async def work() -> None:
@@ -78,6 +78,6 @@ async def test_what_runs_after_the_answer_is_not_bound_by_the_requests_deadline(
 
 
 @pytest.mark.usefixtures("out_of_time")
-async def test_what_many_wait_for_is_not_bound_by_the_first_ones_deadline() -> None:
+async def test_a_shared_load_is_not_bound_by_the_deadline_of_the_first_waiter() -> None:
     cache: Cache[str, float | None] = Cache(1, 60)
     assert await cache.get("key", what_is_left) is None

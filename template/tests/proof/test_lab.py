@@ -1,4 +1,4 @@
-"""The laboratory shows what it is there to show, and its report loads nothing from anywhere."""
+"""Each experiment of the laboratory shows its bug, and the report loads nothing from elsewhere."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.proof.development.processes import alive, tree
+from tests.proof.machines.processes import alive, tree
 from tests.service import PROJECT, eventually
 
 LOADS = {"src", "href", "srcset", "data", "action", "poster", "background"}

@@ -1,4 +1,4 @@
-"""Two API processes behind nginx are started anew, one after the other, under load."""
+"""Two API processes behind nginx are restarted, one after the other, under load."""
 
 import asyncio
 import tempfile

@@ -1,7 +1,7 @@
 """Sorts a support ticket: a function with a prompt and a typed result.
 
 It answers POST /v1/triage (`endpoint.py`) and, since `OPERATIONS` has it, each line of a batch with
-that URL: the worker runs those.
+that URL, which the worker runs.
 """
 
 from typing import Literal
@@ -18,13 +18,13 @@ technical or other), whether it is urgent, and a summary in at most ten words.""
 
 
 class Ticket(BaseModel):
-    """What a customer wrote."""
+    """A customer's ticket."""
 
     text: str = Field(min_length=1, max_length=4000, examples=["I was charged twice this month."])
 
 
 class Triage(BaseModel):
-    """Where a ticket goes."""
+    """The team, urgency and summary of a ticket."""
 
     team: Literal["billing", "technical", "other"]
     urgent: bool

@@ -1,6 +1,6 @@
 """The `app` command.
 
-Commands import what they need when they run, so that `app --help` does not wait for a database
+Commands import their modules when they run, so that `app --help` does not wait for a database
 driver. They work from any folder, because all paths in the settings start at the project's root.
 """
 
@@ -21,6 +21,7 @@ from engine.operate.cli import (
     keys,
     migrations,
     model,
+    new,
     queue,
     settings,
     webhooks,
@@ -43,7 +44,7 @@ def commands(own: Project) -> typer.Typer:
         add_completion=False,
         pretty_exceptions_enable=False,
     )
-    for each in (batch, jobs, keys, model, queue, webhooks):
+    for each in (batch, jobs, keys, model, new, queue, webhooks):
         app.add_typer(each.app, name=each.__name__.rpartition(".")[-1])
     for name, command in COMMANDS.items():
         app.command(name=name)(command)
@@ -54,7 +55,7 @@ def commands(own: Project) -> typer.Typer:
 
 
 def run(app: typer.Typer) -> None:
-    """Run one command line; what its writer can mend is told in a sentence, without traceback."""
+    """Run one command line; a fault that its writer can mend is one sentence, no traceback."""
     if (PROJECT / "pyproject.toml").exists():
         os.chdir(PROJECT)
     try:

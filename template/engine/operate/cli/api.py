@@ -49,9 +49,9 @@ def _options(values: "Settings") -> dict[str, Any]:
         "log_config": None,
         "access_log": False,
         "http": "engine.process.connection:Connection",
-        # engine.process.drain ends requests in words; whoever has not ended then is cancelled.
+        # engine.process.drain ends requests in words; a request that goes on then is cancelled.
         "timeout_graceful_shutdown": math.ceil(values.shutdown_grace + LAST_WORDS),
-        # Longer than proxies keep idle connections (nginx 60 s, AWS 60 s): who would send the next
+        # Longer than proxies keep idle connections (nginx 60 s, AWS 60 s): the sender of the next
         # request should be the one to close, or it meets a connection that is just being closed.
         "timeout_keep_alive": 75,
         # One request's context would reach the next one (python/cpython#140947).

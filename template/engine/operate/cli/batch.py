@@ -21,7 +21,7 @@ Caller = Annotated[str | None, typer.Option(help="Only this caller's batches.")]
 
 @app.command()
 def pause(caller: Caller = None) -> None:
-    """Begin no more items of batches: what is in flight ends, jobs and webhooks go on."""
+    """Begin no more items of batches: items in flight end, jobs and webhooks go on."""
     from engine.batches import caller_pauses as pauses
 
     async def run(database: "Database") -> "list[Pause]":
@@ -47,7 +47,7 @@ def resume(caller: Caller = None) -> None:
 
 
 def show_pauses(pauses: "Sequence[Pause]") -> None:
-    """Print whose batches wait, and since when."""
+    """Print each pause of batches with its caller and its start."""
     for pause in pauses:
         whose = "All batches" if pause.caller is None else f"The batches of {pause.caller}"
         typer.echo(f"{whose} are paused since {minute(pause.since)}.")

@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 def with_database(use: Callable[["Database"], Awaitable[T]]) -> T:
-    """Return `use(database)`; raise `AppError` that says what to do where there is no database."""
+    """Return `use(database)`; raise `AppError` with the remedy where there is no database."""
     from sqlalchemy.exc import DBAPIError
 
     from engine.sql.database import open_database
@@ -32,5 +32,5 @@ def with_database(use: Callable[["Database"], Awaitable[T]]) -> T:
 
 
 def unusable(error: Exception, question: str) -> AppError:
-    """Return what is said of a database for this reason, in the words of its driver."""
+    """Return the error of a database that cannot be used, in the words of its driver."""
     return AppError(f"The database cannot be used: {getattr(error, 'orig', error)}. {question}")

@@ -50,7 +50,7 @@ def show_list(
 
 @app.command()
 def show(subject_id: Id, *, as_json: AsJson = False) -> None:
-    """Show all about a batch or a job: its items, who holds it, what went wrong."""
+    """Show all about a batch or a job: its items, its leases, its errors."""
     from engine.views import details
     from engine.views.details import BatchDetail
 
@@ -104,7 +104,7 @@ def retry(subject_id: Id) -> None:
 
 
 async def _wake(kind: "Kind") -> None:
-    """Tell a worker, for which Redis has a moment; without it a worker sees by itself."""
+    """Wake a worker, for which Redis has a moment; without it a worker finds the work by itself."""
     from engine.process.queue import open_queue
 
     async with open_queue(read_settings()) as queue:
@@ -176,7 +176,7 @@ def _progress(progress: dict[str, Any] | None) -> str:
 
 
 def _line(value: object) -> str:
-    """Return a value as one line; what callers wrote may have several."""
+    """Return a value as one line; callers' text may have several."""
     text = json.dumps(value) if isinstance(value, dict) else str(value)
     return "-" if value is None else " ".join(text.split())
 

@@ -1,4 +1,4 @@
-"""`app keys`: who may call the API."""
+"""`app keys`: the API keys of callers."""
 
 from typing import Annotated
 

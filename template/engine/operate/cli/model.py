@@ -1,4 +1,4 @@
-"""`app model`: the slots of the model's providers, and which models are left alone."""
+"""`app model`: the slots of the model's providers, and the pauses of models."""
 
 import asyncio
 import json
@@ -50,7 +50,7 @@ def resume(
 def _in_each_pool(
     use: "Callable[[RedisSemaphore], Awaitable[T]]",
 ) -> "list[tuple[ProviderPool, T]]":
-    """Return each provider with what `use` returns of its ledger."""
+    """Return each provider with the result of `use` for its semaphore in Redis."""
     from redis.exceptions import RedisError
 
     from engine.process.redis import open_redis

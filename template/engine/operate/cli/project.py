@@ -1,4 +1,4 @@
-"""The app whose commands these are."""
+"""The interface of an app to these commands."""
 
 from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Project(Protocol):
-    """What commands need of an app. Each part is imported when a command asks for it."""
+    """The parts of an app that commands need. Each is imported when a command asks for it."""
 
     factory: str
     """Where uvicorn finds the function that makes the API, as `module:function`."""
@@ -21,11 +21,11 @@ class Project(Protocol):
         ...
 
     def worker(self) -> "Callable[[Any], Coroutine[Any, Any, None]]":
-        """Return what runs a worker, given its settings."""
+        """Return the function that runs a worker, given its settings."""
         ...
 
     def operations(self) -> "Operations":
-        """Return what callers may ask a model for."""
+        """Return the operations that callers may ask of a model."""
         ...
 
     def jobs(self) -> "Jobs":

@@ -1,4 +1,4 @@
-"""`app queue`: what waits, what runs and who works on it."""
+"""`app queue`: waiting and running work, and the workers."""
 
 import json
 from typing import TYPE_CHECKING, Annotated
@@ -19,7 +19,7 @@ app = typer.Typer(no_args_is_help=True)
 
 @app.callback()
 def queue() -> None:
-    """See what waits and who works on it."""
+    """See the work that waits and the workers."""
 
 
 @app.command()
@@ -30,7 +30,7 @@ def status(
         float | None, typer.Option(help="End with code 1 where work waits for more seconds.")
     ] = None,
 ) -> None:
-    """Show the depth of the queue, what waits for longest, leases and workers."""
+    """Show the depth of the queue, the age of its oldest work, leases and workers."""
     from engine.process.queue import open_queue
     from engine.views.backlog import backlog
 

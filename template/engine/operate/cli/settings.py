@@ -1,4 +1,4 @@
-"""`app settings`: every setting with its value and where it came from."""
+"""`app settings`: every setting with its value and its source."""
 
 import json
 import shlex
@@ -22,7 +22,7 @@ WHERE_UNSET = {
     "batch_openai_base_url": "openai_base_url",
     "batch_openai_api_key": "openai_api_key",
 }
-"""What says what holds for a setting that has no value."""
+"""The properties with the values in force of settings that have no value."""
 
 
 def read_settings() -> "Settings":
@@ -45,7 +45,7 @@ def show(
         bool, typer.Option("--env-example", help="Print the text of .env.example instead.")
     ] = False,
 ) -> None:
-    """Show every setting, what is in force and where it came from; secrets are masked."""
+    """Show every setting, its value in force and its source; secrets are masked."""
     if env_example:
         typer.echo(example(), nl=False)
         return

@@ -1,4 +1,4 @@
-"""`app webhooks`: who is told of ends, and what did not arrive."""
+"""`app webhooks`: webhook endpoints, and deliveries that were given up."""
 
 from typing import Annotated
 

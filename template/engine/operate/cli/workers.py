@@ -1,4 +1,4 @@
-"""uvicorn's parent process of several API processes, but with an end like theirs."""
+"""uvicorn's supervisor of several API processes, but with a stop like theirs."""
 
 import signal
 from types import FrameType
@@ -8,13 +8,13 @@ from uvicorn.supervisors import Multiprocess
 
 
 class Workers(Multiprocess):
-    """Stops its workers, and those at once that are told so twice."""
+    """Stops its workers, and at a second signal at once."""
 
     def terminate_all(self) -> None:
         """Stop the workers, and let go of the socket, which each of them closes in its time.
 
-        While this process held it, the kernel would accept connections for nobody until the last
-        worker has ended, and reset them then.
+        While this process held it, the kernel would accept connections that no worker serves until
+        the last worker has ended, and reset them then.
         """
         for listener in self.sockets:
             listener.close()

@@ -2,4 +2,4 @@
 
 
 class CannotStart(Exception):
-    """Development cannot start here; the message says what to do."""
+    """Development cannot start here; the message has the remedy."""

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import random
 import signal
 import sys
 import time
@@ -13,17 +12,19 @@ from pathlib import Path
 
 import typer
 
-TETHER = Path(__file__).with_name("tether.py")
+from engine.process.backoff import backoff
+
+PARENT_DEATH = Path(__file__).with_name("parent_death.py")
 STABLE = 10.0  # seconds of life after which earlier failures are forgotten
 LONGEST_DELAY = 15.0
 LONGEST_LINE = 64 * 1024
 
 
 class Child:
-    """A process that is started again whenever it ends, later and later if it ends at once.
+    """A process that is restarted whenever it ends, with back-off if it ends at once.
 
     It has a process group of its own: Ctrl-C in the terminal reaches only the parent, which then
-    stops its children in order, and what a child leaves behind can be ended with it.
+    stops its children in order, and processes that a child leaves behind can be ended with it.
     """
 
     def __init__(
@@ -57,13 +58,13 @@ class Child:
                 failures = 0
                 continue
             failures = 0 if time.monotonic() - started > STABLE else failures + 1
-            delay = min(LONGEST_DELAY, 0.25 * 2**failures) * random.uniform(0.5, 1)  # noqa: S311
+            delay = backoff(failures, 0.25, LONGEST_DELAY)
             self.say(f"ended with code {code}; starts again in {delay:.1f} s or when code changes")
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._start_now.wait(), delay)
 
     def restart(self, grace: float) -> None:
-        """Start anew, at once where it is waiting to; kill it if it does not end in `grace` s."""
+        """Restart, at once where the back-off waits; kill it if it does not end in `grace` s."""
         self._start_now.set()
         self._end(grace)
 
@@ -86,7 +87,7 @@ class Child:
         output, theirs = os.pipe()
         try:
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-IS", TETHER, str(os.getpid())),
+                *(sys.executable, "-IS", PARENT_DEATH, str(os.getpid())),
                 *self._command,
                 stdin=DEVNULL,
                 stdout=theirs,

@@ -1,4 +1,4 @@
-"""What a developer wants to know first: the address, a key, and a line to try."""
+"""The greeting of `app dev`: the address, a key, and a line to try."""
 
 import asyncio
 import json
@@ -6,7 +6,7 @@ import shlex
 import socket
 from http import HTTPStatus
 
-import aiohttp
+import httpx
 import typer
 
 from engine.settings import Settings
@@ -22,11 +22,14 @@ and OPENAI_API_KEY, mend them in .env and start again.
 
 
 async def greet(settings: Settings, listener: socket.socket, key: str) -> None:
-    """Print how to use the API once it is ready; until then say now and then what it lacks."""
+    """Print how to use the API once it is ready; until then report now and then why it is not."""
     address = _address(listener)
     headers = {"Authorization": f"Bearer {key}"}
-    async with aiohttp.ClientSession(address, headers=headers) as client:
-        while not await _ready(client, settings.open_timeout):
+    limit = settings.open_timeout
+    async with httpx.AsyncClient(
+        base_url=address, headers=headers, timeout=limit, trust_env=False
+    ) as client:
+        while not await _ready(client, limit):
             pass
         models, problem = await _models(client)
     model = None if problem else settings.default_model or next(iter(models), None)
@@ -37,18 +40,18 @@ async def greet(settings: Settings, listener: socket.socket, key: str) -> None:
     typer.echo(_greeting(settings, address, key, model))
 
 
-async def _ready(client: aiohttp.ClientSession, limit: float) -> bool:
+async def _ready(client: httpx.AsyncClient, limit: float) -> bool:
     """Return whether the API gets ready within `limit` seconds, having said why if it does not."""
     lacks = "it does not answer"
     try:
         async with asyncio.timeout(limit):
             while True:
                 try:
-                    async with client.get("/ready") as response:
-                        lacks = await response.text()
-                        if response.status == HTTPStatus.OK:
-                            return True
-                except aiohttp.ClientError as error:
+                    response = await client.get("/ready")
+                    lacks = response.text
+                    if response.status_code == HTTPStatus.OK:
+                        return True
+                except httpx.TransportError as error:
                     lacks = str(error)
                 await asyncio.sleep(POLL)
     except TimeoutError:
@@ -56,13 +59,11 @@ async def _ready(client: aiohttp.ClientSession, limit: float) -> bool:
         return False
 
 
-async def _models(client: aiohttp.ClientSession) -> tuple[list[str], str | None]:
-    """Return the models that the provider lists, or what is wrong with it."""
-    limit = aiohttp.ClientTimeout(MODELS_LIMIT)
+async def _models(client: httpx.AsyncClient) -> tuple[list[str], str | None]:
+    """Return the models that the provider lists, or the problem with it."""
     try:
-        async with client.get("/v1/models", timeout=limit) as response:
-            answer = await response.json()
-    except TimeoutError:
+        answer = (await client.get("/v1/models", timeout=MODELS_LIMIT)).json()
+    except httpx.TimeoutException:
         return [], f"The model server gives no answer within {MODELS_LIMIT:.0f} s."
     if "error" in answer:
         return [], answer["error"]["message"]

@@ -1,4 +1,4 @@
-"""The data folder, which belongs to one `app dev` at a time."""
+"""File lock on the data folder, which belongs to one `app dev` at a time."""
 
 import os
 import sys

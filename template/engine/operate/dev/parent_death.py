@@ -1,7 +1,7 @@
-"""Become a command that does not outlive its parent: `tether.py PARENT_PID COMMAND …`.
+"""Become a command that ends at its parent's death: `parent_death.py PARENT_PID COMMAND …`.
 
-A parent killed with -9 can stop nobody, so each child sees to its own end. Everything here bears
-kill -9: what counts is committed in the database, and Valkey writes what it accepts to a file.
+A parent killed with -9 can stop no child, so each child sees to its own end. Everything here bears
+kill -9: results are committed in the database, and Valkey writes accepted commands to a file.
 """
 
 import os
@@ -25,7 +25,7 @@ def end_with_parent_elsewhere(parent: int) -> None:
     me = os.getpid()
     if os.fork():
         return
-    os.closerange(0, 1024)  # a log pipe or a socket held here would look alive to others
+    os.closerange(0, 1024)  # a log pipe or a socket held here would look alive elsewhere
     while os.getppid() == me:  # else its work is done: another process took it over
         try:
             os.kill(parent, 0)

@@ -1,4 +1,4 @@
-"""What `app dev` runs: Redis if none is given, then API and worker; they stop in reverse."""
+"""Supervisor of `app dev`: Redis if none is given, then API and worker; they stop in reverse."""
 
 import asyncio
 import signal
@@ -20,7 +20,7 @@ from engine.settings import NO_REDIS, Settings
 REDIS_LIMIT = 10.0  # seconds for Valkey, which takes 0.1 with little data
 SWEEP_WITHOUT_REDIS = 0.2  # seconds until a new batch starts, at most; 6 % of a core while idle
 RELOAD_GRACE = 3.0  # seconds: changed code should show soon, also beside an open stream
-CODE = Path(__file__).parents[1]
+CODE = [Path(__file__).parents[3] / name for name in ("app", "engine")]
 APP = (sys.executable, "-m", "app.cli")
 WITHOUT_REDIS = """
 WARNING: this runs WITHOUT REDIS. {reason}
@@ -30,7 +30,7 @@ Nothing is lost by it, but production refuses to run so.
 
 
 def run_everything(settings: Settings) -> None:
-    """Run until Ctrl-C or SIGTERM. Raise `CannotStart` where the port or Redis is not to be had."""
+    """Run until Ctrl-C or SIGTERM. Raise `CannotStart` where the port or Redis cannot be used."""
     with _listen(settings.host, settings.port) as listener, suppress(asyncio.CancelledError):
         asyncio.run(_run(settings, listener))
 
@@ -71,7 +71,7 @@ async def _start_redis(settings: Settings, keep: Callable[[Child], Awaitable[Non
 
 
 def _environment(settings: Settings, redis_url: str) -> dict[str, str]:
-    """Return what API and worker are told. Without Redis a worker must look for work itself."""
+    """Return the environment of API and worker. Without Redis a worker must poll for work."""
     if redis_url != NO_REDIS:
         return {"REDIS_URL": redis_url}
     often = min(settings.sweep_seconds, SWEEP_WITHOUT_REDIS)
@@ -100,7 +100,7 @@ def _worker(settings: Settings, environment: Mapping[str, str]) -> Child:
 
 
 async def _restart_on_change(children: Iterable[Child]) -> None:
-    async for _ in awatch(CODE, watch_filter=PythonFilter()):
+    async for _ in awatch(*CODE, watch_filter=PythonFilter()):
         for child in children:
             child.say("starts again: code changed")
             child.restart(RELOAD_GRACE)

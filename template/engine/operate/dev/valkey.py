@@ -80,7 +80,7 @@ def command(server: str, folder: Path, socket: Path) -> list[str]:
 async def remove_leftover(socket: Path, limit: float) -> None:
     """End a server whose `app dev` was killed and could not end it; remove its socket.
 
-    The folder is locked, so nobody else needs that server. Its data are on disk.
+    The folder is locked, so no other process needs that server. Its data are on disk.
     """
     with suppress(TimeoutError):
         await asyncio.wait_for(_ask(socket, b"SHUTDOWN"), limit)
@@ -104,7 +104,7 @@ async def _wait_until(socket: Path, limit: float, *, answers: bool) -> None:
 
 
 async def _ask(socket: Path, question: bytes) -> bytes:
-    """Return the first line of the answer, nothing where nobody answers."""
+    """Return the first line of the answer, nothing where no server answers."""
     try:
         reader, writer = await asyncio.open_unix_connection(str(socket))
     except OSError:

@@ -126,7 +126,7 @@ def test_log_probabilities_are_in_their_older_form(client: OpenAI) -> None:
     ],
 )
 @pytest.mark.parametrize("stream", [False, True])
-def test_what_cannot_be_honoured_is_refused_by_name(
+def test_a_parameter_without_effect_is_refused_by_name(
     provider: Service, param: str, fields: dict[str, object], *, stream: bool
 ) -> None:
     body = {"model": MODEL, "prompt": "Once", "stream": stream, **fields}

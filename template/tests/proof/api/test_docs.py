@@ -43,7 +43,7 @@ def test_a_browser_shows_every_operation(chromium: str, on_sqlite: Service, tmp_
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("root", ["", "/llm"])
-async def test_what_the_pages_name_is_there(prepared: Service, root: str) -> None:
+async def test_every_file_that_the_pages_name_is_there(prepared: Service, root: str) -> None:
     settings = prepared.settings.model_copy(update={"root_path": root})
     async with serving(create_app(settings)) as client:
         pages = [(await client.get(f"{root}{path}")).text for path in ("/", "/docs")]

@@ -1,4 +1,4 @@
-"""What is imported while requests wait keeps the event loop from all of them."""
+"""First calls import nothing: an import keeps the event loop from every request."""
 
 import subprocess
 import sys

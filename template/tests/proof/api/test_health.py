@@ -1,4 +1,4 @@
-"""What a probe costs, and what it says of things that are there but not as they should be."""
+"""The cost of a probe, and its answer where a part is there but not as it should be."""
 
 import asyncio
 import shutil
@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import httpx2
+import httpx
 import pytest
 from aiohttp import web
 from redis.asyncio import Redis
@@ -45,7 +45,7 @@ async def executed(settings: Settings, statement: str) -> None:
         await database.write(execute)
 
 
-async def until(client: httpx2.AsyncClient, **states: str) -> httpx2.Response:
+async def until(client: httpx.AsyncClient, **states: str) -> httpx.Response:
     """Return the answer of `/ready` once it says this of resources: it remembers for a second."""
     async with asyncio.timeout(30):
         while True:
@@ -56,7 +56,7 @@ async def until(client: httpx2.AsyncClient, **states: str) -> httpx2.Response:
 
 
 @asynccontextmanager
-async def asking(tmp_path: Path, handler: upstream.Handler) -> AsyncIterator[httpx2.AsyncClient]:
+async def asking(tmp_path: Path, handler: upstream.Handler) -> AsyncIterator[httpx.AsyncClient]:
     """Yield a client, with a key, of a service that asks this model server."""
     async with upstream.serving(handler) as server:
         settings = await prepared(tmp_path, model_provider="openai", openai_base_url=server.url)
@@ -67,7 +67,7 @@ async def asking(tmp_path: Path, handler: upstream.Handler) -> AsyncIterator[htt
             yield client
 
 
-async def chat(client: httpx2.AsyncClient, model: str) -> int:
+async def chat(client: httpx.AsyncClient, model: str) -> int:
     body = {"model": model, "messages": [{"role": "user", "content": "Hello"}]}
     return (await client.post("/v1/chat/completions", json=body)).status_code
 

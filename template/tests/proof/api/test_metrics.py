@@ -1,10 +1,10 @@
-"""What Prometheus reads of a process."""
+"""The metrics of a process, as Prometheus reads them."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import httpx2
+import httpx
 import pytest
 from prometheus_client import CONTENT_TYPE_LATEST
 from prometheus_client.parser import text_string_to_metric_families
@@ -19,7 +19,7 @@ from engine.errors import OpenError
 from engine.worker.probes import serving_probes
 from engine.worker.pulse import Liveness
 from tests.api.serving import serving
-from tests.proof import past
+from tests.proof.machines import past
 from tests.service import Service, eventually, free_port
 from tests.tables import make_tables
 
@@ -73,7 +73,7 @@ def test_requests_are_counted_by_their_route_and_not_by_their_path(live: Service
     assert not any("/v1/files/a" in labels for labels in after)
 
 
-def test_what_clients_invent_makes_no_new_series(live: Service) -> None:
+def test_paths_that_clients_invent_make_no_new_series(live: Service) -> None:
     with live.http() as http:
         http.request("PROPFIND", "/live")
         http.get("/one")
@@ -126,7 +126,7 @@ async def test_the_lag_of_the_loop_is_measured_again_and_again(tmp_path: Path) -
                 await asyncio.sleep(0.02)
 
 
-async def beats(client: httpx2.AsyncClient) -> float:
+async def beats(client: httpx.AsyncClient) -> float:
     counts = samples((await client.get("/metrics")).text, "app_event_loop_lag_seconds_count")
     return counts[()]
 
@@ -157,7 +157,7 @@ async def port_of_a_worker(tmp_path: Path) -> AsyncIterator[int]:
 
 @pytest.mark.anyio
 async def test_a_worker_tells_its_own(port_of_a_worker: int) -> None:
-    async with httpx2.AsyncClient() as client:
+    async with httpx.AsyncClient() as client:
         answer = await client.get(f"http://127.0.0.1:{port_of_a_worker}/metrics")
     assert answer.headers["content-type"] == CONTENT_TYPE_LATEST
     assert samples(answer.text, "app_limit_size")["database_readers",] == 5
@@ -170,7 +170,7 @@ async def test_a_worker_tells_how_much_work_there_is(tmp_path: Path) -> None:
     async with open_resources(settings) as resources, serving_probes(resources, Liveness()):
         await resources.database.write(past.add_caller)
         await resources.database.write(past.add_job, 0.5, "queued")
-        async with httpx2.AsyncClient() as client:
+        async with httpx.AsyncClient() as client:
             url = f"http://127.0.0.1:{settings.worker_metrics_port}/metrics"
             told = (await client.get(url)).text
     depths = samples(told, "app_queue_depth")

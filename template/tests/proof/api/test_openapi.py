@@ -1,4 +1,4 @@
-"""`/openapi.json` says what comes back, and its examples can be sent as they are."""
+"""`/openapi.json` describes each answer, and its examples can be sent as they are."""
 
 from typing import Any
 
@@ -64,7 +64,7 @@ def test_every_error_is_openais_envelope(paths: dict[str, Any]) -> None:
     assert others == {("/ready", "503")}
 
 
-def test_what_needs_a_key_says_so(paths: dict[str, Any]) -> None:
+def test_paths_that_need_a_key_say_so(paths: dict[str, Any]) -> None:
     free = {
         path for path, methods in paths.items() for it in methods.values() if "security" not in it
     }

@@ -8,7 +8,7 @@ from socket import gaierror
 from uuid import uuid4
 
 import asyncpg
-import httpx2
+import httpx
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
@@ -46,7 +46,7 @@ def log(capfd: pytest.CaptureFixture[str]) -> Log:
     return Log(capfd)
 
 
-def check(answer: httpx2.Response) -> None:
+def check(answer: httpx.Response) -> None:
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
     assert answer.json()["error"]["code"] == "service_unavailable"
 
@@ -64,7 +64,7 @@ async def prepared(tmp_path: Path, url: str) -> tuple[Settings, str]:
         return settings, await database.write(create_key, "ada")
 
 
-async def upload(client: httpx2.AsyncClient, key: str) -> httpx2.Response:
+async def upload(client: httpx.AsyncClient, key: str) -> httpx.Response:
     files = {"file": ("items.jsonl", b'{"a": 1}\n' * 4000)}
     headers = {"authorization": f"Bearer {key}"}
     return await client.post("/v1/files", data={"purpose": "batch"}, files=files, headers=headers)
@@ -152,7 +152,7 @@ def postgres_error(code: str) -> DBAPIError:
         gaierror(-2, "Name or service not known"),
     ],
 )
-def test_what_may_be_better_soon_is_an_outage(error: Exception) -> None:
+def test_an_error_that_may_pass_is_an_outage(error: Exception) -> None:
     assert is_outage(error)
 
 
@@ -169,7 +169,7 @@ def test_what_may_be_better_soon_is_an_outage(error: Exception) -> None:
         ValueError(),
     ],
 )
-def test_what_stays_as_it_is_is_none(error: Exception) -> None:
+def test_an_error_that_stays_is_no_outage(error: Exception) -> None:
     assert not is_outage(error)
 
 

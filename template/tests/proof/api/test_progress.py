@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import httpx2
+import httpx
 import pytest
 from openai import OpenAI, Stream
 from openai.types import Batch
@@ -23,7 +23,7 @@ def held(live: Service, key: str, hold_batch: HoldBatch) -> HeldBatch:
     return hold_batch(live, key, 3)
 
 
-def events(answer: httpx2.Response) -> Iterator[dict[str, Any]]:
+def events(answer: httpx.Response) -> Iterator[dict[str, Any]]:
     for line in answer.iter_lines():
         if line.startswith("data: "):
             yield json.loads(line.removeprefix("data: "))
@@ -50,7 +50,7 @@ def test_every_change_is_an_event_and_the_end_is_the_last(
     assert (completed(seen[-1]), seen[-1]["status"]) == (3, "completed")
 
 
-def test_who_comes_back_gets_the_present_state_first(
+def test_a_reader_who_comes_back_gets_the_present_state_first(
     live: Service, key: str, held: HeldBatch
 ) -> None:
     for count in range(2):

@@ -19,7 +19,7 @@ from typing import (
     get_type_hints,
 )
 
-import httpx2
+import httpx
 import pytest
 from openai.types import batch_create_params, completion_create_params, embedding_create_params
 from openai.types.chat import completion_create_params as chat_create_params
@@ -123,13 +123,13 @@ def wrong(kind: Type) -> Type:
 
 
 @pytest.fixture(scope="module")
-def http(on_sqlite: Service) -> Iterator[httpx2.Client]:
+def http(on_sqlite: Service) -> Iterator[httpx.Client]:
     with on_sqlite.http(on_sqlite.new_key("schema", requests_per_minute=10**6)) as client:
         yield client
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _uploaded(http: httpx2.Client) -> None:
+def _uploaded(http: httpx.Client) -> None:
     file = http.post("/v1/files", files={"file": chats(1)}, data={"purpose": "batch"}).json()
     BASES[BATCHES]["input_file_id"] = file["id"]
 
@@ -138,13 +138,13 @@ def without(parameter: Parameter) -> Json:
     return {key: value for key, value in BASES[parameter.url].items() if key != parameter.name}
 
 
-def error_of(answer: httpx2.Response) -> Json:
+def error_of(answer: httpx.Response) -> Json:
     error: Json = answer.json()["error"]
     return error
 
 
 @pytest.mark.parametrize("parameter", EVERY, ids=str)
-def test_null_is_as_good_as_absent(http: httpx2.Client, parameter: Parameter) -> None:
+def test_null_is_as_good_as_absent(http: httpx.Client, parameter: Parameter) -> None:
     absent = http.post(parameter.url, json=without(parameter))
     null = http.post(parameter.url, json={**without(parameter), parameter.name: None})
     assert null.status_code == absent.status_code
@@ -156,8 +156,8 @@ def test_null_is_as_good_as_absent(http: httpx2.Client, parameter: Parameter) ->
 
 
 @pytest.mark.parametrize("parameter", EVERY, ids=str)
-def test_what_is_valid_is_accepted_or_refused_by_name(
-    http: httpx2.Client, parameter: Parameter
+def test_a_valid_value_is_accepted_or_refused_by_name(
+    http: httpx.Client, parameter: Parameter
 ) -> None:
     base = BASES[parameter.url]
     values = [valid(member) for member in members(parameter.type)]
@@ -168,7 +168,7 @@ def test_what_is_valid_is_accepted_or_refused_by_name(
 
 
 @pytest.mark.parametrize("parameter", EVERY, ids=str)
-def test_a_wrong_type_is_refused_by_name(http: httpx2.Client, parameter: Parameter) -> None:
+def test_a_wrong_type_is_refused_by_name(http: httpx.Client, parameter: Parameter) -> None:
     body = {**without(parameter), parameter.name: wrong(parameter.type)}
     answer = http.post(parameter.url, json=body)
     assert answer.status_code == 400
@@ -178,7 +178,7 @@ def test_a_wrong_type_is_refused_by_name(http: httpx2.Client, parameter: Paramet
 @pytest.mark.parametrize("name", get_type_hints(FileCreateParams))
 @pytest.mark.parametrize("value", [None, "no such"])
 def test_a_form_is_refused_by_the_name_of_its_wrong_field(
-    http: httpx2.Client, name: str, value: str | None
+    http: httpx.Client, name: str, value: str | None
 ) -> None:
     fields: Json = {"purpose": "batch", "expires_after[anchor]": None}
     form = {**fields, name: value}
@@ -201,7 +201,7 @@ def nulls(value: Type, path: str = "") -> Iterator[str]:
         yield from nulls(each, f"{path}/{key}")
 
 
-def test_what_goes_on_to_a_provider_has_no_nulls_but_the_callers_own() -> None:
+def test_a_request_to_a_provider_has_no_nulls_but_the_callers_own() -> None:
     schema = {"type": "object", "properties": {"a": {"const": None}}}
     call = {"role": "assistant", "content": None, "refusal": None, "function_call": None}
     tool = {"type": "function", "function": {"name": "f", "strict": None, "parameters": schema}}

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 
-import httpx2
+import httpx
 import pytest
 from sqlalchemy.orm import Session
 
@@ -111,7 +111,9 @@ def reading(hasty: Service, key: str, url: str) -> socket.socket:
 
 
 @pytest.mark.parametrize("pace", [0, 1], ids=["nothing", "a byte now and then"])
-def test_who_takes_too_little_is_cut_off(hasty: Service, key: str, file_id: str, pace: int) -> None:
+def test_a_reader_who_takes_too_little_is_cut_off(
+    hasty: Service, key: str, file_id: str, pace: int
+) -> None:
     url = f"/v1/files/{file_id}/content?pace={pace}"
 
     def cut() -> bool:
@@ -133,12 +135,12 @@ def test_a_download_that_the_end_of_the_process_cuts_is_not_whole(
 ) -> None:
     api = hasty.start("api", PORT=str(free_port()), SEND_TIMEOUT="60")
     with (
-        httpx2.Client(base_url=api.url, headers=hasty.http(key).headers) as http,
+        httpx.Client(base_url=api.url, headers=hasty.http(key).headers) as http,
         http.stream("GET", f"/v1/files/{file_id}/content") as answer,
     ):
         pieces = answer.iter_bytes(MIB)
         next(pieces)
         api.process.send_signal(signal.SIGTERM)
         eventually(lambda: api.ended)
-        with pytest.raises(httpx2.TransportError):
+        with pytest.raises(httpx.TransportError):
             list(pieces)

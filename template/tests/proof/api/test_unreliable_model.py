@@ -1,4 +1,4 @@
-"""What callers see of a model that fails, on a server whose model does."""
+"""A model that fails, as callers see it."""
 
 from collections.abc import Iterator
 

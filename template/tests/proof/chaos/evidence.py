@@ -23,7 +23,7 @@ from engine.sql.tables.batches import OPEN_BATCH
 from tests.proof.chaos.caller import Errand
 from tests.proof.chaos.faults import Event
 from tests.proof.chaos.model import Call
-from tests.proof.looks import Look
+from tests.proof.machines.looks import Look
 
 T = TypeVar("T")
 TOLD = re.compile(r"[\w-]+ call-\d+")

@@ -18,7 +18,7 @@ from tests.proof.chaos.evidence import Evidence, Rows, awake, neglected
 from tests.proof.chaos.faults import Event, starved
 from tests.proof.chaos.model import Answer, Call, Fate, fate
 from tests.proof.chaos.oracle import CHECKS, Check
-from tests.proof.domain.store import START, Store
+from tests.proof.machines.store import START, Store
 
 ITEM = "first-0"
 SEED = next(seed for seed in count() if fate(seed, ITEM) is Fate.GOOD)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import anyio
-import httpx2
+import httpx
 import pytest
 from fastapi import APIRouter, BackgroundTasks, Depends, FastAPI
 from fastapi.responses import StreamingResponse
@@ -14,6 +14,7 @@ from fastapi.responses import StreamingResponse
 from doctor.examination import examine
 from doctor.report import as_json, as_list, as_text
 from doctor.table import Row
+from engine.slots.own_threads import own_threads
 
 ran: dict[str, bool] = {}
 """What ran on the main thread, where the loop is."""
@@ -84,6 +85,13 @@ def endpoint_in_thread(
     return ""
 
 
+@router.get("/own")
+@own_threads(4)
+def endpoint_in_its_own() -> str:
+    note("endpoint_in_its_own")
+    return ""
+
+
 @router.get("/stream")
 async def stream() -> StreamingResponse:
     return StreamingResponse(words())
@@ -111,8 +119,8 @@ def rows() -> list[Row]:
 
 
 async def get(path: str) -> None:
-    transport = httpx2.ASGITransport(app)
-    async with httpx2.AsyncClient(transport=transport, base_url="http://app") as client:
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://app") as client:
         (await client.get(path)).raise_for_status()
 
 
@@ -131,7 +139,11 @@ def of(label: str) -> tuple[Row, dict[str, Row]]:
 @pytest.mark.anyio
 @pytest.mark.parametrize(
     ("path", "name"),
-    [("loop", "endpoint"), ("thread", "endpoint_in_thread")],
+    [
+        ("loop", "endpoint"),
+        ("thread", "endpoint_in_thread"),
+        ("own", "endpoint_in_its_own"),
+    ],
 )
 async def test_code_runs_where_the_table_says(path: str, name: str) -> None:
     ran.clear()
@@ -142,7 +154,7 @@ async def test_code_runs_where_the_table_says(path: str, name: str) -> None:
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("path", ["loop", "thread", "stream"])
+@pytest.mark.parametrize("path", ["loop", "thread", "own", "stream"])
 async def test_requests_hop_as_often_as_the_table_says(
     path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -159,7 +171,7 @@ async def test_requests_hop_as_often_as_the_table_says(
     assert of(f"GET /outer/inner/{path}")[0].hops == hops
 
 
-def test_what_a_dependency_holds_depends_on_its_scope_and_on_the_stream() -> None:
+def test_the_hold_of_a_dependency_depends_on_its_scope_and_on_the_stream() -> None:
     _, needs = of("GET /outer/inner/stream")
     assert needs["until_the_end"].holds == "held until the last byte"
     assert needs["until_the_beginning"].holds == "held until the endpoint returns"
@@ -169,7 +181,8 @@ def test_what_a_dependency_holds_depends_on_its_scope_and_on_the_stream() -> Non
 
 def test_limits_are_shown() -> None:
     route, needs = of("GET /outer/inner/thread")
-    assert route.limits == needs["in_thread"].limits == "1 of 40 threads"
+    assert route.limits == needs["in_thread"].limits == "1 of the framework's threads"
+    assert of("GET /outer/inner/own")[0].limits == "4 threads of its own"
 
 
 def test_an_app_mounted_in_the_app_is_part_of_it() -> None:

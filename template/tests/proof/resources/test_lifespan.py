@@ -67,14 +67,14 @@ async def test_an_opened_resource_is_handed_out(events: Events) -> None:
         assert await opening(stack).enter("first", events.resource("first")) == "first"
 
 
-async def test_what_opens_first_closes_last(events: Events) -> None:
+async def test_the_first_resource_closes_last(events: Events) -> None:
     async with AsyncExitStack() as stack:
         for name in ("first", "second"):
             await opening(stack).enter(name, events.resource(name))
     assert events == ["open first", "open second", "close second", "close first"]
 
 
-async def test_what_opened_is_closed_when_a_later_one_fails(events: Events) -> None:
+async def test_an_open_resource_is_closed_when_a_later_one_fails(events: Events) -> None:
     with suppress(OpenError):
         async with AsyncExitStack() as stack:
             await opening(stack).enter("first", events.resource("first"))

@@ -1,4 +1,4 @@
-"""What is said at the start of settings that cannot be right, and what is mended in silence."""
+"""Impossible values are told at the start; harmless variants are mended in silence."""
 
 import json
 from typing import Any, get_args
@@ -80,7 +80,7 @@ def problems() -> list[str]:
 
 
 @pytest.mark.parametrize(("given", "said"), REFUSED.items(), ids=map("=".join, REFUSED))
-def test_what_cannot_be_right_is_told_in_a_sentence(
+def test_an_impossible_value_is_told_in_a_sentence(
     monkeypatch: pytest.MonkeyPatch, given: tuple[str, str], said: str
 ) -> None:
     monkeypatch.setenv(*given)
@@ -95,7 +95,7 @@ def test_what_cannot_be_right_is_told_in_a_sentence(
 @pytest.mark.parametrize(
     "given", [BARE + "\n", BARE + "\r\n", f" {BARE} ", f'"{BARE}"', f"'{BARE}'\n", f'" {BARE} "']
 )
-def test_what_copying_leaves_around_a_value_is_left_out(
+def test_spaces_and_quotes_around_a_copied_value_are_left_out(
     monkeypatch: pytest.MonkeyPatch, given: str
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", given)
@@ -133,7 +133,7 @@ def test_a_blank_value_is_not_set(monkeypatch: pytest.MonkeyPatch, blank: str) -
         ("sqlite+aiosqlite:///app.db", "sqlite:///app.db"),
     ],
 )
-def test_what_clouds_and_drivers_write_is_brought_into_one_form(given: str, meant: str) -> None:
+def test_the_urls_of_clouds_and_drivers_are_brought_into_one_form(given: str, meant: str) -> None:
     assert Settings(_env_file=None, database_url=given).database_url == meant
 
 

@@ -1,1 +1,1 @@
-"""Twins for guards at run time: what each must catch, and what it must leave alone."""
+"""Twins for guards at run time: bugs to catch, and good code to leave alone."""

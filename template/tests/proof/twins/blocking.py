@@ -26,6 +26,14 @@ def _legacy(seconds: float) -> None:
     time.sleep(seconds)
 
 
+def handler() -> None:
+    _legacy(0.01)
+
+
+async def async_handler() -> None:
+    _legacy(0.01)
+
+
 async def broken_computing(seconds: float) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end:

@@ -1,10 +1,10 @@
 """The blocking half of an HTTP client that also has an async one."""
 
-import httpx2
+import httpx
 from fastapi import FastAPI
 
 app = FastAPI()
-client = httpx2.Client(timeout=5)
+client = httpx.Client(timeout=5)
 
 
 @app.get("/")

@@ -3,14 +3,14 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import httpx2
+import httpx
 from fastapi import FastAPI
 
 
 @asynccontextmanager
-async def lifespan(_app: FastAPI) -> AsyncIterator[dict[str, httpx2.AsyncClient]]:
+async def lifespan(_app: FastAPI) -> AsyncIterator[dict[str, httpx.AsyncClient]]:
     """Open the client."""
-    async with httpx2.AsyncClient(timeout=None) as client:  # caught by doctor EX306
+    async with httpx.AsyncClient(timeout=None) as client:  # caught by doctor EX306
         yield {"client": client}
 
 

@@ -1,0 +1,55 @@
+"""`app new` writes into the folders of the team, and never over a file."""
+
+from pathlib import Path
+
+import pytest
+
+from engine.errors import AppError
+from tests.cli.command import run
+
+LISTS = "from app.a import A\n\nOPERATIONS: list[A] = [A]\nJOBS: list[A] = []\n"
+ROUTERS = "from app.a import A\n\nROUTERS: list[A] = [A.router]\n"
+
+
+@pytest.fixture
+def features(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "app" / "features"
+    folder.mkdir(parents=True)
+    (tmp_path / "tests" / "features").mkdir(parents=True)
+    (folder / "__init__.py").write_text(LISTS)
+    (folder / "endpoints.py").write_text(ROUTERS)
+    monkeypatch.chdir(tmp_path)
+    return folder
+
+
+def test_a_new_feature_is_in_both_lists(features: Path) -> None:
+    run("new", "feature", "letter_count")
+    assert "OPERATIONS: list[A] = [A, LETTER_COUNT]" in (features / "__init__.py").read_text()
+    routers = (features / "endpoints.py").read_text()
+    assert "ROUTERS: list[A] = [A.router, letter_count.router]" in routers
+
+
+def test_a_new_job_is_in_the_list_of_jobs(features: Path) -> None:
+    run("new", "job", "letter_count")
+    assert "JOBS: list[A] = [LETTER_COUNT]" in (features / "__init__.py").read_text()
+
+
+def test_an_unknown_form_of_the_list_is_left_to_the_reader(features: Path) -> None:
+    (features / "__init__.py").write_text("JOBS = make()\n")
+    told = run("new", "job", "letter_count").stdout
+    assert "Add to app/features/__init__.py" in told
+    assert (features / "__init__.py").read_text() == "JOBS = make()\n"
+
+
+@pytest.mark.parametrize("name", ["LetterCount", "letter-count", "../letters", "9", ""])
+def test_a_name_that_is_none_is_refused(features: Path, name: str) -> None:
+    with pytest.raises(AppError, match="use a-z"):
+        run("new", "job", name)
+    assert sorted(path.name for path in features.iterdir()) == ["__init__.py", "endpoints.py"]
+
+
+def test_an_existing_feature_is_not_written_over(features: Path) -> None:
+    run("new", "job", "letter_count")
+    with pytest.raises(AppError, match="exists"):
+        run("new", "feature", "letter_count")
+    assert not (features / "letter_count" / "task.py").exists()

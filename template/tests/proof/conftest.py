@@ -1,0 +1,85 @@
+"""The order of the proof, and servers in states that several folders need: away, frozen."""
+
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from app.settings import Settings
+from engine.process.redis import open_redis
+from engine.slots import redis_semaphore
+from engine.sql.database import Database, open_database
+from tests.servers import EmbeddedRedis, running
+from tests.tables import empty
+
+LONGEST = (
+    "test_supervisor.py",
+    "test_campaign.py",
+    "test_crash_points.py",
+    "test_mutants.py",
+    "proof/worker/",
+    "proof/jobs/",
+    "test_flat_costs.py",
+    "test_overload.py",
+    "test_rolling_restart.py",
+)
+"""What takes longest, the longest first: none of it shall be left for one process alone."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let a run leave out what is long: `-m "not thorough"`."""
+    config.addinivalue_line("markers", "thorough: a case beside others of its kind")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest; `--no-loadscope-reorder` lets xdist keep to that."""
+    items.sort(key=_place)
+
+
+def _place(item: pytest.Item) -> int:
+    places = (place for place, part in enumerate(LONGEST) if part in item.nodeid)
+    return next(places, len(LONGEST))
+
+
+@pytest.fixture
+async def postgresql(postgres_tables_url: str) -> AsyncIterator[Database]:
+    """A PostgreSQL database without rows."""
+    settings = Settings(_env_file=None, database_url=postgres_tables_url)
+    await empty(settings)
+    async with open_database(settings) as opened:
+        yield opened
+
+
+@pytest.fixture
+def frozen_redis_url() -> Iterator[str]:
+    """A Redis that accepts connections and never answers."""
+    with tempfile.TemporaryDirectory() as name, running(EmbeddedRedis(Path(name))) as server:
+        server.freeze()
+        yield server.url
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a report take long: a machine with much to do needs more than the 0.25 s for some.
+
+    A process whose report is late takes Redis to be away, and has half of the slots to itself.
+    """
+    monkeypatch.setattr(redis_semaphore, "PATIENCE", 30.0)
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator[Redis]:
+    async with open_redis(Settings(_env_file=None, redis_url=redis_url)) as opened:
+        yield opened
+
+
+@pytest.fixture(params=["away", "frozen"])
+async def silent_redis(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Redis]:
+    """A client of a server that is not there, then of one that hangs."""
+    url = f"unix://{tmp_path}/nobody.sock"
+    if request.param == "frozen":
+        url = request.getfixturevalue("frozen_redis_url")
+    async with open_redis(Settings(_env_file=None, redis_url=url)) as opened:
+        yield opened
