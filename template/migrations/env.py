@@ -22,7 +22,7 @@ from engine.sql.postgres import open_engine
 from engine.sql.tables import Base
 
 LOCK = 7_295_140_631  # any number: that of this app's migrations among PostgreSQL's advisory locks
-LOCK_SECONDS = 2  # for one lock: while PostgreSQL waits for a table, all who read it wait behind
+LOCK_SECONDS = 2  # for one lock: while PostgreSQL waits for a table, each reader of it waits too
 OF_0_X = {"0008", "0009", "0010"}  # the revisions of 0.3.0 to 0.4.0: `engine_0001` goes on there
 
 BRANCHES: dict[str, MetaData] = {"app": tables.Base.metadata, "engine": Base.metadata}
