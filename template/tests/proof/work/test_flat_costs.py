@@ -46,7 +46,7 @@ ENDED = FEW | {"status": "succeeded"}
 DEEPER = 12
 """Pages that an index of more levels may cost a step."""
 
-LARGE = {"batch_items", "deliveries", "jobs", "webhook_deliveries"}
+LARGE = {"batch_items", "batch_lanes", "jobs", "webhook_deliveries"}
 EXPLAIN = (
     "LOAD 'auto_explain'",
     *(
