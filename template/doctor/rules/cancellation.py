@@ -1,4 +1,4 @@
-"""EX2: what breaks when a request is cancelled, because its client left or its time is over."""
+"""EX2: cancellation of a request, because its client left or its time is over."""
 
 import ast
 from collections.abc import Iterator
@@ -108,7 +108,7 @@ def _catches(case: Case, visit: Visit, caught: ast.expr | None) -> bool:
 
 
 def _hands_on(handler: ast.ExceptHandler, nodes: list[ast.AST]) -> bool:
-    """Say whether the exception itself is stored or given to someone, who may raise it."""
+    """Say whether the exception itself is stored or given to other code, which may raise it."""
     if handler.name is None:
         return False
     name = {handler.name}

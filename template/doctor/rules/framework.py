@@ -85,7 +85,7 @@ def trivial_dependencies(case: Case) -> Iterator[Finding]:
 
 
 def lost_context(case: Case) -> Iterator[Finding]:
-    """EX503: `variable.set()` in what a `def` dependency runs."""
+    """EX503: `variable.set()` in code that a `def` dependency runs."""
     for visit, call in case.calls_in(*_in_threads(case, {"dependency"})):
         if call.thing.name == "set" and call.thing.root.of("_contextvars.ContextVar"):
             yield case.at(CONTEXT, call.node, visit)

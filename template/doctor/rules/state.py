@@ -1,4 +1,4 @@
-"""EX3: what one request leaves in the process, where the next one finds it."""
+"""EX3: state that one request leaves in the process, where the next one finds it."""
 
 import ast
 from collections import Counter, OrderedDict, defaultdict, deque

@@ -1,4 +1,4 @@
-"""EX2: coroutines that nobody awaits, tasks that nobody keeps, loops beside the loop."""
+"""EX2: coroutines without an `await`, tasks without a reference, a second event loop."""
 
 import ast
 import inspect
@@ -42,7 +42,7 @@ def forgotten(case: Case) -> Iterator[Finding]:
 
 
 def unreferenced(case: Case) -> Iterator[Finding]:
-    """EX203: `create_task` whose task is dropped, or kept in a name that nobody reads."""
+    """EX203: `create_task` with a task that is dropped, or kept in a name that is never read."""
     for visit, call in case.calls_in(*case.visits):
         if _starts_task(call.thing) and _is_dropped(call, visit.function):
             yield case.at(UNREFERENCED, call.node, visit)
