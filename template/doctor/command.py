@@ -21,17 +21,17 @@ def command(
     *,
     name: Annotated[
         str | None,
-        typer.Argument(metavar="[MODULE:APP]", help="Another FastAPI app, or what returns one."),
+        typer.Argument(metavar="[MODULE:APP]", help="Another FastAPI app, or a function that returns one."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
     write_routes: Annotated[
         bool, typer.Option("--write-routes", help="Write the table to routes.txt.")
     ] = False,
     check_routes: Annotated[
-        bool, typer.Option("--check-routes", help="Fail where routes.txt says something else.")
+        bool, typer.Option("--check-routes", help="Fail if routes.txt differs.")
     ] = False,
 ) -> None:
-    """Show where each route runs and what it holds, and find what will hurt: code 1 then."""
+    """Show where each route runs and the resources it holds; exit with code 1 on findings."""
     from doctor import report
 
     if name and (write_routes or check_routes):

@@ -13,7 +13,7 @@ from doctor.project import Module
 UNEXPLAINED = Rule(
     "EX001",
     "an ignore without a reason",
-    "whoever reads the line next cannot tell whether it still holds",
+    "the next reader of the line cannot tell whether it still holds",
     "`# doctor: ignore[EX100] reason`",
 )
 UNUSED = Rule(

@@ -66,7 +66,7 @@ class Names:
         return thing.function or (self.project.function(thing.value) if thing.known else None)
 
     def functions(self, thing: Thing | None) -> list[Function]:
-        """Return the functions that a call may run: the named one, and for a method all overrides."""
+        """Return the functions that a call may run: for a method also all overrides."""
         found = [self.function(thing)]
         if thing is not None and thing.receiver is not None and thing.receiver.kind is not None:
             overrides = self.heirs.methods(thing.receiver.kind, thing.name)

@@ -14,7 +14,7 @@ from doctor.rules.loop import awaits
 SWALLOWED = Rule(
     "EX201",
     "a cancellation is swallowed",
-    "who cancelled it waits on: timeouts do not end, streams run on for nobody, shutdown hangs",
+    "the canceller waits on: timeouts do not end, streams run on without a client, shutdown hangs",
     "`raise` at the end of the handler, or catch `Exception`, which leaves cancellation alone",
 )
 UNSHIELDED = Rule(
@@ -26,7 +26,7 @@ UNSHIELDED = Rule(
 ACROSS = Rule(
     "EX206",
     "a `yield` inside a timeout or task group",
-    "the timeout also counts, and cancels, what the consumer does between two items",
+    "the timeout also counts, and cancels, the consumer's work between two items",
     "the timeout around the awaits only, and the `yield` outside",
 )
 

@@ -20,7 +20,7 @@ from doctor.things import Thing
 BACKGROUND = Rule(
     "EX501",
     "heavy work in `BackgroundTasks`",
-    "it runs in the request's own task, holds what the request holds, and dies with the process",
+    "it runs in the request's own task, holds the request's resources, and dies with the process",
     "a job in a queue, where a worker does it and can repeat it",
 )
 TRIVIAL = Rule(

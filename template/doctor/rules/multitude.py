@@ -16,7 +16,7 @@ from doctor.rules.weight import is_heavy, weight
 UNBOUNDED = Rule(
     "EX401",
     "as many calls at once as a client likes",
-    "one request takes every connection and slot that the process has, and all others wait",
+    "one request takes every connection and slot that the process has, and all other requests wait",
     "a bound: a semaphore around the call, or a window of tasks; and `max_length` for the input",
 )
 BATCH = Rule(

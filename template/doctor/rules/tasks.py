@@ -12,13 +12,13 @@ from doctor.things import Thing
 
 FORGOTTEN = Rule(
     "EX202",
-    "a coroutine that nobody awaits",
+    "a coroutine that is not awaited",
     "nothing of it is ever run",
     "`await` before the call",
 )
 UNREFERENCED = Rule(
     "EX203",
-    "a task that nobody keeps",
+    "a task without a reference",
     "the loop holds tasks weakly: this one may vanish half-way, and its error is never seen",
     "`asyncio.TaskGroup`, or a set that keeps the task until it is done and logs its error",
 )
