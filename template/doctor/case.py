@@ -76,7 +76,7 @@ class Case:
         return self.calls.thing(node, visit.function)
 
     def generator(self, node: ast.expr, visit: Visit) -> Function | None:
-        """Return the generator function of the project that an expression calls."""
+        """Return the project's function that makes the generator of an expression."""
         if isinstance(node, ast.Name):
             bound = self.names.bindings(visit.function).get(node.id, [])
             made = (each.node for each in bound if each.how == "assigned")

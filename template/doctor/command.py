@@ -21,7 +21,7 @@ def command(
     *,
     name: Annotated[
         str | None,
-        typer.Argument(metavar="[MODULE:APP]", help="Another FastAPI app, or a function that returns one."),
+        typer.Argument(metavar="[MODULE:APP]", help="Another FastAPI app, or a factory of one."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
     write_routes: Annotated[
