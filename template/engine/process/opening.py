@@ -38,4 +38,4 @@ class Opening:
             async with asyncio.timeout(self._close_timeout):
                 await resource.__aexit__(None, None, None)
         except Exception:
-            log.exception("%s did not close well; the other resources are closed still", name)
+            log.exception("%s did not close well; the other resources are closed too", name)

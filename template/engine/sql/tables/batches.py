@@ -101,7 +101,7 @@ class ItemRow(Base):
 class LeaseRow(Base):
     """The lease of one drain of a batch or run of a job, which its heartbeat prolongs.
 
-    One row for all its items: a heartbeat touches no item, because leases on items made PostgreSQL deadlock between heartbeats
+    One row for all its items, because leases on items made PostgreSQL deadlock between heartbeats
     and completions.
     """
 
