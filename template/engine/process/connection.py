@@ -55,7 +55,7 @@ class Connection(HttpToolsProtocol):
         if before - self.transport.get_write_buffer_size() >= LEAST:
             self._watch()
             return
-        log.warning("cut off, since its reader takes too little: %s", self.url.decode("latin-1"))
+        log.warning("connection reset, its client reads too slowly: %s", self.url.decode("latin-1"))
         self._option(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
         self.transport.abort()
 

@@ -86,7 +86,7 @@ class Drain:
                 yield
         except TimeoutError as error:
             if limit.expired():
-                raise ShuttingDown("This server stops: please ask again.") from error
+                raise ShuttingDown("This server is stopping. Send the request again.") from error
             raise
         finally:
             self._limits.discard(limit)

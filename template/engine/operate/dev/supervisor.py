@@ -132,6 +132,6 @@ def _listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family)
     except OSError as error:
         raise CannotStart(
-            f"Port {port} of {host} is not to be had ({error.strerror}):"
-            " stop what uses it, or set PORT to another."
+            f"Port {port} on {host} cannot be opened ({error.strerror}):"
+            " stop the process that uses it, or set PORT to another port."
         ) from None
