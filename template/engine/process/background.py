@@ -38,7 +38,7 @@ class Background:
     ) -> None:
         """Start `function(*args)`. Raise `Overloaded` when full or when the process is stopping."""
         if self._closed or len(self._tasks) >= self.limit:
-            raise Overloaded("There is no room for more background work.")
+            raise Overloaded("Too many background tasks are at work. Try again in a moment.")
         task = asyncio.create_task(
             function(*args, **kwargs), name=function.__qualname__, context=deadline.set_aside()
         )

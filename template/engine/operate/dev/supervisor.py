@@ -115,7 +115,7 @@ def _handle_signals(children: list[Child]) -> None:
         nonlocal signals
         signals += 1
         if signals == 1 and everything:
-            typer.echo("Stopping; once more to kill.", err=True)
+            typer.echo("Stopping. Send the signal again to kill.", err=True)
             everything.cancel()
         else:
             for child in children:

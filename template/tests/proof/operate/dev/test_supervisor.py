@@ -175,7 +175,7 @@ async def test_a_second_ctrl_c_waits_for_nothing(start: Callable[..., Dev]) -> N
         assert request.stdout.readline()
         pids = tree(dev.process.pid)
         dev.process.send_signal(signal.SIGINT)
-        await eventually(lambda: dev.said("once more to kill"))
+        await eventually(lambda: dev.said("again to kill"))
         dev.end(signal.SIGINT)
     await eventually(lambda: not any(map(alive, pids)))
 
