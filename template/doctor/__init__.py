@@ -1,4 +1,4 @@
-"""THE DOCTOR: reads a FastAPI app and its source, and says where it runs and what will hurt.
+"""The doctor, a linter of FastAPI apps: shows where code runs, and finds the lines that hurt.
 
-It knows nothing of this app and imports nothing of it, so it works on any.
+It reads an app and its source. It imports nothing of this app, so it works on any.
 """

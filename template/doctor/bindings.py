@@ -1,4 +1,4 @@
-"""What gives the names of a function their values."""
+"""Name bindings: the statements that give a function's names their values."""
 
 import ast
 from collections import defaultdict
@@ -42,7 +42,7 @@ def bindings_of(function: Function) -> Bindings:
 
 
 def imports_of(module: Module) -> Bindings:
-    """Return what the module's own imports give, also those for type checkers only."""
+    """Return the bindings of a module's own imports, also of imports for type checkers only."""
     found: Bindings = defaultdict(list)
     for node in own_nodes(module.tree):
         for name, binding in _imported(node):

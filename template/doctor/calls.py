@@ -1,4 +1,4 @@
-"""Which functions a function calls, and how a request gets from its route to each of them."""
+"""The call graph: the functions that a function calls, and the ways from a route to them."""
 
 import ast
 from collections import deque
@@ -25,7 +25,7 @@ class Where(StrEnum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Call:
-    """One call, and what is called."""
+    """A call site, and the thing that is called."""
 
     node: ast.Call
     thing: Thing
@@ -47,7 +47,7 @@ class Root:
     """handler, dependency, middleware, error handler, task or job"""
 
     data: frozenset[str] = frozenset()
-    """The parameters that hold what the client sent."""
+    """The parameters that hold data of the client."""
 
     given: frozenset[str] = frozenset()
     """The parameters that dependencies give."""
@@ -75,7 +75,7 @@ class Visit:
 
     @property
     def roles(self) -> set[str]:
-        """What the roots are that come here."""
+        """The roles of the roots that lead here."""
         return {root.role for root, _ in self.arrivals}
 
     @property
@@ -104,7 +104,7 @@ class Calls:
         return self._of[function]
 
     def thing(self, node: ast.AST | None, function: Function) -> Thing:
-        """Return what an expression of a function stands for."""
+        """Return the thing that an expression of a function stands for."""
         return self.names.thing(node, function.module, function) or NOTHING
 
     def onward(self, function: Function, where: Where) -> list[Step]:
@@ -151,7 +151,7 @@ class Calls:
                 yield target, where_of(target, where), None
 
     def _mentioned(self, node: ast.AST, function: Function) -> Function | None:
-        """Return a function that is named and not called: it is handed on, and run by someone."""
+        """Return a function that is named and not called: it is handed to code that may run it."""
         if not isinstance(node, ast.Name | ast.Attribute) or not isinstance(node.ctx, ast.Load):
             return None
         thing = self.thing(node, function)

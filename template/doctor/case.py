@@ -1,4 +1,4 @@
-"""All that is known of an app, for the rules to look at."""
+"""The facts about an app that the rules read: routes, roots, names and calls."""
 
 import ast
 from collections.abc import Callable, Iterable, Iterator
@@ -25,7 +25,7 @@ from doctor.things import Thing
 
 
 class Case:
-    """An app with its routes, its source, and the ways from the ones to the other."""
+    """An app with its routes, its source, and the call paths from the routes into the source."""
 
     def __init__(
         self, app: Starlette, project: Project, jobs: Iterable[Callable[..., Any]] = ()
@@ -50,7 +50,7 @@ class Case:
 
     @cached_property
     def _streaming(self) -> set[str]:
-        """The routes whose code makes a streaming response."""
+        """The routes with code that makes a streaming response."""
         return {
             root.label
             for visit, call in self.calls_in(*self.visits)
@@ -64,7 +64,7 @@ class Case:
         return (visit for visit in self.visits if visit.where is Where.LOOP)
 
     def in_requests(self) -> Iterator[Visit]:
-        """Yield the visits of requests, without those of jobs only."""
+        """Yield the visits of requests, without functions that only jobs run."""
         return (visit for visit in self.visits if visit.in_request)
 
     def calls_in(self, *visits: Visit) -> Iterator[tuple[Visit, Call]]:
@@ -72,11 +72,11 @@ class Case:
         return ((visit, call) for visit in visits for call in self.calls.of(visit.function))
 
     def thing(self, node: ast.AST | None, visit: Visit) -> Thing:
-        """Return what an expression of a visited function stands for."""
+        """Return the thing that an expression of a visited function stands for."""
         return self.calls.thing(node, visit.function)
 
     def generator(self, node: ast.expr, visit: Visit) -> Function | None:
-        """Return the generator function of the project whose generator an expression gives."""
+        """Return the project's function that makes the generator of an expression."""
         if isinstance(node, ast.Name):
             bound = self.names.bindings(visit.function).get(node.id, [])
             made = (each.node for each in bound if each.how == "assigned")

@@ -1,4 +1,4 @@
-"""`app doctor`: where each route runs, what it holds, and what in the code will hurt."""
+"""`app doctor`: where each route runs, the resources it holds, and the lines that hurt."""
 
 import difflib
 import os
@@ -21,17 +21,17 @@ def command(
     *,
     name: Annotated[
         str | None,
-        typer.Argument(metavar="[MODULE:APP]", help="Another FastAPI app, or what returns one."),
+        typer.Argument(metavar="[MODULE:APP]", help="Another FastAPI app, or a factory of one."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
     write_routes: Annotated[
         bool, typer.Option("--write-routes", help="Write the table to routes.txt.")
     ] = False,
     check_routes: Annotated[
-        bool, typer.Option("--check-routes", help="Fail where routes.txt says something else.")
+        bool, typer.Option("--check-routes", help="Fail if routes.txt differs.")
     ] = False,
 ) -> None:
-    """Show where each route runs and what it holds, and find what will hurt: code 1 then."""
+    """Show where each route runs and the resources it holds; exit with code 1 on findings."""
     from doctor import report
 
     if name and (write_routes or check_routes):
@@ -51,7 +51,7 @@ def command(
 
 
 def own() -> "Examination":
-    """Return what the doctor says of this app and its jobs. Nothing is started."""
+    """Return the examination of this app and its jobs. Nothing is started."""
     import app
     import engine
     from app.main import create_app
@@ -65,7 +65,7 @@ def own() -> "Examination":
 
 
 def other(name: str) -> "Examination":
-    """Return what the doctor says of another app, seen from where the command was typed."""
+    """Return the examination of another app, found from the folder of the command."""
     from doctor.examination import NotAnAppError, examine, find_app
 
     os.chdir(HERE)
@@ -77,7 +77,7 @@ def other(name: str) -> "Examination":
 
 
 def drift(now: str) -> str:
-    """Return how the table differs from the committed one, nothing where it does not."""
+    """Return the diff from the committed table to this one, empty where they agree."""
     committed = ROUTES.read_text(encoding="utf-8") if ROUTES.exists() else ""
     lines = (committed.splitlines(), now.splitlines())
     return "\n".join(difflib.unified_diff(*lines, "routes.txt", "now", n=0, lineterm=""))

@@ -20,12 +20,12 @@ from doctor.things import named
 
 
 class NotAnAppError(Exception):
-    """The name leads to no FastAPI app. The message says what to give instead."""
+    """The name leads to no FastAPI app. The message names the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
 class Examination:
-    """What the doctor has found out."""
+    """The result of an examination."""
 
     rows: list[Row]
     findings: list[Finding]
@@ -33,7 +33,7 @@ class Examination:
 
 
 def examine(app: Starlette, *folders: Path, jobs: Iterable[Callable[..., Any]] = ()) -> Examination:
-    """Return what there is to say of an app whose source lies in the folders."""
+    """Return the examination of an app with its source in the folders."""
     named.cache_clear()
     project = Project(*folders)
     case = Case(app, project, jobs)

@@ -1,4 +1,4 @@
-"""What the attributes of the project's objects are, and of every `app.state`."""
+"""The attributes of the project's objects and of every `app.state`, with their bindings."""
 
 import ast
 import functools
@@ -12,7 +12,7 @@ from doctor.project import Function, Module, Project
 
 
 class Placed(NamedTuple):
-    """A way to get a value, and where it stands."""
+    """A binding, and the module and function in which it stands."""
 
     binding: Binding
     module: Module
@@ -23,7 +23,7 @@ Found = dict[str, list[Placed]]
 
 
 class Fields:
-    """The attributes that classes annotate, and those that methods assign to `self`."""
+    """The attributes that classes annotate, and the attributes that methods assign to `self`."""
 
     def __init__(self, project: Project) -> None:
         self._project = project

@@ -1,4 +1,4 @@
-"""What the doctor says: a rule, a place, and how a request comes there."""
+"""A finding: a rule, a line, and the call path of a request to this line."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One thing that hurts. `why` and `instead` are sentences for the reader of a report."""
+    """A trap to find. `why` and `instead` are sentences for the reader of a report."""
 
     id: str
     title: str
@@ -22,10 +22,10 @@ class Finding:
     path: Path
     line: int
     subject: str
-    """What stands there, such as `time.sleep()`."""
+    """The code of that line, such as `time.sleep()`."""
 
     routes: tuple[str, ...] = ()
     """The routes that come here."""
 
     chain: tuple[str, ...] = ()
-    """The calls from the first of them to here."""
+    """The calls from the first route to here."""

@@ -1,4 +1,4 @@
-"""Where in the code the data of a request goes: which names hold what a client sent."""
+"""Taint analysis: the names that hold data which a client sent, from call to call."""
 
 import ast
 from itertools import chain
@@ -7,7 +7,7 @@ from doctor.calls import Call, Calls, Visit
 from doctor.project import Function
 
 PASSING = {"list", "tuple", "set", "sorted", "enumerate", "zip", "reversed", "dict", "range", "len"}
-"""Builtins whose result is as large as what they are given."""
+"""Builtins with a result as large as their argument."""
 
 
 PARTS: dict[type[ast.AST], tuple[str, ...]] = {
@@ -90,7 +90,7 @@ def holding(function: Function, names: set[str]) -> set[str]:
 
 
 def is_from(node: ast.AST, names: set[str]) -> bool:
-    """Say whether an expression gives a part, or a view, of what one of the names holds."""
+    """Say whether an expression gives a part, or a view, of the value of one of the names."""
     match node:
         case ast.Name():
             return node.id in names

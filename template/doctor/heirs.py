@@ -1,4 +1,4 @@
-"""Which classes stand behind another one: those that inherit from it, or fit a protocol."""
+"""The subclasses of a class, and the implementations of a protocol."""
 
 import sys
 
@@ -6,7 +6,7 @@ from doctor.project import Project
 
 
 class Heirs:
-    """The classes of a project behind one another."""
+    """The subclasses and implementations among the classes of a project."""
 
     def __init__(self, project: Project) -> None:
         self._project = project

@@ -1,4 +1,4 @@
-"""`# doctor: ignore[EX100] reason`: a finding that someone has looked at and left, and why."""
+"""Suppression comments: `# doctor: ignore[EX100] reason` accepts a finding and says why."""
 
 import io
 import re
@@ -13,7 +13,7 @@ from doctor.project import Module
 UNEXPLAINED = Rule(
     "EX001",
     "an ignore without a reason",
-    "whoever reads the line next cannot tell whether it still holds",
+    "the next reader of the line cannot tell whether it still holds",
     "`# doctor: ignore[EX100] reason`",
 )
 UNUSED = Rule(
@@ -37,7 +37,7 @@ class Ignore:
 
 
 def judged(findings: Iterable[Finding], modules: Iterable[Module]) -> Iterator[Finding]:
-    """Yield the findings that nobody ignores, then the ignores that are wrong themselves."""
+    """Yield the findings that no comment ignores, then the ignores that are wrong themselves."""
     ignores = [ignore for module in modules for ignore in ignores_in(module)]
     used: set[tuple[Path, int, str]] = set()
     covered = {(each.path, each.line, rule) for each in ignores for rule in each.rules}

@@ -1,4 +1,4 @@
-"""What is known of other people's libraries: what blocks, what computes, what is made once.
+"""Third-party libraries: calls that block, calls that compute, and objects to make once.
 
 Names are looked up among the modules that the process has imported, so that an alias or another
 way to import a thing makes no difference, and a library that is missing costs nothing.
@@ -153,20 +153,20 @@ CLIENTS = (
     *("elasticsearch.Elasticsearch", "elasticsearch.AsyncElasticsearch"),
     *("qdrant_client.QdrantClient", "qdrant_client.AsyncQdrantClient"),
 )
-"""What holds connections, and is of use only to whoever keeps it."""
+"""Objects that hold connections, and are of use only where they are kept."""
 
 MODELS = (
     *("sentence_transformers.SentenceTransformer", "transformers.pipeline", "spacy.load"),
     *("torch.load", "joblib.load", "onnxruntime.InferenceSession", "llama_cpp.Llama"),
     *("whisper.load_model", "tiktoken.get_encoding", "tokenizers.Tokenizer.from_file"),
 )
-"""What takes long to load."""
+"""Objects that take long to load."""
 
 ASYNC_CLIENTS = (
     *("httpx.AsyncClient", "httpx2.AsyncClient", "aiohttp.ClientSession", "openai.AsyncOpenAI"),
     *("anthropic.AsyncAnthropic", "groq.AsyncGroq", "cohere.AsyncClient"),
 )
-"""What reaches other servers without blocking, and still takes as long as they do."""
+"""Clients that reach other servers without blocking, but take as long as the servers do."""
 
 RESULTS = {
     "threading.Lock": "_thread.LockType",
@@ -188,4 +188,4 @@ RESULTS = {
     "concurrent.futures.ThreadPoolExecutor.submit": "concurrent.futures.Future",
     "concurrent.futures.ProcessPoolExecutor.submit": "concurrent.futures.Future",
 }
-"""What calls give whose annotations do not say it."""
+"""The classes that calls return without saying so in an annotation."""

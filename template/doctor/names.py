@@ -1,4 +1,4 @@
-"""Follows an expression of the source to what it stands for: objects, classes, annotations."""
+"""Name resolution: follows an expression of the source to an object, class or annotation."""
 
 import ast
 import builtins
@@ -44,7 +44,7 @@ CACHES = ("functools.lru_cache", "functools.cache")
 
 
 class Names:
-    """What the names of a project stand for."""
+    """The name resolution of a project."""
 
     def __init__(self, project: Project) -> None:
         self.project = project
@@ -66,7 +66,7 @@ class Names:
         return thing.function or (self.project.function(thing.value) if thing.known else None)
 
     def functions(self, thing: Thing | None) -> list[Function]:
-        """Return what a call may run: the function, and for a method all that override it."""
+        """Return the functions that a call may run: for a method also all overrides."""
         found = [self.function(thing)]
         if thing is not None and thing.receiver is not None and thing.receiver.kind is not None:
             overrides = self.heirs.methods(thing.receiver.kind, thing.name)
@@ -76,7 +76,7 @@ class Names:
     def thing(
         self, node: ast.AST | None, module: Module, function: Function | None, depth: int = 0
     ) -> Thing | None:
-        """Return what an expression stands for, nothing where that cannot be told."""
+        """Return the thing that an expression stands for, nothing where it cannot be resolved."""
         if node is None or depth > DEPTH:
             return None
         following = _Following(self, module, function, depth + 1)
@@ -107,7 +107,7 @@ class Names:
         return any(following.is_cache(each) for each in function.node.decorator_list)
 
     def imports(self, module: Module) -> Bindings:
-        """Return what the imports of a module give."""
+        """Return the bindings of a module's imports."""
         if module not in self._imports:
             self._imports[module] = imports_of(module)
         return self._imports[module]
@@ -151,7 +151,7 @@ class _Following:
         return None
 
     def binding(self, binding: Binding) -> Thing | None:
-        """Return what a name stands for that gets its value in this way."""
+        """Return the thing that a binding gives its name."""
         found: Thing | None = None
         match binding.how:
             case "annotated":
@@ -184,7 +184,7 @@ class _Following:
         return of_annotation((self.thing(node) or NOTHING).value)
 
     def entered(self, node: ast.AST | None) -> Thing | None:
-        """Return what `with` gives: what a context manager of the project yields, or itself."""
+        """Return the target of a `with`: the value that a project's manager yields, or itself."""
         if isinstance(node, ast.Call):
             made = self.names.function(self.thing(node.func))
             if made is not None and made.is_generator and made.node.returns is not None:
@@ -198,7 +198,7 @@ class _Following:
         return self.annotation(inner.elts[0] if isinstance(inner, ast.Tuple) else inner)
 
     def result(self, node: ast.Call) -> Thing | None:
-        """Return what a call gives."""
+        """Return the result of a call."""
         called = self.thing(node.func)
         if called is None or called.made is not None:
             return Thing(kind=called.made) if called else None
@@ -212,7 +212,7 @@ class _Following:
         return given or (Thing(receiver=called, name="()") if called.receiver else None)
 
     def returned(self, function: Function) -> Thing | None:
-        """Return what a function of the project says that it returns."""
+        """Return the result that a function of the project declares."""
         if function.is_generator:
             return None
         given = self._in(function).annotation(function.node.returns)

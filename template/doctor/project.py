@@ -12,14 +12,14 @@ from typing import Any
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 INNER = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
-"""What has code of its own that does not run where it stands."""
+"""Nodes with code of their own, which does not run where it stands."""
 
 OTHERS = {"site-packages", "dist-packages", ".venv", "venv"}
 
 
 @dataclass(eq=False, slots=True)
 class Module:
-    """One file: its tree, and what its names stand for in this process."""
+    """A source file: its syntax tree, and the values of its names in this process."""
 
     path: Path
     tree: ast.Module
@@ -32,7 +32,7 @@ class Module:
 
     @property
     def names(self) -> dict[str, Any]:
-        """What the module holds since its import."""
+        """The module's namespace since its import."""
         return vars(self.loaded) if self.loaded else {}
 
 
@@ -69,7 +69,7 @@ class Function:
 
     @property
     def defaults(self) -> list[tuple[ast.arg, ast.expr | None]]:
-        """Its parameters with their defaults, nothing for those that have none."""
+        """Its parameters with their defaults, nothing for a parameter without one."""
         arguments = self.node.args
         missing = [None] * (
             len(self.parameters) - len(arguments.kwonlyargs) - len(arguments.defaults)
@@ -79,7 +79,7 @@ class Function:
 
 
 class Project:
-    """The modules below some folders, without what was installed there."""
+    """The modules below some folders, without packages that were installed there."""
 
     def __init__(self, *folders: Path) -> None:
         self.folders = list(dict.fromkeys([*folders, *(folder.resolve() for folder in folders)]))
@@ -100,7 +100,7 @@ class Project:
         return self._modules[file]
 
     def function(self, called: object) -> Function | None:
-        """Return the source of what is called, or nothing where it is not the project's."""
+        """Return the source of a callable, or nothing where it is not the project's."""
         called = plain(called)
         if inspect.isclass(called):
             called = plain(inspect.getattr_static(called, "__init__", None))
@@ -144,7 +144,7 @@ def plain(called: Any) -> Any:  # noqa: ANN401 -- whatever can be called
         called = called.func if issubclass(type(called), functools.partial) else called.__func__
     try:
         return getattr(inspect.unwrap(called), "__func__", inspect.unwrap(called))
-    except Exception:  # noqa: BLE001 -- a lazy proxy may be unable to make what it stands for
+    except Exception:  # noqa: BLE001 -- a lazy proxy may be unable to make its object
         return None
 
 

@@ -8,7 +8,7 @@ from doctor.examination import Examination
 from doctor.findings import Finding
 from doctor.table import Row
 
-HEADER = ("ROUTE, AND WHAT IT NEEDS", "RUNS", "HOPS", "HOLDS", "LIMITS", "ZONE")
+HEADER = ("ROUTE AND DEPENDENCIES", "RUNS", "HOPS", "HOLDS", "LIMITS", "ZONE")
 
 
 def as_text(examination: Examination, *, table: bool = True) -> str:
@@ -76,5 +76,5 @@ def _summary(found: list[Finding]) -> str:
     if not found:
         return "No findings."
     rules = len({finding.rule.id for finding in found})
-    leave = "What shall stay as it is: `# doctor: ignore[ID] reason`."
+    leave = "To keep a line as it is: `# doctor: ignore[ID] reason`."
     return f"{len(found)} findings of {rules} rules. {leave}"

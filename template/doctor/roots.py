@@ -21,7 +21,7 @@ from doctor.routes import (
 def roots_of(
     app: Starlette, routes: Iterable[Route], jobs: Iterable[Callable[..., Any]], project: Project
 ) -> Iterator[Root]:
-    """Yield all that the framework calls, and the jobs, as far as it is the project's own."""
+    """Yield the project's own functions that the framework calls, and its jobs."""
     for route in routes:
         yield from _root(project, route.label, route.endpoint, "handler", route)
         for need in route.needs:
@@ -37,7 +37,7 @@ def roots_of(
 
 
 def calls_of_middleware(middleware: Any) -> Iterator[Callable[..., Any]]:  # noqa: ANN401 -- has no precise type
-    """Yield what runs for each request of a middleware."""
+    """Yield the callable of a middleware that runs for each request."""
     if not inspect.isclass(middleware.cls):
         return
     if issubclass(middleware.cls, BaseHTTPMiddleware):

@@ -1,6 +1,7 @@
-"""The effective routes of an app, with all that FastAPI runs for each: not what `app.routes` lists.
+"""The effective routes of an app, with all that FastAPI runs for each.
 
-Since FastAPI 0.165 an included router is one entry there; `iter_route_contexts` opens it.
+`app.routes` does not list them: since FastAPI 0.165 an included router is one entry there, which
+`iter_route_contexts` opens.
 """
 
 import functools
@@ -40,7 +41,7 @@ class Need:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Route:
-    """One path with its methods, and what is run for it."""
+    """A path with its methods, and the functions that run for it."""
 
     label: str
     """Such as `GET /items/{id}`."""
@@ -48,7 +49,7 @@ class Route:
     endpoint: Callable[..., Any]
     needs: tuple[Need, ...]
     data: frozenset[str]
-    """The parameters of the endpoint that hold what the client sent."""
+    """The parameters of the endpoint that hold data of the client."""
 
     suppliers: Mapping[str, Callable[..., Any]]
     """The parameters that dependencies give, and the dependencies."""
@@ -73,7 +74,7 @@ class Route:
 
 
 def on_loop(call: Callable[..., Any]) -> bool:
-    """Say whether FastAPI runs this on the loop: it asks what the call is, not what it does."""
+    """Say whether FastAPI runs this on the loop: it decides by the kind of function alone."""
     function = plain(call)
     if not inspect.isroutine(function) and not inspect.isclass(function):
         function = plain(type(function).__call__)
@@ -115,7 +116,7 @@ def middleware_of(app: Starlette) -> list[Middleware]:
 
 
 def name_of(call: Any) -> str:  # noqa: ANN401 -- whatever can be called
-    """Return where to find what is called, such as `app.api.chat.complete`."""
+    """Return the dotted name of a callable, such as `app.api.chat.complete`."""
     function = plain(call)
     if not hasattr(function, "__qualname__"):
         function = type(function)

@@ -1,4 +1,4 @@
-"""Where each route and its dependencies run, what they hold for how long, and their limits."""
+"""The table: where each route and dependency runs, how long it holds resources, its limits."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ class Row:
 
 
 def rows(case: Case) -> Iterator[Row]:
-    """Yield middleware from the outside in, then each route with what it needs, then jobs."""
+    """Yield middleware from the outside in, then each route with its dependencies, then jobs."""
     for middleware in middleware_of(case.app):
         for call in calls_of_middleware(middleware):
             yield Row(
@@ -85,7 +85,7 @@ def _threads(call: Callable[..., Any]) -> str:
 
 
 def _holds(case: Case, route: Route, need: Need) -> str:
-    """Say until when a dependency with an end holds what it has."""
+    """Say until when a dependency with an end holds its resource."""
     if need.scope is None:
         return ""
     if need.scope == "function":

@@ -1,4 +1,4 @@
-"""What an expression stands for, as far as that can be told without running it."""
+"""The thing that an expression stands for, as far as it is known without running the code."""
 
 import functools
 import inspect
@@ -32,7 +32,7 @@ class Thing:
     """A function inside a function, which exists only while that one runs."""
 
     receiver: "Thing | None" = None
-    """What it is an attribute or a result of."""
+    """The thing of which it is an attribute or a result."""
 
     name: str = ""
     """Under which name."""
@@ -75,7 +75,7 @@ class Thing:
         return self.known and any(self.value is named(name) for name in names)
 
     def of(self, *names: str) -> bool:
-        """Say whether it is an object of one of the classes, whose modules may be missing."""
+        """Say whether it is an object of one of the classes; their modules may be missing."""
         return self.type is not None and issubclass(self.type, classes(names))
 
 
@@ -94,13 +94,13 @@ def has_attributes(value: object) -> bool:
 
 
 def classes(names: tuple[str, ...]) -> tuple[type, ...]:
-    """Return those of the classes that this process has imported."""
+    """Return the classes of these names that this process has imported."""
     return tuple(found for name in names if inspect.isclass(found := named(name)))
 
 
 @functools.cache
 def named(dotted: str) -> Any:  # noqa: ANN401 -- whatever has the name
-    """Return what has a dotted name, `UNKNOWN` where its module has not been imported.
+    """Return the object of a dotted name, `UNKNOWN` where its module has not been imported.
 
     Kept for one examination: between two, a library may be imported, or patched.
     """
@@ -119,4 +119,4 @@ def named(dotted: str) -> Any:  # noqa: ANN401 -- whatever has the name
 
 
 NOTHING = Thing()
-"""What cannot be told."""
+"""The thing of an expression that cannot be resolved."""

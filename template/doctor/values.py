@@ -1,4 +1,4 @@
-"""What imports, annotations and displays stand for."""
+"""Resolves imports, annotations and displays to things."""
 
 import ast
 import importlib
@@ -11,7 +11,7 @@ from doctor.things import UNKNOWN, Thing, is_definition
 
 
 def imported(dotted: str, module: Module) -> Thing | None:
-    """Return what an import statement gives, importing it where nothing has done so yet."""
+    """Return the object that an import gives, importing it where nothing has done so yet."""
     source, _, attribute = dotted.partition(":")
     package = module.names.get("__package__") or None
     try:
@@ -32,7 +32,7 @@ def of_annotation(value: Any) -> Thing | None:  # noqa: ANN401 -- whatever stand
 
 
 def of_module(module: ModuleType, name: str) -> Thing | None:
-    """Return what a module holds under a name."""
+    """Return the attribute of a module."""
     try:
         value = getattr(module, name)
     except AttributeError:
@@ -45,7 +45,7 @@ def of_module(module: ModuleType, name: str) -> Thing | None:
 
 
 def display(node: ast.AST) -> Thing | None:
-    """Return what a constant, a list, a dictionary or a set is."""
+    """Return the value of a constant, or the class of a list, dictionary or set."""
     displays: dict[type[ast.AST], type] = {
         ast.List: list,
         ast.ListComp: list,

@@ -19,7 +19,7 @@ def hold_stream(on_finish: OnFinish, shared: Resources) -> None:
         shared.streams.acquire_on_behalf_of_nowait(place)
     except WouldBlock as error:
         metrics.refused.labels("streams").inc()
-        message = "Too many answers are streaming: come back in a moment, or ask for a whole one."
+        message = "Too many answers are streaming. Try again in a moment, or set `stream` to false."
         raise Overloaded(message, code="streams_full", retry_after=5.0) from error
     on_finish.append(lambda: shared.streams.release_on_behalf_of(place))
 
@@ -31,7 +31,7 @@ async def watching(shared: Shared, _caller: CurrentCaller) -> AsyncIterator[None
         shared.progress_streams.acquire_on_behalf_of_nowait(place)
     except WouldBlock as error:
         metrics.refused.labels("progress_streams").inc()
-        message = "Too many are watching: ask for the batch itself now and then, or come back."
+        message = "Too many progress streams are open. Poll the batch instead, or try again."
         raise Overloaded(message, retry_after=5.0) from error
     try:
         yield

@@ -1,4 +1,4 @@
-"""The rules, one function each: `rule(case)` yields what it finds."""
+"""The rules, one function each: `rule(case)` yields its findings."""
 
 from collections.abc import Callable, Iterator
 

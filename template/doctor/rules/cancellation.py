@@ -1,4 +1,4 @@
-"""EX2: what breaks when a request is cancelled, because its client left or its time is over."""
+"""EX2: cancellation of a request, because its client left or its time is over."""
 
 import ast
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from doctor.rules.loop import awaits
 SWALLOWED = Rule(
     "EX201",
     "a cancellation is swallowed",
-    "who cancelled it waits on: timeouts do not end, streams run on for nobody, shutdown hangs",
+    "the canceller waits on: timeouts do not end, streams run on without a client, shutdown hangs",
     "`raise` at the end of the handler, or catch `Exception`, which leaves cancellation alone",
 )
 UNSHIELDED = Rule(
@@ -26,7 +26,7 @@ UNSHIELDED = Rule(
 ACROSS = Rule(
     "EX206",
     "a `yield` inside a timeout or task group",
-    "the timeout also counts, and cancels, what the consumer does between two items",
+    "the timeout also counts, and cancels, the consumer's work between two items",
     "the timeout around the awaits only, and the `yield` outside",
 )
 
@@ -108,7 +108,7 @@ def _catches(case: Case, visit: Visit, caught: ast.expr | None) -> bool:
 
 
 def _hands_on(handler: ast.ExceptHandler, nodes: list[ast.AST]) -> bool:
-    """Say whether the exception itself is stored or given to someone, who may raise it."""
+    """Say whether the exception itself is stored or given to other code, which may raise it."""
     if handler.name is None:
         return False
     name = {handler.name}

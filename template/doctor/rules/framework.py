@@ -20,7 +20,7 @@ from doctor.things import Thing
 BACKGROUND = Rule(
     "EX501",
     "heavy work in `BackgroundTasks`",
-    "it runs in the request's own task, holds what the request holds, and dies with the process",
+    "it runs in the request's own task, holds the request's resources, and dies with the process",
     "a job in a queue, where a worker does it and can repeat it",
 )
 TRIVIAL = Rule(
@@ -85,7 +85,7 @@ def trivial_dependencies(case: Case) -> Iterator[Finding]:
 
 
 def lost_context(case: Case) -> Iterator[Finding]:
-    """EX503: `variable.set()` in what a `def` dependency runs."""
+    """EX503: `variable.set()` in code that a `def` dependency runs."""
     for visit, call in case.calls_in(*_in_threads(case, {"dependency"})):
         if call.thing.name == "set" and call.thing.root.of("_contextvars.ContextVar"):
             yield case.at(CONTEXT, call.node, visit)

@@ -1,4 +1,4 @@
-"""What is made when it is first needed, and whether that can go wrong."""
+"""Lazy initialisation, and whether two requests can race for it or wait for it."""
 
 import ast
 

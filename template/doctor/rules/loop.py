@@ -1,4 +1,4 @@
-"""EX1: what keeps the event loop from going on, and with it every request of the process."""
+"""EX1: code that blocks the event loop, and with it every request of the process."""
 
 import ast
 from collections.abc import Iterator
@@ -45,7 +45,7 @@ LOCKS = ("_thread.LockType", "_thread.RLock", "threading.Condition", "threading.
 
 
 def blocking_calls(case: Case) -> Iterator[Finding]:
-    """EX100: what waits for something outside, without `await`."""
+    """EX100: a call that waits for something outside the process, without `await`."""
     for visit, call in case.calls_in(*case.on_loop()):
         if not call.awaited and waits_for(call):
             yield case.at(BLOCKING, call.node, visit)
@@ -76,7 +76,7 @@ def heavy_computing(case: Case) -> Iterator[Finding]:
 
 
 def waits_for(call: Call) -> str | None:
-    """Return what a call blocks for, such as `http`, and nothing where it does not block."""
+    """Return the kind of a blocking call, such as `http`, and nothing where it does not block."""
     if refuses_to_wait(call.node):
         return None
     for kind, functions in BLOCKING_FUNCTIONS.items():

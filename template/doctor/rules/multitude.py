@@ -16,7 +16,7 @@ from doctor.rules.weight import is_heavy, weight
 UNBOUNDED = Rule(
     "EX401",
     "as many calls at once as a client likes",
-    "one request takes every connection and slot that the process has, and all others wait",
+    "one request takes every connection and slot that the process has, and all other requests wait",
     "a bound: a semaphore around the call, or a window of tasks; and `max_length` for the input",
 )
 BATCH = Rule(
@@ -31,7 +31,7 @@ BOUNDS = ("asyncio.Semaphore", "anyio.Semaphore", "anyio.CapacityLimiter")
 
 
 def unbounded(case: Case) -> Iterator[Finding]:
-    """EX401: `gather(*…)`, or a task for each, over what the client sent."""
+    """EX401: `gather(*…)`, or a task for each item, over data that the client sent."""
     for visit in _requests(case):
         held = holding(visit.function, visit.data)
         for _, call in case.calls_in(visit):
@@ -120,7 +120,7 @@ def _field_is_bounded(case: Case, visit: Visit, node: ast.AST) -> bool:
 
 
 def _bounds_itself(case: Case, visit: Visit, node: ast.AST) -> bool:
-    """Say whether what is called waits for a semaphore or limiter of its own."""
+    """Say whether the called function waits for a semaphore or limiter of its own."""
     names = (inner for inner in ast.walk(node) if isinstance(inner, ast.Name))
     functions = (case.names.function(case.thing(name, visit)) for name in names)
     return any(
@@ -134,7 +134,7 @@ def _bounds_itself(case: Case, visit: Visit, node: ast.AST) -> bool:
 
 
 def _work(case: Case, visit: Visit, loop: ast.For) -> str | None:
-    """Return what a loop waits for in each round, where that is another server or takes long."""
+    """Return the call of each round that waits for another server or takes long."""
     inner = {each for statement in loop.body for each in own_nodes(statement)}
     for _, call in case.calls_in(visit):
         if call.awaited and call.node in inner:

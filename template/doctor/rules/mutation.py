@@ -1,4 +1,4 @@
-"""How code changes what it holds."""
+"""Mutation: assignments, and calls and items that change a collection."""
 
 import ast
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ def targets(function: Function) -> Iterator[tuple[ast.AST, ast.expr]]:
 
 
 def changed(function: Function, methods: set[str]) -> Iterator[tuple[ast.AST, ast.expr]]:
-    """Yield what a function changes by one of the methods, or by an item under a changing key."""
+    """Yield the objects that a function changes by a method, or by an item under a variable key."""
     for node in function.nodes:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
             if node.func.attr in methods:
@@ -35,7 +35,7 @@ def changed(function: Function, methods: set[str]) -> Iterator[tuple[ast.AST, as
 
 
 def is_removed_from(project: Project, name: str) -> bool:
-    """Say whether some code of the project empties or replaces what has this name."""
+    """Say whether some code of the project empties or replaces the object of this name."""
     return any(
         _removes(node, name) for module in project.modules() for node in ast.walk(module.tree)
     )

@@ -32,13 +32,13 @@ UNLIMITED = Rule(
 )
 
 RETURNS = 3
-"""Through how many functions a client may be returned to whoever keeps it."""
+"""Through how many functions a client may be returned to the one that keeps it."""
 
 REQUESTS = tuple(f"requests.{method}" for method in WEB[:-2])
 
 
 def made_per_request(case: Case) -> Iterator[Finding]:
-    """EX304: a client made where requests come by, and kept by nobody."""
+    """EX304: a client that is made in a request, and not kept."""
     for visit, call in case.calls_in(*case.in_requests()):
         made = call.thing.is_one_of(*CLIENTS, *MODELS)
         if made and not _is_kept(case, call.node, visit.function):
@@ -101,7 +101,7 @@ def _is_client(thing: Thing) -> bool:
 
 
 def _is_kept(case: Case, call: ast.Call, function: Function, depth: int = 0) -> bool:
-    """Say whether what a call gives goes into an attribute, a global name or a collection."""
+    """Say whether the result of a call goes into an attribute, a global name or a collection."""
     above = function.module.parents[call]
     while isinstance(above, ast.expr):
         above = function.module.parents[above]
@@ -122,7 +122,7 @@ def _is_kept(case: Case, call: ast.Call, function: Function, depth: int = 0) -> 
 
 
 def _callers_keep(case: Case, function: Function, depth: int) -> bool:
-    """Say whether all calls of a function keep what it returns; who is handed it may as well."""
+    """Say whether all callers of a function keep its result; code that is handed it may, too."""
     calls = [
         (call, visit.function)
         for visit, call in case.calls_in(*case.visits)

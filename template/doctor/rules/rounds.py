@@ -17,7 +17,7 @@ LETTING_GO = (ast.Await, ast.AsyncFor, ast.AsyncWith, ast.Yield)
 
 
 def long_loop(case: Case, visit: Visit, node: ast.AST) -> str | None:
-    """Return the head of a loop that surely takes long and lets nobody else go on meanwhile."""
+    """Return the head of a loop that surely takes long and never lets the event loop go on."""
     if any(isinstance(inner, LETTING_GO) for inner in ast.walk(node)):
         return None
     if isinstance(node, ast.While):
@@ -36,7 +36,7 @@ def _asks_the_clock(case: Case, visit: Visit, test: ast.expr) -> bool:
 
 
 def _rounds(case: Case, visit: Visit, node: ast.AST) -> int:
-    """Return how many rounds are known for sure: those of nested loops multiply."""
+    """Return how many rounds are known for sure: nested loops multiply theirs."""
     if isinstance(node, ast.For):
         inner = max((_rounds(case, visit, each) for each in _loops_in(node.body)), default=1)
         return max(1, _length(case, visit, node.iter)) * inner

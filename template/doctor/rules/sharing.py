@@ -1,4 +1,4 @@
-"""Which objects all requests share: globals, the app's, and what a dependency hands out."""
+"""The objects that all requests share: globals, the app's, and some that dependencies give."""
 
 import ast
 from functools import cached_property
@@ -9,7 +9,7 @@ from doctor.project import Function
 
 
 class Sharing:
-    """What is shared among the objects of one app."""
+    """The shared objects of one app."""
 
     def __init__(self, case: Case) -> None:
         self._case = case

@@ -1,4 +1,4 @@
-"""EX3: what one request leaves in the process, where the next one finds it."""
+"""EX3: state that one request leaves in the process, where the next one finds it."""
 
 import ast
 from collections import Counter, OrderedDict, defaultdict, deque
@@ -23,7 +23,7 @@ APP_STATE = Rule(
     "EX301",
     "a request writes to `app.state`",
     "all requests share it: between two awaits of one request, another one overwrites it",
-    "an argument, a local name, or `request.state`; what is shared is made in the lifespan",
+    "an argument, a local name, or `request.state`; make shared objects in the lifespan",
 )
 ATTRIBUTE = Rule(
     "EX302",
@@ -35,12 +35,12 @@ GLOBAL = Rule(
     "EX303",
     "a request writes to a global name",
     "all requests share it, and every worker process has another one",
-    "an argument or a local name; a row in the database for what must last",
+    "an argument or a local name; a row in the database for data that must last",
 )
 DEFAULT = Rule(
     "EX305",
     "a default value that calls change",
-    "it is made once, at import: what one request puts in, the next one finds",
+    "it is made once, at import: data that one request puts in, the next one finds",
     "`None` as default, and the list or dictionary made inside",
 )
 LAZY = Rule(

@@ -1,4 +1,4 @@
-"""EX2: coroutines that nobody awaits, tasks that nobody keeps, loops beside the loop."""
+"""EX2: coroutines without an `await`, tasks without a reference, a second event loop."""
 
 import ast
 import inspect
@@ -12,13 +12,13 @@ from doctor.things import Thing
 
 FORGOTTEN = Rule(
     "EX202",
-    "a coroutine that nobody awaits",
+    "a coroutine that is not awaited",
     "nothing of it is ever run",
     "`await` before the call",
 )
 UNREFERENCED = Rule(
     "EX203",
-    "a task that nobody keeps",
+    "a task without a reference",
     "the loop holds tasks weakly: this one may vanish half-way, and its error is never seen",
     "`asyncio.TaskGroup`, or a set that keeps the task until it is done and logs its error",
 )
@@ -42,7 +42,7 @@ def forgotten(case: Case) -> Iterator[Finding]:
 
 
 def unreferenced(case: Case) -> Iterator[Finding]:
-    """EX203: `create_task` whose task is dropped, or kept in a name that nobody reads."""
+    """EX203: `create_task` with a task that is dropped, or kept in a name that is never read."""
     for visit, call in case.calls_in(*case.visits):
         if _starts_task(call.thing) and _is_dropped(call, visit.function):
             yield case.at(UNREFERENCED, call.node, visit)

@@ -49,7 +49,7 @@ class UsageBuffer:
         try:
             self.background.spawn(self._count_unfinished, caller_id, model, body, generated)
         except Overloaded:
-            log.warning("usage of %s not counted: it did not wait for its answer", caller_id)
+            log.warning("usage of %s not counted: too many background tasks", caller_id)
 
     async def _count_unfinished(
         self, caller_id: str, model: str, body: BaseModel, generated: int

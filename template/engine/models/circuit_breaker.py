@@ -51,7 +51,7 @@ class CircuitBreaker:
     def check(self) -> None:
         """Raise `CircuitOpenError` while calls are refused."""
         if self.open:
-            message = "The model server fails and is left alone for a moment."
+            message = "The model server fails, its circuit is open. Try again in a moment."
             raise CircuitOpenError(message, retry_after=max(self.left, SOON))
 
     @contextmanager

@@ -84,7 +84,7 @@ def _error(status: int, headers: Mapping[str, str], detail: Detail) -> AppError:
 def _operators(status: int, headers: Mapping[str, str], detail: Detail) -> ModelError | None:
     """Return the error that only a setting, or an account, can mend."""
     if status == 402 or SPENT & {detail.code, detail.kind}:
-        message = "The model server's account of this service is used up: see to OPENAI_API_KEY's."
+        message = "This service's account at the model server is used up: check OPENAI_API_KEY's."
     elif status < 400:
         target = headers.get("location", "another place")
         message = f"The model server redirects to {target}: change OPENAI_BASE_URL."

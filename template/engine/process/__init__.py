@@ -1,1 +1,1 @@
-"""What a process has open: threads, HTTP, Redis, background tasks."""
+"""The resources of a process: threads, HTTP, Redis, background tasks."""

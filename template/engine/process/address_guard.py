@@ -1,7 +1,7 @@
-"""The guard of URLs that callers or models name: such a call reaches public addresses only.
+"""The address guard against SSRF: URLs of callers or models reach public addresses only.
 
-Another address may be that of a database, of the cloud's metadata or of this API. So each address
-is checked at the moment of its connection.
+A non-public address may be that of a database, of the cloud's metadata or of this API. So each
+address is checked at the moment of its connection.
 """
 
 import errno
@@ -25,10 +25,10 @@ LOOKUPS = 10
 """Names that are looked up at once."""
 
 UNICAST = ip_network("2000::/3")
-"""What IANA gives out of IPv6 for global unicast; the rest is local, multicast or unused."""
+"""IPv6 that IANA gives out for global unicast; the rest is local, multicast or unused."""
 
 NAT64 = ip_network("64:ff9b::/96")
-"""What a network without IPv4 calls an IPv4 address, in the last four bytes (RFC 6052)."""
+"""IPv4 addresses as a network without IPv4 writes them: in the last four bytes (RFC 6052)."""
 
 NEVER = tuple(
     map(
@@ -37,7 +37,7 @@ NEVER = tuple(
             "168.63.129.16/32",  # the host of an Azure machine, public by its number only
             "192.0.0.0/24",  # Oracle's metadata service; Python before 3.11.10 calls it global
             "192.88.99.0/24",  # relays to 6to4
-            "2001::/23",  # Teredo and others that carry an IPv4 address
+            "2001::/23",  # Teredo and other ranges that carry an IPv4 address
             "2002::/16",  # 6to4, which carries one too and is given up (RFC 7526)
             "3fff::/20",  # documentation; Python before 3.13.1 calls it global
         ),
@@ -46,10 +46,10 @@ NEVER = tuple(
 
 
 def is_public(text: str) -> bool:
-    """Return whether this is an IP address that anybody may be sent to.
+    """Return whether this text is a public IP address.
 
     Private, loopback, link-local, shared (RFC 6598), multicast and reserved addresses are not, nor
-    is an IPv6 address that carries such a one. What is no address in its usual form is not either.
+    is an IPv6 address that carries such a one. A text that is no address in its usual form is not.
     """
     try:
         address = _meant(ip_address(text))
@@ -64,7 +64,7 @@ def is_public(text: str) -> bool:
 class Resolver(AbstractResolver):
     """Looks names up in threads of its own.
 
-    In asyncio's few threads, names that nobody answers for would hold up those of model servers.
+    In asyncio's few threads, names without an answer would hold up the names of model servers.
     """
 
     def __init__(self) -> None:
@@ -94,8 +94,8 @@ def public_socket(target: AddrInfoType) -> socket.socket:
     """Return a socket for this address; raise `PermissionError` where it is not public.
 
     aiohttp asks for it with the very address that it connects to next, wherever that came from. A
-    check of the name would miss one that is looked up again and has changed; a check by a resolver
-    would miss addresses that stand in the URL itself, for which none is asked.
+    check of the name would miss an address that has changed at the next look-up (DNS rebinding). A
+    check by a resolver would miss an address in the URL itself, for which no resolver is asked.
     """
     family, kind, protocol, _, address = target
     if not is_public(str(address[0])):

@@ -1,7 +1,7 @@
-"""The door to zone 2: small work in this process, after the answer has left.
+"""Background tasks, zone 2: small work in this process, after the answer has left.
 
-Unlike FastAPI's `BackgroundTasks` it does not keep the request, its dependencies and its
-connection waiting, is bounded, and one task's failure does not stop the next.
+Unlike FastAPI's `BackgroundTasks` they do not keep the request, its dependencies and its
+connection waiting, are bounded, and one task's failure does not stop the next.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ class Background:
     ) -> None:
         """Start `function(*args)`. Raise `Overloaded` when full or when the process is stopping."""
         if self._closed or len(self._tasks) >= self.limit:
-            raise Overloaded("There is no room for more background work.")
+            raise Overloaded("Too many background tasks are at work. Try again in a moment.")
         task = asyncio.create_task(
             function(*args, **kwargs), name=function.__qualname__, context=deadline.set_aside()
         )
@@ -46,7 +46,7 @@ class Background:
         task.add_done_callback(self._ended)
 
     async def close(self, grace: float) -> None:
-        """Refuse new tasks, wait `grace` seconds for the others, then cancel and await them."""
+        """Refuse new tasks, wait `grace` seconds for the running, then cancel and await these."""
         self._closed = True
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=grace)

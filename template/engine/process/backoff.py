@@ -1,4 +1,4 @@
-"""Exponential backoff with jitter: how long every second try here waits."""
+"""Exponential backoff with jitter: the wait before each retry of this service."""
 
 import random
 

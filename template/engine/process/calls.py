@@ -1,4 +1,4 @@
-"""How many calls of a model each caller has in flight in this process."""
+"""Model calls in flight in this process, counted by caller."""
 
 from collections import Counter
 

@@ -1,4 +1,4 @@
-"""Many calls at once, but not all at once; and long loops that let others go on."""
+"""Bounded concurrency for many calls, and cooperative scheduling for long loops."""
 
 import asyncio
 import time
@@ -17,8 +17,8 @@ async def bounded_map(
 ) -> list[R]:
     """Return `await function(item)` of each item in order, `limit` of them at once.
 
-    The first error cancels the others and is raised. `asyncio.gather` would start a thousand calls
-    for a thousand items, and let 999 run on after an error. An item is taken when its turn comes.
+    The first error cancels the other calls and is raised. `asyncio.gather` would start a thousand
+    calls for a thousand items, and let 999 run on after an error. An item is taken at its turn.
     """
     numbered = iter(enumerate(items))
     results: dict[int, R] = {}
@@ -39,8 +39,8 @@ async def bounded_map(
 async def cooperate(items: Iterable[T], every: float = TURN) -> AsyncGenerator[T, None]:
     """Yield each item, and let the event loop do something else every few milliseconds.
 
-    For loops that compute for less than 0.1 s in all; a thread or a process is better for longer
-    ones. One item must take less than `every` seconds: nothing interrupts it.
+    For loops that compute for less than 0.1 s in all; a longer one belongs in a thread or a
+    process. One item must take less than `every` seconds: nothing interrupts it.
     """
     turn = time.monotonic() + every
     for item in items:

@@ -1,4 +1,4 @@
-"""A client's connection, which is cut off where nobody takes the answer."""
+"""Slow-reader protection: cuts off a connection with a client that does not read its answer."""
 
 import logging
 import socket
@@ -10,33 +10,33 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 log = logging.getLogger(__name__)
 
 LEAST = 16 * 1024
-"""Bytes that a reader takes in `send_timeout`. Whoever takes fewer would hold its place for ever by
-a byte now and then."""
+"""Bytes that a client must read in `send_timeout`. Without this minimum it could hold its place for
+ever by a byte now and then."""
 
 UNSENT = 128 * 1024
 """Bytes that the kernel keeps ready to be sent. By itself it keeps up to 4 MiB, and would take more
 only after a third of them: a reader of 10 kB/s would seem to take nothing for two minutes."""
 
 AT_ONCE = struct.pack("ii", 1, 0)
-"""Without it the kernel would still try to deliver what it has."""
+"""`SO_LINGER` of 0 s: without it the kernel would still try to deliver its unsent bytes."""
 
 
 class Connection(HttpToolsProtocol):
-    """uvicorn's, reset where more waits to be sent than its reader takes.
+    """uvicorn's connection, reset where its client reads less than `LEAST` in `send_timeout`.
 
-    To the app its client has gone, to the client its answer has not ended. uvicorn itself would
-    wait for ever, also for the end of an answer of which the app is done.
+    The app then sees a client that has gone; the client sees an answer that has not ended. uvicorn
+    itself would wait for ever, also after the app has produced the whole answer.
     """
 
     _check: TimerHandle | None = None
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
-        """Keep what has not been sent here, where it is seen."""
+        """Keep unsent bytes in this process instead of the kernel, so that they can be counted."""
         super().connection_made(transport)
         self._option(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
 
     def pause_writing(self) -> None:
-        """Watch the reader: more waits than it takes at once."""
+        """Watch the client: it does not read as fast as the app writes."""
         super().pause_writing()
         self._watch()
 
@@ -55,7 +55,7 @@ class Connection(HttpToolsProtocol):
         if before - self.transport.get_write_buffer_size() >= LEAST:
             self._watch()
             return
-        log.warning("cut off, since its reader takes too little: %s", self.url.decode("latin-1"))
+        log.warning("connection reset, its client reads too slowly: %s", self.url.decode("latin-1"))
         self._option(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
         self.transport.abort()
 

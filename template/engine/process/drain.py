@@ -1,7 +1,7 @@
-"""How an API process comes to its end: not ready first, then closed, then empty.
+"""Graceful shutdown of an API process: first not ready, then closed, then empty.
 
 uvicorn alone closes its sockets while load balancers still send requests, tells streams nothing,
-and lets the lifespan close what cancelled handlers still clean up with.
+and lets the lifespan close resources that cancelled handlers still need for their clean-up.
 """
 
 import asyncio
@@ -21,11 +21,11 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Drain:
-    """The end of this process, and the requests that it has to wait for."""
+    """The shutdown of this process, and the requests that it has to wait for."""
 
     def __init__(self, readiness_grace: float, shutdown_grace: float) -> None:
         self.begun = asyncio.Event()
-        """The end has begun: what can be asked for again elsewhere ends now."""
+        """Set when the shutdown begins: answers that can be requested again elsewhere end now."""
         self._readiness_grace = readiness_grace
         self._shutdown_grace = shutdown_grace
         self._hurry = asyncio.Event()
@@ -36,7 +36,7 @@ class Drain:
 
     @contextmanager
     def on_signals(self) -> Iterator[None]:
-        """Put `begin` before what the server does at SIGTERM and SIGINT.
+        """Call `begin` before the server's own handlers of SIGTERM and SIGINT.
 
         The same signal again cuts everything off, and once more kills. Another signal does not:
         Ctrl-C sends SIGINT to uvicorn's workers and to their parent, which then sends SIGTERM.
@@ -60,7 +60,7 @@ class Drain:
             _install(handlers)
 
     def begin(self, close: Callable[[], object]) -> None:
-        """Begin the end; `close` makes the server close its sockets."""
+        """Begin the shutdown; `close` makes the server close its sockets."""
         if not self.begun.is_set():
             self.begun.set()
             self._ending = asyncio.create_task(self._end(close))
@@ -73,7 +73,7 @@ class Drain:
     async def in_flight(self) -> AsyncIterator[None]:
         """Count this task, a request's own, as in flight.
 
-        What runs inside is cancelled when the grace is over, and `ShuttingDown` raised.
+        The block is cancelled when the grace is over, and `ShuttingDown` raised.
         """
         task = asyncio.current_task()
         assert task  # noqa: S101 -- this is a coroutine
@@ -86,13 +86,13 @@ class Drain:
                 yield
         except TimeoutError as error:
             if limit.expired():
-                raise ShuttingDown("This server stops: please ask again.") from error
+                raise ShuttingDown("This server is stopping. Send the request again.") from error
             raise
         finally:
             self._limits.discard(limit)
 
     async def finish(self) -> None:
-        """Return when every request has ended, also those that the server has cancelled."""
+        """Return when every request has ended, also after the server has cancelled it."""
         if self._ending:
             await end_tasks(self._ending)
         if self._tasks:

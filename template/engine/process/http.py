@@ -1,8 +1,8 @@
-"""One pool of connections, and two ways to ask: httpx, and for model servers aiohttp beneath it.
+"""One pool of connections for two clients: httpx, and for model servers aiohttp beneath it.
 
-The pool is aiohttp's, because that of httpx 0.28 gets slower with each open connection. At 32 of
-them a call takes 0.3 ms of processor time by the session, 0.7 ms by httpx over it, and 2.9 ms by
-httpx with its own pool (CPython 3.13, two busy cores; ratios are steadier than times).
+The pool is aiohttp's, because the pool of httpx 0.28 gets slower with each open connection.
+Processor time of a call at 32 connections: 0.3 ms by the session, 0.7 ms by httpx over it, 2.9 ms
+by httpx with its own pool (CPython 3.13, two busy cores; ratios are steadier than times).
 """
 
 from collections.abc import AsyncIterator
@@ -47,11 +47,11 @@ on_new_connection: ContextVar[bool] = ContextVar("on_new_connection", default=Tr
 
 
 new_connection_only: ContextVar[bool] = ContextVar("new_connection_only", default=False)
-"""Whether the request at work is not to get a kept one."""
+"""Whether the request at work is not to get a kept connection."""
 
 
 class Connector(TCPConnector):
-    """Notes which requests get a new connection, and gives one to those that ask for it."""
+    """Notes which requests get a new connection; gives one to a request that asks for it."""
 
     async def _get(self, key: "ConnectionKey", traces: list["Trace"]) -> "Connection | None":
         return None if new_connection_only.get() else await super()._get(key, traces)
@@ -64,10 +64,10 @@ class Connector(TCPConnector):
 
 
 async def ask_again(request: ClientRequest, ask: ClientHandlerType) -> ClientResponse:
-    """Ask once more, on a new connection, where a kept one ended before an answer's first byte.
+    """Retry once, on a new connection, where a kept one ended before an answer's first byte.
 
-    Servers close what is idle at a moment of their own. aiohttp asks again for a GET only. A body
-    that came from an iterator is gone, so such a request ends with the error.
+    Servers close idle connections at a moment of their own. aiohttp asks again for a GET only. A
+    body that came from an iterator is gone, so such a request ends with the error.
     """
     on_new_connection.set(False)
     new_connection_only.set(False)
@@ -94,7 +94,7 @@ class Transport(AiohttpTransport):
             return await super().handle_async_request(request)
         except httpx.ConnectTimeout as error:
             raise _named(error.__cause__, request.url.host) from error.__cause__
-        except ClientResponseError as error:  # whose text has the whole URL
+        except ClientResponseError as error:  # its text has the whole URL
             raise httpx.RemoteProtocolError(error.message) from error
 
     async def aclose(self) -> None:
@@ -103,7 +103,7 @@ class Transport(AiohttpTransport):
 
 @asynccontextmanager
 async def open_upstream_session(settings: Settings) -> AsyncIterator[UpstreamSession]:
-    """Yield the session whose connections all calls share.
+    """Yield the session; all calls share its connections.
 
     An answer may stream for minutes, so only the silence between two reads is limited.
     Cookies are not kept: they would pass from caller to caller.
@@ -139,7 +139,7 @@ def http_over(session: ClientSession, settings: Settings) -> Http:
 
 
 def _named(cause: BaseException | None, host: str) -> httpx.TransportError:
-    if isinstance(cause, TimeoutError):  # whose text has the whole URL, too
+    if isinstance(cause, TimeoutError):  # its text has the whole URL, too
         return httpx.ConnectTimeout(f"Cannot connect to host {host} in time")
     kind = httpx.ConnectError if isinstance(cause, ClientConnectorError) else httpx.ReadError
     return kind(str(cause))

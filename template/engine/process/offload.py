@@ -1,4 +1,4 @@
-"""The only door out of the event loop: blocking calls to threads, heavy computing to processes.
+"""Offloading from the event loop: blocking calls to threads, heavy computing to processes.
 
 A hop costs about 100 µs to a thread and 120 µs to a process (CPython 3.13, 2 cores), so neither is
 worth it for less than a millisecond of work.
@@ -23,7 +23,7 @@ class Offload:
     """Bounded ways off the event loop. More calls than the limits allow wait for their turn.
 
     The limits are this app's own: the framework's threads (FRAMEWORK_THREADS) serve every `def`
-    handler, upload and file response, and a busy model must not starve those.
+    handler, upload and file response, and a busy model must not starve them.
     """
 
     def __init__(self, threads: int, processes: int) -> None:
@@ -63,8 +63,8 @@ class Offload:
     ) -> None:
         """Start all processes and let each run `function(*args)`, so that no caller waits for it.
 
-        One takes 0.1 s to start, and whatever `function` loads and keeps by `functools.cache`. It
-        ends when it was idle for 300 s, which AnyIO has fixed.
+        Starting a process takes 0.1 s, and the time in which `function` loads things and keeps
+        them by `functools.cache`. It ends when it was idle for 300 s, which AnyIO has fixed.
         """
         every = int(self.processes.total_tokens)
         call = partial(function, *args, **kwargs)
@@ -93,7 +93,7 @@ async def to_its_end(
     """Return `await call()`, under a limit. Raise `DeadlineExceeded` where no time is left for it.
 
     Raise `TimeoutError` where its turn does not come within `patience` seconds.
-    A cancelled caller leaves; what has begun goes on, and counts until it ends.
+    A cancelled caller leaves; a call that has begun goes on, and counts until it ends.
     """
     deadline.remaining()
     place = object()
@@ -113,7 +113,7 @@ async def counted(call: Callable[[], Coroutine[Any, Any, T]], give_back: Callabl
 
 
 async def all_ended(*limiters: CapacityLimiter) -> None:
-    """Return when nothing is at work under these limits; what waits already goes first."""
+    """Return when nothing is at work under these limits; calls that wait already go first."""
     async with AsyncExitStack() as places:
         for limiter in limiters:
             for _ in range(int(limiter.total_tokens)):

@@ -28,7 +28,7 @@ class Opening:
         except TimeoutError as error:
             raise OpenError(f"{name} did not open within {self._open_timeout:g} s") from error
         except Exception as error:
-            reason = getattr(error, "orig", error)  # SQLAlchemy wraps what its driver says
+            reason = getattr(error, "orig", error)  # SQLAlchemy wraps the driver's error
             raise OpenError(f"{name} could not be opened: {reason}") from error
         self._stack.push_async_callback(self._close, name, resource)
         return opened
@@ -38,4 +38,4 @@ class Opening:
             async with asyncio.timeout(self._close_timeout):
                 await resource.__aexit__(None, None, None)
         except Exception:
-            log.exception("%s did not close well; the others are closed all the same", name)
+            log.exception("%s did not close well; the other resources are closed too", name)

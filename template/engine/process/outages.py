@@ -1,4 +1,4 @@
-"""What an error of the database means: an outage, tables that lack, a value that is refused."""
+"""Classifies errors of the database: an outage, missing tables, or a refused value."""
 
 import sqlite3
 from socket import gaierror
@@ -6,8 +6,8 @@ from socket import gaierror
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, StatementError
 
 POSTGRES = {"08", "28", "3D", "40", "53", "57", "58", "25006", "55P03"}
-"""PostgreSQL's codes, or classes of them, for what is no fault of a statement: it cannot be
-reached, refuses all, has no room, is read-only, or a lock was not to be had
+"""PostgreSQL's codes, or classes of them, for an error that is no fault of a statement: the server
+cannot be reached, refuses all, has no room, is read-only, or a lock was not available
 (https://www.postgresql.org/docs/current/errcodes-appendix.html)."""
 
 SQLITE = {
@@ -52,15 +52,15 @@ def is_locked(error: Exception) -> bool:
 
 
 def lacks_table(error: Exception) -> bool:
-    """Return whether the database has not the tables that the code asks for."""
+    """Return whether the database lacks a table or column that the code uses."""
     return code_of(error) in NO_TABLE
 
 
 def is_refused(error: Exception) -> bool:
-    """Return whether SQL takes none of a write for what is in it, and never will.
+    """Return whether the database refuses a write for its data, so that no retry can succeed.
 
-    That is what a driver cannot encode, and PostgreSQL's classes 22, 23 and 54: data exceptions,
-    violated constraints and exceeded limits.
+    The driver cannot encode a value, or PostgreSQL answers with class 22, 23 or 54: data
+    exceptions, violated constraints and exceeded limits.
     """
     if isinstance(error, DataError | IntegrityError):
         return True

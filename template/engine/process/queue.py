@@ -1,7 +1,7 @@
-"""The door to zone 3: wakes a worker up for work that SQL already records.
+"""Wake-up calls for workers, zone 3: the work itself is already recorded in SQL.
 
-A wake-up may be lost at any time: each worker also looks by itself, every `sweep_seconds`. So a
-service can do without Redis: then nobody is woken, and workers look more often.
+A wake-up may be lost at any time: each worker also polls, every `sweep_seconds`. So a service can
+do without Redis: then no worker is woken, and workers poll more often.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ class Kind(StrEnum):
 
 
 def serialize(job: dict[str, Any]) -> bytes:
-    """Return a job as MessagePack. Not pickle: whoever writes to Redis could run code here."""
+    """Return a job as MessagePack. Not pickle: a writer to Redis could run code here."""
     return msgspec.msgpack.encode(job, enc_hook=repr)
 
 
@@ -61,12 +61,12 @@ class Queue(Protocol):
         ...
 
     async def calls(self) -> int | None:
-        """Return how many calls no worker has heard yet, None where nobody can tell."""
+        """Return how many calls no worker has heard yet, None where that cannot be known."""
         ...
 
 
 class NoQueue:
-    """Wakes nobody: the queue of a service without Redis."""
+    """Wakes no worker: the queue of a service without Redis."""
 
     async def wake(self, _kind: Kind) -> bool:
         """Do nothing; return False."""
@@ -90,7 +90,7 @@ class RedisQueue:
         )
 
     async def wake(self, kind: Kind) -> bool:
-        """Return whether Redis took the call. That it did not is only logged."""
+        """Return whether Redis took the call. A failure is only logged."""
         try:
             async with asyncio.timeout(WAKE_TIMEOUT):
                 await self.arq.enqueue_job(WAKE, kind)

@@ -1,4 +1,4 @@
-"""Redis, which holds nothing that may be lost: wake-up calls for workers and counts of requests."""
+"""The Redis client. Redis holds only data that may be lost: wake-up calls, request counts."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,10 +15,10 @@ from engine.settings import Settings
 
 @asynccontextmanager
 async def open_redis(settings: Settings) -> AsyncIterator[Redis]:
-    """Yield a client whose every call ends. It connects at its first call: Redis may come later.
+    """Yield a client with time-outs. It connects at its first call: Redis may come later.
 
-    Time-outs, because redis-py has none by itself: against a frozen server a call would hang for
-    ever, and with it the request that made it.
+    redis-py has no time-outs by itself: against a frozen server a call would hang for ever, and
+    with it the request that made it.
     """
     try:
         pool = ConnectionPool.from_url(

@@ -11,8 +11,8 @@ async def end_tasks(*tasks: asyncio.Task[Any], patience: float = 1.0) -> None:
     """Cancel tasks and return when all have ended, however they did.
 
     A task that does not end within `patience` seconds is cancelled again, because a cancellation
-    may get lost: `asyncio.wait_for` of Python 3.11 hides it when what it waits for is done in the
-    same moment (python/cpython#86296), and redis-py calls it for each command. A worker that was
+    may get lost: `asyncio.wait_for` of Python 3.11 hides it when its awaitable is done in the same
+    moment (python/cpython#86296), and redis-py calls it for each command. A worker that was
     told to stop hung for ever. Give more patience to tasks that clean up after themselves.
     """
     running = {task for task in tasks if not task.done()}
@@ -28,7 +28,7 @@ async def end_tasks(*tasks: asyncio.Task[Any], patience: float = 1.0) -> None:
 async def uncut(work: Coroutine[Any, Any, T]) -> T:
     """Return `await work`. A cancellation takes effect after it, a second one cuts it off.
 
-    For what gives something back: its caller may be cancelled while it already ends by itself.
+    For work that gives something back: its caller may be cancelled while it already ends by itself.
     """
     working = asyncio.create_task(work)
     try:

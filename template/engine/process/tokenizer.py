@@ -1,4 +1,4 @@
-"""Counts tokens as OpenAI's cl100k_base does, without asking anybody."""
+"""Counts tokens as OpenAI's cl100k_base does, without a call to a server."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -12,7 +12,7 @@ SHORT = 20_000
 
 
 class Encoding(Protocol):
-    """What is used of `bpe_openai.Encoding`."""
+    """The part of `bpe_openai.Encoding` that is used here."""
 
     def encode_ordinary(self, text: str) -> list[int]:
         """Return the token ids of a text."""

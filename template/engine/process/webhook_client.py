@@ -1,4 +1,4 @@
-"""The client for the receivers of webhooks, whose addresses the callers choose."""
+"""The webhook client: sends to receivers at addresses that callers choose."""
 
 import asyncio
 import time
@@ -12,14 +12,14 @@ from engine.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a receiver answered. `retry_after` is in seconds, 0 where it did not say."""
+    """The answer of a receiver. `retry_after` is in seconds, 0 where it did not say."""
 
     status: int
     retry_after: float
 
 
 class WebhookClient:
-    """Sends to addresses that callers have chosen, with a client that guards against them."""
+    """Sends to addresses that callers have chosen, with the guarded client."""
 
     def __init__(self, guarded_http: Http, settings: Settings) -> None:
         self._http = guarded_http
@@ -27,9 +27,9 @@ class WebhookClient:
         self._agent = f"{settings.service_slug}-webhooks"
 
     async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Reply:
-        """Return the status of the answer, whose body is not read; a redirect is an answer too.
+        """Return the status of the answer. Its body is not read; a redirect is an answer too.
 
-        Raise `TimeoutError` after `webhook_timeout` in all, and what httpx raises where there is
+        Raise `TimeoutError` after `webhook_timeout` in all, and an error of httpx where there is
         no answer or the address is not public.
         """
         sent = {"user-agent": self._agent, **headers}
@@ -39,7 +39,7 @@ class WebhookClient:
 
 
 def _seconds(retry_after: str) -> float:
-    """Return what `Retry-After` says in either of its forms (RFC 9110), 0 where it is neither."""
+    """Return the seconds of `Retry-After` in either form of RFC 9110, 0 where it is neither."""
     if retry_after.isdecimal():
         return float(retry_after)
     try:

@@ -129,7 +129,7 @@ class Settings(Discreet, JobSettings, LimitSettings, ModelSettings, ServiceSetti
         if self.model_provider == "simulated":
             yield "MODEL_PROVIDER is simulated: its answers are made up; use openai or local."
         if self._lacks_key:
-            yield f"OPENAI_API_KEY is not set: {OPENAI_URL} answers nobody without one."
+            yield f"OPENAI_API_KEY is not set: {OPENAI_URL} refuses calls without one."
 
     @property
     def _lacks_key(self) -> bool:

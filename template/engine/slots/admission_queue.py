@@ -130,7 +130,7 @@ class AdmissionQueue:
             raise self._refusal("queue_slow")
 
     def _refusal(self, code: str) -> Overloaded:
-        message = "This server has more to do than it can: come back in a moment."
+        message = "This server is overloaded. Try again in a moment."
         return Overloaded(message, code=code, retry_after=self._delay.come_back())
 
 

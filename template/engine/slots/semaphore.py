@@ -152,7 +152,7 @@ class SlotSemaphore:
 
     def _refusal(self) -> Overloaded:
         metrics.refused.labels("model_slots").inc()
-        message = "All of the model's places are taken. Ask again in a moment."
+        message = "All slots of the model are taken. Try again in a moment."
         return Overloaded(message, retry_after=self._delay.come_back())
 
     def _give_up(self, turn: asyncio.Future[None]) -> None:

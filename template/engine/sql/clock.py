@@ -1,4 +1,4 @@
-"""The database's clock, so that processes whose clocks differ agree on leases."""
+"""The database clock: processes with different clocks agree on leases."""
 
 from sqlalchemy import Double, ScalarSelect, select
 from sqlalchemy.ext.compiler import compiles
@@ -13,7 +13,7 @@ class now(FunctionElement[float]):  # noqa: N801 -- reads like the SQL function 
 
 
 def instant() -> ScalarSelect[float]:
-    """Return `now()` as a subquery, which is asked once: only so PostgreSQL searches an index."""
+    """Return `now()` as a subquery, evaluated once: only so PostgreSQL searches an index."""
     return select(now()).scalar_subquery()
 
 

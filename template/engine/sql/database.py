@@ -33,7 +33,7 @@ from engine.settings import Settings
 from engine.sql.postgres import open_engine
 
 to_json = partial(json.dumps, allow_nan=False, ensure_ascii=False)
-"""JSON for a column. NaN would be read back by nobody, nor would half of a character."""
+"""JSON for a column. NaN could not be read back, nor could half of a character."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -47,14 +47,15 @@ SQLITE_PRAGMAS = (
 
 
 class Database(Protocol):
-    """A database whose transactions are functions. Results must be loaded: no lazy attributes.
+    """A database with functions as transactions. Results must be loaded: no lazy attributes.
 
-    Whose deadline comes while a transaction waits gets `DeadlineExceeded`, and it never begins. One
-    that has begun goes on to its end, whatever becomes of its caller. So `close` waits for it:
-    SQLAlchemy closes no connection that comes back after its pool was disposed of.
+    If the deadline passes while a transaction is queued, raise `DeadlineExceeded`; the transaction
+    does not start. A transaction that has begun goes on to its end, even if its caller is
+    cancelled. So `close` waits for it: SQLAlchemy closes no connection that comes back after its
+    pool was disposed of.
 
-    Where the database does not serve a transaction in time, or not at all, `Unavailable`
-    comes out: it may have been committed all the same.
+    If the database does not serve a transaction in time, or not at all, raise `Unavailable`: the
+    transaction may have been committed all the same.
     """
 
     @property
@@ -163,9 +164,9 @@ async def _served(
 
 
 async def _connected(engine: AsyncEngine, fn: Callable[[Session], T], seconds: float) -> T:
-    """Return what `fn` returns within `seconds`, after which its connection is given up.
+    """Return the result of `fn`; after `seconds` without one, close its connection at once.
 
-    That is closed at once: a query that is cancelled waits for a server that may never answer.
+    A cancelled query would wait for a server that may never answer.
     """
     loop = asyncio.get_running_loop()
     ends_at = loop.time() + seconds
@@ -223,7 +224,7 @@ async def open_database(settings: Settings) -> AsyncIterator[Database]:
         try:
             await database.read(_ask)
         except Unavailable as error:
-            raise (error.__cause__ or error) from None  # in the driver's words, for who starts it
+            raise (error.__cause__ or error) from None  # in the driver's words, for the operator
         yield database
     finally:
         await database.close()  # within CLOSE_TIMEOUT
@@ -239,7 +240,7 @@ async def _connect(settings: Settings) -> SqliteDatabase | PostgresDatabase:
         # workers that take its items over would wait for them: the server ends it.
         {
             "idle_in_transaction_session_timeout": str(round(settings.lease_seconds * 1000)),
-            # A little less than here, so that the server says it first, and the connection lives.
+            # A little less than here, so that the server ends it first, and the connection lives.
             "statement_timeout": str(round(seconds * 900)),
         },
         pool_size=connections,

@@ -9,5 +9,5 @@ def new_id(kind: str) -> str:
 
 
 def id_at(kind: str, moment: float) -> str:
-    """Return what sorts after each id made before `moment`, in seconds since 1970."""
+    """Return a bound that sorts after each id made before `moment`, in seconds since 1970."""
     return f"{kind}_{int(moment * 1000):012x}"

@@ -1,4 +1,4 @@
-"""Lists in pages, as OpenAI's clients read them."""
+"""Cursor pagination, as OpenAI's clients read it."""
 
 from collections.abc import Callable
 from typing import Generic, Literal, TypeVar
@@ -19,7 +19,7 @@ R = TypeVar("R", FileRow, BatchRow, JobRow, WebhookRow)
 
 
 class PageQuery(BaseModel):
-    """Which page: at most `limit` things that come after the one with the id `after`."""
+    """The query of a page: at most `limit` things after the one with the id `after`."""
 
     after: str | None = None
     limit: int = Field(default=20, ge=1, le=10_000)

@@ -18,7 +18,7 @@ UNNAMED: dict[str, Any] = {
 
 
 async def open_engine(url: str, session: Mapping[str, str], **options: Any) -> AsyncEngine:  # noqa: ANN401
-    """Return an engine whose transactions run under these settings of the server.
+    """Return an engine that runs its transactions under these settings of the server.
 
     It is connected once, to learn whether a pooler as PgBouncer gives each transaction a session of
     its own; `pgbouncer=true` in the address says so where it cannot be seen.
@@ -35,7 +35,7 @@ async def open_engine(url: str, session: Mapping[str, str], **options: Any) -> A
 
 
 def connect_arguments(url: str) -> dict[str, Any]:
-    """Return how asyncpg connects to an address of the settings."""
+    """Return the arguments with which asyncpg connects to an address of the settings."""
     head, _, query = url.partition("?")
     parameters = dict(parse_qsl(query))
     arguments: dict[str, Any] = {}
@@ -43,14 +43,14 @@ def connect_arguments(url: str) -> dict[str, Any]:
         arguments["timeout"] = seconds
     if parameters.pop("pgbouncer", "false") == "true":
         arguments |= UNNAMED
-    if parameters.get("sslrootcert") == "system":  # as libpq: those of the machine, and strictly
+    if parameters.get("sslrootcert") == "system":  # as libpq: the machine's certificates, strictly
         del parameters["sslrootcert"]
         arguments["ssl"] = ssl.create_default_context()
     return arguments | {"dsn": f"{head}?{urlencode(parameters)}".rstrip("?")}
 
 
 async def _is_pooled(arguments: Mapping[str, Any]) -> bool:
-    """Return whether the process that answers is another one than let us in."""
+    """Return whether a pooler stands between: another process answers than accepted the login."""
     engine = create_async_engine(DRIVER, connect_args={**arguments, **UNNAMED}, poolclass=NullPool)
     async with engine.connect() as connection:
         answering = await connection.scalar(text("SELECT pg_backend_pid()"))

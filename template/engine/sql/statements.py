@@ -1,4 +1,4 @@
-"""What a statement touches, and what it has done."""
+"""Parts of SQL statements: locking selects, constants for partial indexes, skip scans, counts."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 
 def some(locking: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
-    """Return what the rows of a limited select with `SKIP LOCKED` are, to be used with `in_`.
+    """Return the rows of a limited select with `SKIP LOCKED`, to be used with `in_`.
 
     It is run once. PostgreSQL may run a plain subquery for each row of the other table, and this
     kind gives other rows each time: `LIMIT 10` took all 200 items of a batch. It stands inside the
@@ -51,5 +51,5 @@ def skip_scan(column: InstrumentedAttribute[Any], *where: ColumnExpressionArgume
 def changed(session: Session, statement: Update | Delete | Insert) -> int:
     """Run the statement and return how many rows it has changed."""
     result = session.execute(statement.execution_options(synchronize_session=False))
-    assert isinstance(result, CursorResult)  # noqa: S101 -- what these give
+    assert isinstance(result, CursorResult)  # noqa: S101 -- of all three
     return result.rowcount

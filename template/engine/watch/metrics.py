@@ -15,27 +15,27 @@ requests = Histogram(
     buckets=SECONDS,
 )
 
-refused = Counter("app_refused_total", "What was refused for lack of room, by reason.", ["reason"])
+refused = Counter("app_refused_total", "Requests refused for lack of room, by reason.", ["reason"])
 
-used = Gauge("app_limit_used", "Places taken of what this process bounds.", ["limit"])
-waiting = Gauge("app_limit_waiting", "How many wait for such a place.", ["limit"])
-size = Gauge("app_limit_size", "How many such places there are.", ["limit"])
+used = Gauge("app_limit_used", "Places taken of each limit in this process.", ["limit"])
+waiting = Gauge("app_limit_waiting", "Calls that wait for a place of the limit.", ["limit"])
+size = Gauge("app_limit_size", "Places of the limit.", ["limit"])
 
 lag = Histogram(
     "app_event_loop_lag_seconds",
-    "How much later than asked for the event loop came back, ten times a second.",
+    "Delay of the event loop: how much later than asked it came back, ten times a second.",
     buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
 
 stalls = Counter(
     "app_event_loop_stalls_total",
-    "Starvation: how often the loop stood for longer than STALL_SECONDS, by the line that kept it.",
+    "Stalls of the event loop longer than STALL_SECONDS, by the line of code that blocked it.",
     ["offender"],
 )
 
 exhausted = Counter(
     "app_threads_exhausted_seconds_total",
-    "Exhaustion: time for which all threads of a limit were taken while calls waited for one.",
+    "Time for which all threads of a limit were taken while calls waited for one.",
     ["limit"],
 )
 
@@ -60,14 +60,14 @@ slot_wait = Histogram(
 
 slots_lapsed = Counter(
     "app_model_slots_lapsed_total",
-    "Slots in use whose lease was lost, so that others may have used them at the same time.",
+    "Slots in use with a lost lease: other processes may have used them at the same time.",
     ["pool"],
 )
 
 queue = Gauge(
     "app_queue_depth", "Work of all workers by kind: `waiting` and `running`.", ["work", "state"]
 )
-oldest = Gauge("app_queue_oldest_seconds", "For how long the oldest of it has waited.", ["work"])
+oldest = Gauge("app_queue_oldest_seconds", "Wait of the oldest work, by kind.", ["work"])
 snapshot = Gauge(
     "app_database_snapshot_seconds",
     "For how long PostgreSQL's oldest snapshot is held, which keeps dead rows from vacuum.",

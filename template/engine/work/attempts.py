@@ -12,7 +12,7 @@ FIRST_DELAY = 1.0
 LONGEST_DELAY = 60.0
 
 UNRECORDABLE = "unrecordable"
-UNRECORDABLE_MESSAGE = "The database refuses to keep what came of this."
+UNRECORDABLE_MESSAGE = "The database refuses to store the result."
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,4 +70,4 @@ class Pool:
         try:
             await work()
         except Exception:
-            log.exception("%s failed; the sweep finds what is left of it", self.kind)
+            log.exception("%s failed; the sweep finds its remaining work", self.kind)

@@ -62,7 +62,7 @@ async def work(
     working = [asyncio.create_task(p.work(stopping, settings.sweep_seconds)) for p in all_pools]
     log.info("worker ready")
     await stopping.wait()
-    log.info("stopping: what is in flight has %g s", settings.shutdown_grace)
+    log.info("stopping: work in flight has %g s to end", settings.shutdown_grace)
     asyncio.get_running_loop().call_later(settings.shutdown_grace, over.set)
     await end_tasks(*helpers)
     for pool in all_pools:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def serve(
     *,
-    reload: Annotated[bool, typer.Option(help="Start again when code changes.")] = False,
+    reload: Annotated[bool, typer.Option(help="Restart when code changes.")] = False,
     workers: Annotated[int, typer.Option(min=1, help="Processes that share the port.")] = 1,
     fd: Annotated[int | None, typer.Option(hidden=True, help="A socket that listens.")] = None,
 ) -> None:

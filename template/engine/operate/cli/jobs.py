@@ -29,10 +29,10 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs."
 @app.command("list")
 def show_list(
     *,
-    status: Annotated[str | None, typer.Option(help="Only those in this state.")] = None,
+    status: Annotated[str | None, typer.Option(help="Only work in this state.")] = None,
     name: Annotated[str | None, typer.Option(help="A job's name, or a batch's endpoint.")] = None,
-    caller: Annotated[str | None, typer.Option(help="Only those of this caller.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="How many to show at most.")] = 50,
+    caller: Annotated[str | None, typer.Option(help="Only work of this caller.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Show at most this many.")] = 50,
     as_json: AsJson = False,
 ) -> None:
     """List batches and jobs of all callers, newest first."""

@@ -26,7 +26,7 @@ def create(
         ),
     ] = None,
     priority: Annotated[
-        int | None, typer.Option(help="Batches of callers with a higher one go first.")
+        int | None, typer.Option(help="Batches of callers with a higher priority go first.")
     ] = None,
 ) -> None:
     """Make a key and print it, once: only its hash is kept."""

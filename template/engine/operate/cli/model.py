@@ -61,7 +61,7 @@ def _in_each_pool(
     settings = read_settings()
     if settings.redis_url == NO_REDIS:
         raise AppError(
-            "REDIS_URL is none: only its process knows of a pause. Restart it to end it."
+            "REDIS_URL is none: a pause is in its process alone. Restart that process to end it."
         )
     pools = {pool.name: pool for each in Priority for pool in provider_pools(settings, each)}
 

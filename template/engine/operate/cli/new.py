@@ -34,13 +34,13 @@ PROMPT = "Answer with JSON: an answer in one sentence."
 
 
 class ${kind}Request(BaseModel):
-    """What a caller sends."""
+    """The request of a caller."""
 
     text: str = Field(min_length=1, max_length=4000)
 
 
 class ${kind}(BaseModel):
-    """What a caller gets."""
+    """The answer to a caller."""
 
     answer: str
 
@@ -91,7 +91,7 @@ ${kind}Body = Annotated[${kind}Request, Depends(json_body(${kind}Request))]
     "/$path", openapi_extra=describe(${kind}Request), responses={200: {"model": $kind}}
 )
 async def answer_$name(request: ${kind}Body, model: CallersModel) -> Response:
-    """Answer one request now. For many, send a batch whose lines have the URL /v1/$path."""
+    """Answer one request now. For many, send a batch of lines with the URL /v1/$path."""
     return await whole(model, $constant, request)
 '''
 FEATURE_TEST = '''"""POST /v1/$path."""
@@ -116,7 +116,7 @@ from engine.models.interface import ChatRequest, Message
 
 
 class ${kind}Subject(BaseModel):
-    """What one job is about."""
+    """The subject of a job."""
 
     texts: list[str] = Field(min_length=1, max_length=1000)
 

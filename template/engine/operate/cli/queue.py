@@ -27,7 +27,7 @@ def status(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
     max_wait: Annotated[
-        float | None, typer.Option(help="End with code 1 where work waits for more seconds.")
+        float | None, typer.Option(help="Exit with code 1 if work has waited for more seconds.")
     ] = None,
 ) -> None:
     """Show the depth of the queue, the age of its oldest work, leases and workers."""

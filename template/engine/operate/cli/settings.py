@@ -68,7 +68,7 @@ def show(
 
 def example() -> str:
     """Return `.env.example`: each setting with its description, commented out at its default."""
-    head = "# Copy to .env what differs for you. `app settings` shows what is in force.\n"
+    head = "# Copy settings that you change to .env. `app settings` shows the values in force.\n"
     return head + "".join(
         f"\n{_comment(field.description or '')}\n# {name.upper()}={_quoted(text(field.default))}\n"
         for name, field in project.get().settings().model_fields.items()

@@ -7,7 +7,7 @@ import typer
 from engine.operate.cli.columns import minute, show_columns
 from engine.operate.cli.database import with_database
 
-app = typer.Typer(help="List webhooks, and resend what did not arrive.", no_args_is_help=True)
+app = typer.Typer(help="List webhooks, and resend lost messages.", no_args_is_help=True)
 
 
 @app.command("list")
@@ -35,7 +35,7 @@ def show() -> None:
 
 @app.command()
 def dead(
-    limit: Annotated[int, typer.Option(min=1, help="How many to show at most.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, help="Show at most this many.")] = 100,
 ) -> None:
     """List the messages that were given up, latest first."""
     from engine.webhooks.deliveries import list_dead
@@ -64,7 +64,7 @@ def resend(
         str | None, typer.Argument(metavar="ID", help="As in `app webhooks dead`.")
     ] = None,
     *,
-    every: Annotated[bool, typer.Option("--all", help="All that were given up.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="All messages that were given up.")] = False,
 ) -> None:
     """Send messages that were given up once more, with all their tries. A worker does it."""
     from engine.webhooks import deliveries

@@ -115,7 +115,7 @@ def _handle_signals(children: list[Child]) -> None:
         nonlocal signals
         signals += 1
         if signals == 1 and everything:
-            typer.echo("Stopping; once more to kill.", err=True)
+            typer.echo("Stopping. Send the signal again to kill.", err=True)
             everything.cancel()
         else:
             for child in children:
@@ -132,6 +132,6 @@ def _listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family)
     except OSError as error:
         raise CannotStart(
-            f"Port {port} of {host} is not to be had ({error.strerror}):"
-            " stop what uses it, or set PORT to another."
+            f"Port {port} on {host} cannot be opened ({error.strerror}):"
+            " stop the process that uses it, or set PORT to another port."
         ) from None

@@ -1,4 +1,4 @@
-"""Every table. Who imports one from here has them all registered."""
+"""Every table. Importing one from here registers all of them."""
 
 from engine.sql.tables.batches import (
     BatchLaneRow,

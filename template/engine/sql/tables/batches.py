@@ -1,4 +1,4 @@
-"""Batches, their items, and who works on them."""
+"""Batches, their items, lanes and leases, and pauses."""
 
 from typing import Any
 
@@ -21,9 +21,9 @@ UNPLACED = "place IS NULL AND finished_at IS NOT NULL"
 
 
 class BatchRow(Base):
-    """A batch. Its counters are kept in the same transaction as its items.
+    """A batch. Its counters change in the same transaction as its items.
 
-    `model` is the one that answered first. No model has answered while it and the tokens are None.
+    `model` is the model that answered first; it and the tokens are None until one has answered.
     """
 
     __tablename__ = "batches"
@@ -62,12 +62,12 @@ class BatchRow(Base):
 
 
 class ItemRow(Base):
-    """One line of a batch, and what came of it.
+    """One line of a batch, and its result.
 
-    `attempt` counts claims and fences off late writers: a result is recorded only for the attempt
-    that is written here. `errors` counts the item's own failures, `crashes` lost workers; it runs
-    `alone` when one more of these would be its end. `place` is the item's place, from 1, in the
-    order in which those of its batch ended; see `feed.py`.
+    `attempt` counts claims and is the fencing token against late writers: a result is recorded only
+    for the attempt that is written here. `errors` counts the item's own failures, `crashes` lost
+    workers; the item runs `alone` when one more crash would be its end. `place` is the item's
+    place, from 1, in the order in which the items of its batch ended; see `feed.py`.
     """
 
     __tablename__ = "batch_items"
@@ -99,7 +99,7 @@ class ItemRow(Base):
 
 
 class LeaseRow(Base):
-    """The sign of life of one drain of a batch or run of a job: all that its heartbeat touches.
+    """The lease of one drain of a batch or run of a job, which its heartbeat prolongs.
 
     One row for all its items, because leases on items made PostgreSQL deadlock between heartbeats
     and completions.
@@ -114,9 +114,9 @@ class LeaseRow(Base):
 class BatchLaneRow(Base):
     """A lane of a batch, on which one worker at a time may work.
 
-    `heartbeat_at` is that worker's last sign of life, 0 while the lane is free; `generation`
-    counts claims and fences off an older drain. Since `ready_at` it may be claimed where it is
-    `ready`; else it is looked at then, or never where that is None: see `readiness.py`.
+    `heartbeat_at` is that worker's last heartbeat, 0 while the lane is free; `generation` counts
+    claims and is the fencing token against an older drain. A `ready` lane may be claimed since
+    `ready_at`; another lane is looked at then, or never where it is None: see `readiness.py`.
     """
 
     __tablename__ = "batch_lanes"
@@ -139,7 +139,7 @@ class BatchLaneRow(Base):
 
 
 class PauseRow(Base):
-    """Batches that wait `since` then: those of the caller whose id `subject` is, or all for `*`."""
+    """A pause of batches `since` a moment: of the caller with the id `subject`, or `*` for all."""
 
     __tablename__ = "pauses"
 

@@ -1,4 +1,4 @@
-"""Who calls, with which keys, and what it cost."""
+"""Callers, their API keys, their usage and their idempotency keys."""
 
 from sqlalchemy import BigInteger, ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column
@@ -7,10 +7,10 @@ from engine.sql.tables.registry import Base
 
 
 class CallerRow(Base):
-    """Somebody who calls the API, with the limits and features of all its keys.
+    """A caller of the API, with the limits and features of all its keys.
 
-    `virtual_time` is what its batches have cost so far, divided by its `weight`; see `fairness.py`.
-    Who has a higher `priority` goes before all others.
+    `virtual_time` is the cost of its batches so far, divided by its `weight`; see `fairness.py`.
+    A caller with a higher `priority` goes before all callers with a lower one.
     """
 
     __tablename__ = "callers"
@@ -51,7 +51,7 @@ class UsageRow(Base):
 
 
 class IdempotencyRow(Base):
-    """What was answered to a request that carried an `Idempotency-Key`, to answer it again.
+    """The stored answer to a request with an `Idempotency-Key`, which answers its repetitions.
 
     `answer` is None while the first such request is still at work.
     """

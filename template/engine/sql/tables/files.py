@@ -7,7 +7,7 @@ from engine.sql.tables.registry import Base
 
 
 class FileRow(Base):
-    """An uploaded file, or what a batch put out: then its lines are the items of `batch_id`."""
+    """An uploaded file, or the output of a batch: then its lines are the items of `batch_id`."""
 
     __tablename__ = "files"
     __table_args__ = (Index("ix_files_caller", "caller_id", "id"),)

@@ -1,4 +1,4 @@
-"""Long jobs of every kind but batches, and when the regular ones are due."""
+"""Long jobs of every kind but batches, and the schedules of regular jobs."""
 
 from typing import Any
 
@@ -11,10 +11,10 @@ QUEUED = "status = 'queued'"
 
 
 class JobRow(Base):
-    """A job and what came of it. It belongs to nobody where a schedule started it.
+    """A job and its result. It has no caller where a schedule started it.
 
-    `attempt` counts claims and fences off late writers; `errors` counts the job's own failures,
-    `crashes` lost workers.
+    `attempt` counts claims and is the fencing token against late writers; `errors` counts the job's
+    own failures, `crashes` lost workers.
     """
 
     __tablename__ = "jobs"

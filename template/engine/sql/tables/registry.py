@@ -1,4 +1,4 @@
-"""What all tables share.
+"""The registry of tables, with the types and names that all of them share.
 
 Times are seconds since 1970, as in OpenAI's objects; ids carry their kind.
 """
@@ -21,7 +21,7 @@ SQLITE_CONDITIONS = {"ready": "ready = 1", "NOT ready": "ready = 0"}
 
 
 def index_of(where: str, name: str, *columns: str, unique: bool = False) -> Index:
-    """Return an index of those rows that meet a condition."""
+    """Return a partial index, of the rows that meet a condition."""
     on_sqlite = SQLITE_CONDITIONS.get(where, where)
     return Index(
         name,

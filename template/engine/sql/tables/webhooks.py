@@ -1,4 +1,4 @@
-"""Where callers want to be told of things, and what they have been told."""
+"""Webhooks of callers, and the deliveries to them."""
 
 from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
@@ -9,7 +9,7 @@ IN_FLIGHT = "status = 'pending' AND attempt > 0 AND last_error IS NULL"
 
 
 class WebhookRow(Base):
-    """An address of a caller's. The secret is kept as it is, because every message is signed."""
+    """A webhook of a caller. The secret is kept as it is, because every message is signed."""
 
     __tablename__ = "webhooks"
     __table_args__ = (Index("ix_webhooks_caller", "caller_id", "id"),)
@@ -28,10 +28,11 @@ class WebhookRow(Base):
 
 
 class WebhookDeliveryRow(Base):
-    """The duty to tell one address of one event: made in the transaction that made it happen.
+    """A delivery in the transactional outbox: one event for one webhook, in its transaction.
 
-    It is `pending`, `delivered` or `dead`. `attempt` counts tries and fences off late writers.
-    While a try is in flight, `last_error` is None and `next_at` is when it counts as lost.
+    It is `pending`, `delivered` or `dead`. `attempt` counts tries and is the fencing token against
+    late writers. While a try is in flight, `last_error` is None and `next_at` is when it counts as
+    lost.
     """
 
     __tablename__ = "webhook_deliveries"

@@ -1,4 +1,4 @@
-"""Which worker processes there are."""
+"""The worker processes."""
 
 from sqlalchemy import String
 from sqlalchemy.orm import Mapped, mapped_column
@@ -7,7 +7,7 @@ from engine.sql.tables.registry import Base
 
 
 class WorkerRow(Base):
-    """A worker process, for operators to see: nothing is decided by it. Leases tell who works."""
+    """A worker process, only for operators to see: leases, not this row, say which worker works."""
 
     __tablename__ = "workers"
 

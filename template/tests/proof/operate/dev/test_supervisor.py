@@ -175,7 +175,7 @@ async def test_a_second_ctrl_c_waits_for_nothing(start: Callable[..., Dev]) -> N
         assert request.stdout.readline()
         pids = tree(dev.process.pid)
         dev.process.send_signal(signal.SIGINT)
-        await eventually(lambda: dev.said("once more to kill"))
+        await eventually(lambda: dev.said("again to kill"))
         dev.end(signal.SIGINT)
     await eventually(lambda: not any(map(alive, pids)))
 
@@ -193,7 +193,7 @@ async def test_a_port_in_use_is_one_sentence(start: Callable[..., Dev]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         dev = start(PORT=str(taken.getsockname()[1]))
         assert dev.process.wait(LIMIT) == 1
-    assert "stop what uses it, or set PORT to another" in dev.log.read_text().splitlines()[-1]
+    assert "stop the process that uses it, or set PORT" in dev.log.read_text().splitlines()[-1]
 
 
 OPENAI = {"MODEL_PROVIDER": "openai", "OPENAI_API_KEY": "sk-wrong"}
