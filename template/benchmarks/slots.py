@@ -22,8 +22,7 @@ from redis.asyncio import Redis
 from app.settings import Settings
 from benchmarks.upload import say
 from engine.process.redis import open_redis
-from engine.slots.limits import Limits
-from engine.slots.pools import open_capacity
+from engine.slots.pools import Limits, open_capacity
 from engine.slots.redis_semaphore import Priority
 from engine.slots.semaphore import SlotSemaphore
 from tests.servers import EmbeddedRedis, running

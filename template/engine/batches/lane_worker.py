@@ -22,18 +22,17 @@ from engine.batches import (
     lanes,
 )
 from engine.batches.attempt import attempt
-from engine.batches.batch_input import BatchInput
+from engine.batches.batch_input import BatchInput, LineSplitter
 from engine.batches.batches import Work
 from engine.batches.group_commit import GroupCommit
 from engine.batches.lanes import LaneHold, LostLaneError
-from engine.batches.lines import LineSplitter
 from engine.batches.turns import HeldLanes, Turn
 from engine.process.queue import Kind
 from engine.process.tasks import end_tasks, uncut
 from engine.resources import Resources
 from engine.sql.ids import new_id
 from engine.watch.telemetry import request_id
-from engine.work.renewal import kept
+from engine.work.leases import kept
 
 log = logging.getLogger(__name__)
 

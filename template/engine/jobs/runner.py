@@ -25,7 +25,7 @@ from engine.resources import Resources
 from engine.sql.ids import new_id
 from engine.watch.telemetry import request_id, traceparent
 from engine.work.attempts import UNRECORDABLE, UNRECORDABLE_MESSAGE, failure_of
-from engine.work.renewal import kept
+from engine.work.leases import kept
 
 log = logging.getLogger(__name__)
 

@@ -8,8 +8,7 @@ from typing import TypeVar
 from engine.errors import InvalidRequest
 from engine.models import wire
 from engine.models.interface import ChatRequest, Message
-from engine.models.objects import asked_for
-from engine.models.schema import Schema, instance
+from engine.models.schema import Schema, asked_for, instance
 from engine.models.wire import Json
 
 T = TypeVar("T")

@@ -18,8 +18,8 @@ from contextlib import asynccontextmanager, suppress
 from engine.errors import Overloaded
 from engine.slots.admission_queue import CoDel
 from engine.slots.fair_queue import FairQueue
-from engine.slots.limits import Limits
 from engine.slots.pauses import Pause, Pauses, Reason
+from engine.slots.pools import Limits
 from engine.slots.pubsub import AWAY
 from engine.slots.redis_semaphore import (
     Allowance,

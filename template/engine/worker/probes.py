@@ -1,6 +1,7 @@
 """HTTP probes of a worker: liveness, readiness and metrics."""
 
 import logging
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -13,7 +14,30 @@ from engine.resources import Resources
 from engine.views.backlog import Depth, depths, oldest_snapshot
 from engine.views.gauges import CONTENT_TYPE, exposition
 from engine.watch import metrics
-from engine.worker.pulse import Liveness
+
+
+class Liveness:
+    """Time since the worker's last sweep, and since its last successful one."""
+
+    def __init__(self) -> None:
+        self._tried_at = self._swept_at = time.monotonic()
+
+    def tried(self, *, well: bool) -> None:
+        """Note that a sweep has ended, well or by an error."""
+        self._tried_at = time.monotonic()
+        if well:
+            self._swept_at = self._tried_at
+
+    @property
+    def silence(self) -> float:
+        """The seconds since the last sweep ended, well or by an error."""
+        return time.monotonic() - self._tried_at
+
+    @property
+    def failing(self) -> float:
+        """The seconds since a sweep ended well."""
+        return time.monotonic() - self._swept_at
+
 
 log = logging.getLogger(__name__)
 

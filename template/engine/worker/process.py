@@ -20,8 +20,7 @@ from engine.settings import Settings
 from engine.watch.telemetry import configure_logging
 from engine.webhooks import sender
 from engine.worker.pool import Pool
-from engine.worker.probes import serving_probes
-from engine.worker.pulse import Liveness
+from engine.worker.probes import Liveness, serving_probes
 from engine.worker.reaper import reap_for_ever
 from engine.worker.wake_up import listen_for_ever
 

@@ -2,12 +2,21 @@
 
 import asyncio
 import logging
+from collections import Counter
 
+from sqlalchemy import case, select, update
+from sqlalchemy.orm import Session
+
+from engine.batches import readiness
+from engine.jobs import runs
 from engine.resources import Resources
-from engine.work import workers
+from engine.sql.clock import instant, now
+from engine.sql.statements import constant
+from engine.sql.tables import BatchRow, ItemRow
+from engine.work import leases, workers
 from engine.work.workers import Worker
-from engine.worker import recovery, schedules
-from engine.worker.pulse import Liveness
+from engine.worker import schedules
+from engine.worker.probes import Liveness
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +42,66 @@ async def reap_for_ever(resources: Resources, pulse: Liveness) -> None:
 async def sweep(resources: Resources) -> None:
     """Put lost work back, end late work, submit due jobs."""
     settings, write = resources.settings, resources.database.write
-    await write(
-        recovery.recover, lease_seconds=settings.lease_seconds, most_crashes=settings.batch_crashes
-    )
+    await write(recover, lease_seconds=settings.lease_seconds, most_crashes=settings.batch_crashes)
     await write(schedules.start_due, resources.jobs.values())
+
+
+CRASHED = "The workers that ran this died {crashes} times; it is not tried again."
+
+
+def recover(session: Session, *, lease_seconds: float, most_crashes: int) -> None:
+    """Put lost items and jobs back, expire late batches and jobs, make due lanes ready."""
+    readiness.adopt(session)
+    readiness.promote(session)
+    _put_back(session, most_crashes)
+    _expire(session)
+    runs.recover(session, most_crashes, CRASHED.format(crashes=most_crashes))
+    leases.forget_expired(session, 10 * lease_seconds)
+
+
+def _put_back(session: Session, most_crashes: int) -> None:
+    lost = ItemRow.status == constant("running"), ~leases.alive(ItemRow.owner)
+    locking = select(ItemRow.id).where(*lost).order_by(ItemRow.batch_id, ItemRow.owner)
+    locked = session.scalars(locking.with_for_update(skip_locked=True)).all()
+    if not locked:
+        return
+    poison = ItemRow.crashes + 1 >= most_crashes
+    rows = session.execute(
+        update(ItemRow)
+        # Asked again: another sweep and a new owner may have come between reading and locking, and
+        # PostgreSQL would see that owner, but not its lease.
+        .where(ItemRow.id.in_(locked), *lost)
+        .values(
+            status=case((poison, "failed"), else_="pending"),
+            owner=None,
+            crashes=ItemRow.crashes + 1,
+            alone=ItemRow.crashes + 2 >= most_crashes,
+            error_code=case((poison, "worker_crashed"), else_=None),
+            error_message=case((poison, CRASHED.format(crashes=most_crashes)), else_=None),
+            finished_at=case((poison, now()), else_=None),
+        )
+        .returning(ItemRow.batch_id, ItemRow.status)
+        .execution_options(synchronize_session=False)
+    ).all()
+    failed = Counter(batch_id for batch_id, status in rows if status == "failed")
+    for batch_id in sorted(failed):
+        session.execute(
+            update(BatchRow)
+            .where(BatchRow.id == batch_id)
+            .values(failed=BatchRow.failed + failed[batch_id])
+        )
+    readiness.wake(session, {batch_id for batch_id, _ in rows})
+
+
+def _expire(session: Session) -> None:
+    is_open = BatchRow.status.in_(("validating", "in_progress"))
+    late = select(BatchRow.id).where(is_open, BatchRow.expires_at < instant())
+    # A sweep that waited here deadlocked with another one.
+    batch_ids = session.scalars(late.with_for_update(skip_locked=True)).all()
+    session.execute(
+        update(BatchRow)
+        .where(BatchRow.id.in_(batch_ids))
+        .values(status="finalizing", expired_at=now(), finalizing_at=now())
+        .execution_options(synchronize_session=False)
+    )
+    readiness.wake(session, batch_ids)

@@ -5,12 +5,15 @@ import json
 import shlex
 import socket
 from http import HTTPStatus
+from pathlib import Path
 
 import httpx
 import typer
 
+from engine.callers.keys import create_key, find_caller
 from engine.settings import Settings
 from engine.settings.urls import masked
+from engine.sql.database import open_database
 
 POLL = 0.1  # seconds
 MODELS_LIMIT = 10.0  # seconds for the model server, which is asked once
@@ -91,3 +94,29 @@ Its key for development: {key}
 curl {address}/v1/chat/completions -H 'Authorization: Bearer {key}' \\
   -H 'Content-Type: application/json' -d {shlex.quote(json.dumps(body))}
 """
+
+
+CALLER = "developer"
+
+
+async def development_key(settings: Settings) -> str:
+    """Return the kept key, or a new one where the database does not know it."""
+    file = settings.data_dir / "development.key"
+    async with open_database(settings) as database:
+        kept = _read(file)
+        caller = await database.read(find_caller, kept)
+        if caller is not None:
+            return kept
+        key = await database.write(create_key, CALLER)
+    _write(file, key)
+    return key
+
+
+def _read(file: Path) -> str:
+    return file.read_text().strip() if file.exists() else ""
+
+
+def _write(file: Path, key: str) -> None:
+    file.unlink(missing_ok=True)
+    file.touch(mode=0o600)
+    file.write_text(key + "\n")

@@ -13,8 +13,7 @@ from watchfiles import PythonFilter, awatch
 
 from engine.operate.dev import CannotStart, valkey
 from engine.operate.dev.child import Child, running
-from engine.operate.dev.greeting import greet
-from engine.operate.dev.key import development_key
+from engine.operate.dev.greeting import development_key, greet
 from engine.settings import NO_REDIS, Settings
 
 REDIS_LIMIT = 10.0  # seconds for Valkey, which takes 0.1 with little data

@@ -3,6 +3,8 @@
 from engine.sql.tables.batches import (
     BatchLaneRow,
     BatchRow,
+    FileChunkRow,
+    FileRow,
     ItemRow,
     LeaseRow,
     PauseRow,
@@ -13,11 +15,9 @@ from engine.sql.tables.callers import (
     IdempotencyRow,
     UsageRow,
 )
-from engine.sql.tables.files import FileChunkRow, FileRow
-from engine.sql.tables.jobs import JobRow, ScheduleRow
+from engine.sql.tables.jobs import JobRow, ScheduleRow, WorkerRow
 from engine.sql.tables.registry import Base
 from engine.sql.tables.webhooks import WebhookDeliveryRow, WebhookRow
-from engine.sql.tables.workers import WorkerRow
 
 __all__ = [
     "ApiKeyRow",

@@ -55,3 +55,15 @@ class ScheduleRow(Base):
 
     name: Mapped[str] = mapped_column(String(100), primary_key=True)
     tick: Mapped[float]
+
+
+class WorkerRow(Base):
+    """A worker process, only for operators to see: leases, not this row, say which worker works."""
+
+    __tablename__ = "workers"
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    host: Mapped[str] = mapped_column(String(255))
+    pid: Mapped[int]
+    started_at: Mapped[float]
+    seen_at: Mapped[float]

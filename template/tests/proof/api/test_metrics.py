@@ -16,8 +16,7 @@ from app.main import create_app
 from app.resources.lifespan import open_resources
 from app.settings import Settings
 from engine.errors import OpenError
-from engine.worker.probes import serving_probes
-from engine.worker.pulse import Liveness
+from engine.worker.probes import Liveness, serving_probes
 from tests.api.serving import serving
 from tests.proof.machines import past
 from tests.service import Service, eventually, free_port

@@ -9,7 +9,7 @@ from engine.batches.lanes import LaneHold, Terms
 from engine.sql.clock import now
 from engine.sql.database import Database
 from engine.sql.tables import BatchLaneRow, BatchRow, ItemRow
-from engine.worker import recovery
+from engine.worker import reaper
 from tests.proof.machines import past
 from tests.proof.machines.races import Counted, Held, run_into
 
@@ -82,7 +82,7 @@ async def test_a_batch_that_expires_is_looked_at_although_its_lane_was_locked(
         session.execute(update(BatchRow).values(expires_at=1.0))
 
     def sweep(session: Session) -> None:
-        recovery.recover(session, lease_seconds=LEASE, most_crashes=3)
+        reaper.recover(session, lease_seconds=LEASE, most_crashes=3)
 
     def leave(session: Session) -> None:
         items.leave(session, hold, LEASE, at_once=True)

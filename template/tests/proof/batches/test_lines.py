@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.batches.lines import LineSplitter
+from engine.batches.batch_input import LineSplitter
 
 
 def split(pieces: list[bytes], longest: int = 1000) -> list[bytes]:

@@ -12,7 +12,7 @@ from engine.batches.lane_worker import Drain
 from engine.batches.lanes import LaneHold, Terms
 from engine.batches.turns import HeldLanes, Turn
 from engine.resources import Resources
-from engine.work.renewal import LOST
+from engine.work.leases import LOST
 
 pytestmark = pytest.mark.anyio
 

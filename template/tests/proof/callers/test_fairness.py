@@ -15,7 +15,7 @@ from engine.errors import InvalidRequest, NotFound
 from engine.jobs import jobs, runs
 from engine.sql.database import Database
 from engine.sql.tables import BatchLaneRow, CallerRow
-from engine.worker import recovery
+from engine.worker import reaper
 from tests.proof.machines.contest import CHUNK, Contest
 from tests.proof.machines.features import counting
 from tests.proof.machines.machine import store
@@ -56,7 +56,7 @@ def test_a_lane_whose_time_comes_while_all_are_at_work_is_waited_for(session: Se
     of_small = BatchLaneRow.batch_id == contest.submit(small, 10)
     session.execute(update(BatchLaneRow).where(of_small).values(ready=False, ready_at=1.0))
     before = contest.run[big]
-    recovery.recover(session, lease_seconds=1000, most_crashes=3)
+    reaper.recover(session, lease_seconds=1000, most_crashes=3)
     contest.until(small, 10)
     assert contest.run[big] - before <= 6 * CHUNK
 

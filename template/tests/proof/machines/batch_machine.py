@@ -13,7 +13,7 @@ from engine.batches.batch_input import NewItem
 from engine.batches.items import Claimed
 from engine.batches.lanes import LaneHold, LostLaneError, Terms
 from engine.errors import Conflict
-from engine.worker import recovery
+from engine.worker import reaper
 from tests.proof.machines.batch_books import Books, Ending, Written, outcome, sizes
 from tests.proof.machines.machine import ANY, BEAT, LEASE, MOST_CRASHES, allow_everything, store
 from tests.proof.machines.store import CALLER, INPUT, expire_at
@@ -238,7 +238,7 @@ class BatchMachine(RuleBasedStateMachine):
 
     def _sweep(self) -> None:
         lost = self.books.lost()
-        self.store.write(recovery.recover, lease_seconds=LEASE, most_crashes=MOST_CRASHES)
+        self.store.write(reaper.recover, lease_seconds=LEASE, most_crashes=MOST_CRASHES)
         self.books.crash(lost)
         self.books.check()
 

@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from engine.errors import Conflict
 from engine.jobs import jobs, runs
 from engine.jobs.runs import Claimed, LostRunError, Outcome
-from engine.worker import recovery, schedules
+from engine.worker import reaper, schedules
 from tests.proof.machines.features import counting, greeting
 from tests.proof.machines.machine import ANY, LEASE, MOST_CRASHES, allow_everything, store
 from tests.proof.machines.store import CALLER, WEBHOOKS
@@ -156,7 +156,7 @@ class JobMachine(RuleBasedStateMachine):
     @rule()
     def sweep(self) -> None:
         lost = [job_id for job_id, (_, owner) in self.held.items() if not self._alive(owner)]
-        self.store.write(recovery.recover, lease_seconds=LEASE, most_crashes=MOST_CRASHES)
+        self.store.write(reaper.recover, lease_seconds=LEASE, most_crashes=MOST_CRASHES)
         for job_id in lost:
             del self.held[job_id]
             self.crashes[job_id] += 1

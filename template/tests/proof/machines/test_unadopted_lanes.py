@@ -11,7 +11,7 @@ from engine.batches.lanes import Terms
 from engine.sql.database import Database
 from engine.sql.ids import new_id
 from engine.sql.tables import BatchLaneRow, BatchRow
-from engine.worker import recovery
+from engine.worker import reaper
 from tests.proof.machines.past import add_batch, add_caller
 
 pytestmark = pytest.mark.anyio
@@ -40,7 +40,7 @@ def claim_all(session: Session) -> list[int]:
 async def test_a_sweep_adopts_lanes_that_are_told_of_nowhere(database: Database) -> None:
     await database.write(make)
     assert await database.write(claim_all) == []
-    await database.write(recovery.recover, lease_seconds=60.0, most_crashes=3)
+    await database.write(reaper.recover, lease_seconds=60.0, most_crashes=3)
     assert await database.write(claim_all) == [1]
 
 

@@ -33,8 +33,8 @@ from engine.models.interface import (
 from engine.models.quota import Quota
 from engine.models.retries import Budget, Patience, RetryBudget
 from engine.models.upstreams import Upstream, Upstreams
-from engine.slots.limits import Limits
 from engine.slots.pauses import Reason
+from engine.slots.pools import Limits
 from engine.slots.redis_semaphore import Priority
 from engine.slots.semaphore import SlotSemaphore
 

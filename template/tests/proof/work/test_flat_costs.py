@@ -23,7 +23,7 @@ from engine.sql.ids import new_id
 from engine.sql.tables import Base
 from engine.views import backlog
 from engine.webhooks import deliveries
-from engine.worker import recovery
+from engine.worker import reaper
 from tests.crowd import fill
 from tests.proof.machines.store import Store
 from tests.tables import make_tables, new_database
@@ -69,7 +69,7 @@ def claim_a_job(session: Session, _hold: LaneHold) -> object:
 
 
 def sweep(session: Session, _hold: LaneHold) -> None:
-    recovery.recover(session, lease_seconds=LEASE, most_crashes=3)
+    reaper.recover(session, lease_seconds=LEASE, most_crashes=3)
 
 
 STEPS: dict[str, Step] = {

@@ -26,7 +26,7 @@ from engine.sql.tables import (
     CallerRow,
     ItemRow,
 )
-from engine.worker import recovery
+from engine.worker import reaper
 from tests.proof.machines.races import Counted, Held, Step, run_into
 from tests.tables import new_database
 
@@ -127,7 +127,7 @@ async def sweep_twice(database: Database) -> None:
     """Let two workers sweep after an outage, when many batches are late at once."""
     await database.write(items.claim, LaneHold("batch_b", 0, 1, "lease_dead"), 1)
     await database.write(be_late)
-    sweep = partial(recovery.recover, lease_seconds=15, most_crashes=1)
+    sweep = partial(reaper.recover, lease_seconds=15, most_crashes=1)
     await run_into(database, Held(sweep, "UPDATE batches"), Counted(sweep))
 
 
@@ -173,6 +173,6 @@ async def test_they_would_if_they_waited_for_each_others_batches(
         late = BatchRow.expires_at < now()
         session.execute(update(BatchRow).where(late).values(status="finalizing"))
 
-    monkeypatch.setattr(recovery, "_expire", expire)
+    monkeypatch.setattr(reaper, "_expire", expire)
     with pytest.raises(AssertionError, match="deadlock"):
         await sweep_twice(database)

@@ -27,8 +27,8 @@ from engine.batches import batches
 from engine.jobs import jobs
 from engine.sql.database import Database, Transaction
 from engine.sql.tables import BatchRow, JobRow
+from engine.worker.probes import Liveness
 from engine.worker.process import work
-from engine.worker.pulse import Liveness
 from tests.proof.machines.features import features, greeting
 from tests.service import PROJECT
 

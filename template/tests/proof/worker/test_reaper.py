@@ -12,7 +12,7 @@ from app.settings import Settings
 from engine.process.tasks import end_tasks
 from engine.sql.database import Database
 from engine.sql.tables import WorkerRow
-from engine.worker.pulse import Liveness
+from engine.worker.probes import Liveness
 from engine.worker.reaper import reap_for_ever
 
 pytestmark = pytest.mark.anyio
