@@ -8,4 +8,4 @@ from engine.worker import process
 
 async def run(settings: Settings) -> None:
     """Work until SIGTERM or SIGINT; a second signal gives the work in flight back at once."""
-    await process.run(settings, open_resources(settings, Priority.BATCH))
+    await process.run_worker(settings, open_resources(settings, Priority.BATCH))

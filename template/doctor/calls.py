@@ -84,7 +84,7 @@ class Visit:
         return self.roles != {"job"}
 
 
-class Calls:
+class CallGraph:
     """The calls of a project's functions."""
 
     def __init__(self, names: Names) -> None:
@@ -164,7 +164,7 @@ def where_of(target: Function, where: Where) -> Where:
     return Where.ELSEWHERE if where is Where.THREAD and target.is_async else where
 
 
-def visits(roots: Iterable[Root], calls: Calls) -> list[Visit]:
+def visits(roots: Iterable[Root], calls: CallGraph) -> list[Visit]:
     """Return every function that requests reach, with the shortest way from each root."""
     found: dict[tuple[Function, Where], Visit] = {}
     for root in roots:
@@ -177,7 +177,7 @@ def visits(roots: Iterable[Root], calls: Calls) -> list[Visit]:
     return list(found.values())
 
 
-def _walk(root: Root, calls: Calls, found: dict[tuple[Function, Where], Visit]) -> None:
+def _walk(root: Root, calls: CallGraph, found: dict[tuple[Function, Where], Visit]) -> None:
     seen = {(root.function, root.where)}
     pending: deque[tuple[Function, Where, tuple[str, ...]]] = deque()
     pending.append((root.function, root.where, (root.function.name,)))

@@ -10,7 +10,7 @@ from starlette.responses import Response, StreamingResponse
 
 from doctor.calls import (
     Call,
-    Calls,
+    CallGraph,
     Visit,
     Where,
     visits,
@@ -35,7 +35,7 @@ class Case:
         self.routes: list[Route] = list(routes_of(app))
         self.roots = list(roots_of(app, self.routes, jobs, project))
         self.names = Names(project)
-        self.calls = Calls(self.names)
+        self.calls = CallGraph(self.names)
 
     @cached_property
     def visits(self) -> list[Visit]:
@@ -107,20 +107,20 @@ class Case:
             rule=rule,
             path=visit.function.module.path,
             line=getattr(node, "lineno", visit.function.node.lineno),
-            subject=subject or shown(node),
+            subject=subject or shown_node(node),
             routes=tuple(labels),
             chain=chain,
         )
 
     def in_module(self, rule: Rule, node: ast.AST, module: Module, subject: str = "") -> Finding:
         """Return a finding that concerns a module and no request."""
-        return Finding(rule, module.path, getattr(node, "lineno", 1), subject or shown(node))
+        return Finding(rule, module.path, getattr(node, "lineno", 1), subject or shown_node(node))
 
 
-def shown(node: ast.AST) -> str:
+def shown_node(node: ast.AST) -> str:
     """Return an expression as one short line; of a call, its name."""
     if isinstance(node, ast.Call):
-        return f"{shown(node.func)}()"
+        return f"{shown_node(node.func)}()"
     text = " ".join(ast.unparse(node).split())
     return text if len(text) <= 60 else f"{text[:57]}..."
 

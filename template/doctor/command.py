@@ -36,21 +36,23 @@ def command(
 
     if name and (write_routes or check_routes):
         raise typer.BadParameter("routes.txt is about this project's own app: leave the name out.")
-    examination = other(name) if name else own()
+    examination = examine_other(name) if name else examine_own()
     if as_json:
         typer.echo(report.as_json(examination))
     else:
         typer.echo(report.as_text(examination, table=not (write_routes or check_routes)))
     if write_routes:
         ROUTES.write_text(report.as_list(examination), encoding="utf-8")
-    changes = drift(report.as_list(examination)) if check_routes and not write_routes else ""
+    changes = (
+        drift_of_routes(report.as_list(examination)) if check_routes and not write_routes else ""
+    )
     if changes:
         typer.echo(f"{changes}\nThe routes have changed: `app doctor --write-routes` accepts it.")
     if changes or examination.findings:
         raise typer.Exit(1)
 
 
-def own() -> "Examination":
+def examine_own() -> "Examination":
     """Return the examination of this app and its jobs. Nothing is started."""
     import app
     import engine
@@ -60,11 +62,14 @@ def own() -> "Examination":
     from doctor.examination import examine
     from engine.worker import process
 
-    work: list[Callable[..., Any]] = [process.work, *(job.run for job in all_jobs().values())]
+    work: list[Callable[..., Any]] = [
+        process.work_until_stopped,
+        *(job.run for job in all_jobs().values()),
+    ]
     return examine(create_app(Settings()), *map(Path, [*app.__path__, *engine.__path__]), jobs=work)
 
 
-def other(name: str) -> "Examination":
+def examine_other(name: str) -> "Examination":
     """Return the examination of another app, found from the folder of the command."""
     from doctor.examination import NotAnAppError, examine, find_app
 
@@ -76,7 +81,7 @@ def other(name: str) -> "Examination":
     return examine(found, folder)
 
 
-def drift(now: str) -> str:
+def drift_of_routes(now: str) -> str:
     """Return the diff from the committed table to this one, empty where they agree."""
     committed = ROUTES.read_text(encoding="utf-8") if ROUTES.exists() else ""
     lines = (committed.splitlines(), now.splitlines())

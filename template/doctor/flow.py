@@ -3,7 +3,7 @@
 import ast
 from itertools import chain
 
-from doctor.calls import Call, Calls, Visit
+from doctor.calls import Call, CallGraph, Visit
 from doctor.project import Function
 
 PASSING = {"list", "tuple", "set", "sorted", "enumerate", "zip", "reversed", "dict", "range", "len"}
@@ -33,7 +33,7 @@ PARTS: dict[type[ast.AST], tuple[str, ...]] = {
 """The parts of an expression that its value is made of."""
 
 
-def spread(visits: list[Visit], calls: Calls) -> None:
+def spread(visits: list[Visit], calls: CallGraph) -> None:
     """Mark in every visit the parameters that hold data of a request, from call to call."""
     found = {(visit.function, visit.where): visit for visit in visits}
     pending = list(visits)

@@ -129,7 +129,7 @@ def _route(context: Any, route: BaseRoute, prefix: str) -> Route:  # noqa: ANN40
     return Route(
         label=f"{methods} {prefix}{context.path}",
         endpoint=context.endpoint,
-        needs=tuple(once(_needs(dependant, 1))) if dependant else (),
+        needs=tuple(once_each(_needs(dependant, 1))) if dependant else (),
         data=frozenset(_data(dependant)) if dependant else frozenset(),
         suppliers=_suppliers(dependant) if dependant else {},
         body_limit=getattr(context, "max_body_size", None),
@@ -138,7 +138,7 @@ def _route(context: Any, route: BaseRoute, prefix: str) -> Route:  # noqa: ANN40
     )
 
 
-def once(needs: Iterator[Need]) -> Iterator[Need]:
+def once_each(needs: Iterator[Need]) -> Iterator[Need]:
     """Yield each dependency once: FastAPI runs it for the first that asks, and keeps the result."""
     seen = set()
     for need in needs:

@@ -57,7 +57,7 @@ def _given(value: Any) -> Any:  # noqa: ANN401
     }
 
 
-def read(model: type[B], data: bytes) -> B:
+def read_body(model: type[B], data: bytes) -> B:
     """Return `data` as a `model`; raise `InvalidRequest` that names the first wrong field."""
     data = data.removeprefix(BOM_UTF8)
     if any(each in data for each in NO_NUMBERS):
@@ -66,19 +66,19 @@ def read(model: type[B], data: bytes) -> B:
         return model.model_validate_json(data)
     except ValidationError as error:
         findings = error.errors(include_url=False, include_context=False)
-        raise invalid(findings, _parsed(data)) from error
+        raise invalid_body(findings, _parsed(data)) from error
 
 
-def part(model: type[B], data: object, name: str) -> B:
+def read_field(model: type[B], data: object, name: str) -> B:
     """Return the part `name` of a body as a `model`; raise `InvalidRequest` where it is none."""
     try:
         return model.model_validate(data)
     except ValidationError as error:
         findings = error.errors(include_url=False, include_context=False)
-        raise invalid(findings, data, name) from error
+        raise invalid_body(findings, data, name) from error
 
 
-def invalid(findings: Sequence[Any], data: object, name: str = "") -> InvalidRequest:
+def invalid_body(findings: Sequence[Any], data: object, name: str = "") -> InvalidRequest:
     """Return the error for the first of pydantic's findings in `data`, the part `name` of all."""
     first = findings[0]
     kind, says = first["type"], first["msg"]

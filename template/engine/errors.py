@@ -32,7 +32,7 @@ LONGEST_MESSAGE, LONGEST_CODE = 2000, 100
 """Most characters of an error's message and of its code, which may be another server's text."""
 
 
-def readable(text: str, longest: int) -> str:
+def readable_error(text: str, longest: int) -> str:
     """Return text that every database and every client takes, cut to the longest."""
     cut = text if len(text) <= longest else text[: longest - 1] + "…"
     return cut.replace("\0", "").encode(errors="replace").decode()
@@ -67,11 +67,11 @@ class AppError(Exception):
         code: str | None = None,
         retry_after: float | None = None,
     ) -> None:
-        self.message = readable(message, LONGEST_MESSAGE)
+        self.message = readable_error(message, LONGEST_MESSAGE)
         super().__init__(self.message)
-        self.param = readable(param, LONGEST_CODE) if param else param
+        self.param = readable_error(param, LONGEST_CODE) if param else param
         code = code or self.code
-        self.code = readable(code, LONGEST_CODE) if code else code
+        self.code = readable_error(code, LONGEST_CODE) if code else code
         self.retry_after = retry_after if retry_after is not None else self.retry_after
 
 

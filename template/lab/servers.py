@@ -17,7 +17,7 @@ from aiohttp import ClientError, ClientSession
 
 from app.settings import Settings
 from engine.callers.keys import create_key
-from engine.operate.cli.settings import text
+from engine.operate.cli.settings import as_text
 from engine.operate.dev import CannotStart, valkey
 from engine.sql.database import open_database
 from lab import server as lab_server
@@ -204,7 +204,7 @@ async def started(*programs: Program) -> AsyncIterator[None]:
 
 def _defaults() -> dict[str, str]:
     fields = Settings.model_fields
-    return {name.upper(): text(fields[name].default) for name in fields}
+    return {name.upper(): as_text(fields[name].default) for name in fields}
 
 
 def _of_the_lab(settings: Settings, redis_url: str) -> dict[str, str]:

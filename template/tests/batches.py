@@ -12,7 +12,7 @@ from openai.types import Batch
 from sqlalchemy.orm import Session
 
 from engine.batches import items, lanes
-from engine.batches.items import Outcome
+from engine.batches.items import ItemOutcome
 from engine.batches.lanes import LaneHold
 from engine.callers import keys
 from engine.sql.clock import now
@@ -71,7 +71,7 @@ class HeldBatch:
         found = session.query(ItemRow).filter(ItemRow.batch_id == self.id, ItemRow.seq.in_(seqs))
         ordered = found.order_by(ItemRow.seq)
         ends = [_failure(item) if failed else _success(item, size) for item in ordered]
-        assert items.record(session, self.hold, self.caller_id, ends) == len(seqs)
+        assert items.record_items(session, self.hold, self.caller_id, ends) == len(seqs)
 
     def let_expire(self) -> None:
         """Let the time of the batch be over, and workers see to it; what is open never runs."""
@@ -99,13 +99,15 @@ HoldBatch = Callable[[Service, str, int], HeldBatch]
 """Makes a running batch of so many items for the caller of this key."""
 
 
-def _success(item: ItemRow, size: int) -> Outcome:
+def _success(item: ItemRow, size: int) -> ItemOutcome:
     answer = {"n": item.seq, "padding": "x" * size}
-    return Outcome(item.id, item.attempt, "succeeded", response=json.dumps(answer).encode())
+    return ItemOutcome(item.id, item.attempt, "succeeded", response=json.dumps(answer).encode())
 
 
-def _failure(item: ItemRow) -> Outcome:
-    return Outcome(item.id, item.attempt, "failed", error_code="model_error", error_message="No.")
+def _failure(item: ItemRow) -> ItemOutcome:
+    return ItemOutcome(
+        item.id, item.attempt, "failed", error_code="model_error", error_message="No."
+    )
 
 
 @contextmanager
@@ -121,7 +123,7 @@ def holding_batches() -> Iterator[HoldBatch]:
         yield hold_batch
     finally:
         for batch in held:
-            batch.service.in_database(leases.end, batch.hold.owner)
+            batch.service.in_database(leases.end_lease, batch.hold.owner)
 
 
 def _hold(service: Service, key: str, count: int) -> HeldBatch:
@@ -133,7 +135,7 @@ def _hold(service: Service, key: str, count: int) -> HeldBatch:
 def _insert(session: Session, key: str, hold: LaneHold, count: int) -> str:
     caller = keys.find_caller(session, key)
     assert caller
-    leases.grant(session, hold.owner, 3600)
+    leases.grant_lease(session, hold.owner, 3600)
     session.add(
         BatchRow(
             id=hold.batch_id,

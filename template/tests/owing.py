@@ -30,7 +30,7 @@ def register(
     private_addresses: bool = False,
 ) -> WebhookWithSecret:
     """Register a webhook."""
-    return endpoints.register(
+    return endpoints.register_endpoint(
         session,
         caller_id,
         name="ends",
@@ -51,7 +51,7 @@ def change(
     event_types: list[EventType] | None = None,
 ) -> WebhookObject:
     """Update a webhook."""
-    return endpoints.update(
+    return endpoints.update_endpoint(
         session,
         caller_id,
         webhook_id,

@@ -15,9 +15,9 @@ from typer.testing import CliRunner
 from app.cli import app
 from app.settings import Settings
 from engine.operate.cli import PROJECT
-from engine.operate.cli.settings import example
+from engine.operate.cli.settings import example_file
 from engine.settings import SETTINGS_FILES
-from engine.settings.urls import MASK, masked
+from engine.settings.urls import MASK, mask_secrets
 from tests.forked import Forked
 from tests.service import LIMIT
 from tests.tables import new_database
@@ -109,14 +109,14 @@ class TestSettings:
         ],
     )
     def test_passwords_of_urls_are_masked(self, url: str, shown: str) -> None:
-        assert masked(url) == shown
+        assert mask_secrets(url) == shown
 
     def test_the_example_file_is_the_generated_one(self) -> None:
         command = "`uv run app settings --env-example > .env.example` writes it anew"
-        assert (PROJECT / ".env.example").read_text() == example(), command
+        assert (PROJECT / ".env.example").read_text() == example_file(), command
 
     def test_every_line_of_the_example_file_parses_to_its_default(self, folder: Path) -> None:
-        lines = [line[2:] for line in example().splitlines() if re.match(r"# [A-Z_]+=", line)]
+        lines = [line[2:] for line in example_file().splitlines() if re.match(r"# [A-Z_]+=", line)]
         (folder / ".env").write_text("\n".join(lines))
         assert Settings() == Settings(_env_file=None)
         assert len(lines) == len(Settings.model_fields)

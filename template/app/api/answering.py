@@ -30,7 +30,7 @@ class TokenUsage(BaseModel):
     total_tokens: int
 
 
-async def whole(model: RequestModel, operation: Operation[B], body: B) -> Response:
+async def answer_whole(model: RequestModel, operation: Operation[B], body: B) -> Response:
     """Return the answer of an operation. Raise `PermissionDenied` where its flag is lacking."""
     operation.permit(model.flags)
     model.bound.counted_as = operation.model_of(body)
@@ -38,7 +38,7 @@ async def whole(model: RequestModel, operation: Operation[B], body: B) -> Respon
     return Response(answer.body, media_type="application/json", headers=model.headers)
 
 
-async def streamed(model: RequestModel, chunks: AsyncGenerator[Chunk, None]) -> Response:
+async def answer_streamed(model: RequestModel, chunks: AsyncGenerator[Chunk, None]) -> Response:
     """Return chunks as server-sent events. An error before the first is a plain answer."""
     request = model.request
     hold_stream(request.state.on_finish, opened(request))

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Query
 from pydantic import Field
 
 from app.api.errors import failures
-from app.dependencies.body import describe, json_body
+from app.dependencies.body import describe_body, json_body
 from app.dependencies.caller import Flags
 from app.dependencies.database import CallersRows
 from app.dependencies.idempotency import Once
@@ -44,7 +44,7 @@ EXAMPLE = {
 }
 
 
-@router.post("", openapi_extra=describe(NewBatch, EXAMPLE), responses=failures(NotFound))
+@router.post("", openapi_extra=describe_body(NewBatch, EXAMPLE), responses=failures(NotFound))
 async def create_batch(new: NewBatchBody, once: Once, flags: Flags, shared: Shared) -> BatchObject:
     """Commit a batch, then wake a worker up: only a committed batch is handed over.
 
@@ -54,7 +54,7 @@ async def create_batch(new: NewBatchBody, once: Once, flags: Flags, shared: Shar
         message = "Outputs are kept as long as batches: leave output_expires_after out."
         raise Unsupported(message, param="output_expires_after")
     batch = await once.write(
-        batches.create,
+        batches.create_batch,
         endpoint=new.endpoint,
         input_file_id=new.input_file_id,
         completion_window=new.completion_window,
@@ -72,26 +72,26 @@ async def list_batches(
     rows: CallersRows, query: Annotated[PageQuery, Query()]
 ) -> Page[BatchObject]:
     """List the caller's batches."""
-    return await rows.read(batches.page, query)
+    return await rows.read(batches.page_of_batches, query)
 
 
 @router.get("/{batch_id}")
 async def get_batch(batch_id: str, rows: CallersRows) -> BatchObject:
     """Return a batch with its status and counts."""
-    return await rows.read(batches.get, batch_id)
+    return await rows.read(batches.get_batch, batch_id)
 
 
 @router.post("/{batch_id}/cancel", responses=failures(Conflict))
 async def cancel_batch(batch_id: str, rows: CallersRows) -> BatchObject:
     """Cancel a batch: ended items stay, items in flight are dropped, waiting items are cut off."""
-    return await rows.write(batches.cancel, batch_id)
+    return await rows.write(batches.cancel_batch, batch_id)
 
 
 @router.post("/{batch_id}/retry")
 async def retry_batch(batch_id: str, once: Once, flags: Flags, shared: Shared) -> BatchObject:
     """Make a new batch of the items of an ended one that failed, expired or were cancelled."""
     batch = await once.write(
-        retry.retry,
+        retry.retry_batch,
         batch_id,
         most_lanes=shared.settings.batch_lanes,
         operations=shared.operations,

@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel
 
-from app.api.answering import TokenUsage, streamed, whole
-from app.dependencies.body import describe, json_body
+from app.api.answering import TokenUsage, answer_streamed, answer_whole
+from app.dependencies.body import describe_body, json_body
 from app.dependencies.model import CallersModel
 from engine.models.interface import ChatRequest, Message
 from engine.operations.operation import CHAT
@@ -43,11 +43,11 @@ class ChatCompletion(BaseModel):
 
 @router.post(
     "/chat/completions",
-    openapi_extra=describe(ChatRequest, EXAMPLE),
+    openapi_extra=describe_body(ChatRequest, EXAMPLE),
     responses={200: {"model": ChatCompletion, "content": {"text/event-stream": {}}}},
 )
 async def complete(chat: ChatBody, model: CallersModel) -> Response:
     """Answer with a `chat.completion`, or with its chunks where `stream` asks for them."""
     if chat.stream:
-        return await streamed(model, model.stream(chat))
-    return await whole(model, CHAT, chat)
+        return await answer_streamed(model, model.stream(chat))
+    return await answer_whole(model, CHAT, chat)

@@ -5,11 +5,11 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel
 
-from app.api.answering import TokenUsage, streamed, whole
-from app.dependencies.body import describe, json_body
+from app.api.answering import TokenUsage, answer_streamed, answer_whole
+from app.dependencies.body import describe_body, json_body
 from app.dependencies.model import CallersModel
 from engine.models.interface import CompletionRequest
-from engine.operations.completions import COMPLETIONS, stream
+from engine.operations.completions import COMPLETIONS, stream_prompts
 
 router = APIRouter(prefix="/v1", tags=["chat"])
 
@@ -41,11 +41,11 @@ class TextCompletion(BaseModel):
 
 @router.post(
     "/completions",
-    openapi_extra=describe(CompletionRequest, EXAMPLE),
+    openapi_extra=describe_body(CompletionRequest, EXAMPLE),
     responses={200: {"model": TextCompletion, "content": {"text/event-stream": {}}}},
 )
 async def complete(completion: CompletionBody, model: CallersModel) -> Response:
     """Answer with a `text_completion`, or with its pieces where `stream` asks for them."""
     if completion.stream:
-        return await streamed(model, stream(model.bound, completion))
-    return await whole(model, COMPLETIONS, completion)
+        return await answer_streamed(model, stream_prompts(model.bound, completion))
+    return await answer_whole(model, COMPLETIONS, completion)

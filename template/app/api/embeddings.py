@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel
 
-from app.api.answering import TokenUsage, whole
-from app.dependencies.body import describe, json_body
+from app.api.answering import TokenUsage, answer_whole
+from app.dependencies.body import describe_body, json_body
 from app.dependencies.model import CallersModel
 from engine.models.interface import EmbeddingsRequest
 from engine.operations.operation import EMBEDDINGS
@@ -37,9 +37,9 @@ class EmbeddingList(BaseModel):
 
 @router.post(
     "/embeddings",
-    openapi_extra=describe(EmbeddingsRequest, EXAMPLE),
+    openapi_extra=describe_body(EmbeddingsRequest, EXAMPLE),
     responses={200: {"model": EmbeddingList}},
 )
 async def embed(embeddings: EmbeddingsBody, model: CallersModel) -> Response:
     """Answer with one vector for each input, as floats or base64."""
-    return await whole(model, EMBEDDINGS, embeddings)
+    return await answer_whole(model, EMBEDDINGS, embeddings)

@@ -16,7 +16,7 @@ from starlette.types import Scope
 
 from app.dependencies.disconnect import ClientGoneError
 from engine import errors
-from engine.body import invalid
+from engine.body import invalid_body
 from engine.watch.telemetry import request_id
 
 log = logging.getLogger(__name__)
@@ -138,7 +138,7 @@ async def _validation_error(request: Request, error: Exception) -> Response:
     where, *path = (first := error.errors()[0])["loc"]
     sent = {"query": request.query_params, "header": request.headers, "path": request.path_params}
     data = dict(sent[where]) if where in sent else error.body
-    return answer_to(invalid([{**first, "loc": path}], data))
+    return answer_to(invalid_body([{**first, "loc": path}], data))
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

@@ -69,13 +69,13 @@ async def upload(form: UploadForm, rows: CallersRows, once: Once, shared: Shared
 @router.get("")
 async def list_files(rows: CallersRows, query: Annotated[FileQuery, Query()]) -> Page[FileObject]:
     """List the caller's files."""
-    return await rows.read(files.page, query, purpose=query.purpose)
+    return await rows.read(files.page_of_files, query, purpose=query.purpose)
 
 
 @router.get("/{file_id}")
 async def get_file(file_id: str, rows: CallersRows) -> FileObject:
     """Describe a file."""
-    return await rows.read(files.get, file_id)
+    return await rows.read(files.get_file, file_id)
 
 
 @router.get(
@@ -85,7 +85,7 @@ async def get_file(file_id: str, rows: CallersRows) -> FileObject:
 )
 async def read_file(file_id: str, rows: CallersRows) -> StreamingResponse:
     """Return the content of a file."""
-    file = await rows.read(files.get, file_id)
+    file = await rows.read(files.get_file, file_id)
     headers = {"content-length": str(file.bytes)}
     return StreamingResponse(
         _parts(rows, file_id), media_type="application/octet-stream", headers=headers
@@ -95,21 +95,21 @@ async def read_file(file_id: str, rows: CallersRows) -> StreamingResponse:
 @router.delete("/{file_id}", responses=failures(Conflict))
 async def delete_file(file_id: str, rows: CallersRows) -> FileDeleted:
     """Delete a file that no open batch reads."""
-    return await rows.write(files.remove, file_id)
+    return await rows.write(files.remove_file, file_id)
 
 
 async def _store(rows: CallerDatabase, once: OnceDatabase, file: UploadFile) -> FileObject:
     """Store a file piece by piece: its caller sees only a whole one, a broken one is deleted."""
-    file_id = await rows.write(files.begin, filename=_name(file), purpose="batch")
+    file_id = await rows.write(files.begin_file, filename=_name(file), purpose="batch")
     try:
         seq, digest = 0, hashlib.sha256(f"{_name(file)}\0".encode())
         while data := await file.read(PART_BYTES):
             digest.update(data)
-            await rows.write(files.append, file_id, seq, data)
+            await rows.write(files.append_part, file_id, seq, data)
             seq += 1
-        return await once.write_for(digest.digest(), files.finish, file_id)
+        return await once.write_for(digest.digest(), files.finish_file, file_id)
     finally:
-        await rows.write(files.abandon, file_id)  # a begun transaction ends
+        await rows.write(files.abandon_file, file_id)  # a begun transaction ends
 
 
 def _name(file: UploadFile) -> str:
@@ -119,6 +119,6 @@ def _name(file: UploadFile) -> str:
 async def _parts(rows: CallerDatabase, file_id: str) -> AsyncIterator[bytes]:
     position: int | None = 0
     while position is not None:
-        part = await rows.read(files.part, file_id, position)
+        part = await rows.read(files.read_part, file_id, position)
         yield part.data
         position = part.position

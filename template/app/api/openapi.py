@@ -17,9 +17,9 @@ ANYWHERE = (errors.InvalidRequest, errors.Overloaded, errors.DeadlineExceeded)
 """Errors that the middleware answers with."""
 
 RAISED: dict[Callable[..., Any], tuple[type[errors.AppError], ...]] = {
-    caller.caller: (errors.Unauthenticated,),
+    caller.current_caller: (errors.Unauthenticated,),
     caller.flags: (errors.PermissionDenied,),
-    idempotency.once: (errors.Conflict, errors.KeyReused),
+    idempotency.once_database: (errors.Conflict, errors.KeyReused),
     limits.within_limits: (errors.RateLimited,),
     model.request_model: (
         errors.PermissionDenied,
@@ -73,7 +73,7 @@ def _complete(operation: dict[str, Any], dependant: Dependant) -> None:
         kinds.add(errors.NotFound)
     if "requestBody" in operation:
         kinds.add(errors.TooLarge)
-    if caller.caller in calls:
+    if caller.current_caller in calls:
         operation["security"] = [{"key": []}]
     ordered = sorted(kinds, key=lambda kind: kind.__name__)
     known = {str(status): told for status, told in failures(*ordered).items()}

@@ -10,10 +10,10 @@ from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, Field
 
 from app.api.errors import come_back
-from app.api.streaming import EventStream, event
+from app.api.streaming import EventStream, event_of
 from app.dependencies.database import CallerDatabase, CallersRows
 from app.dependencies.resources import Shared
-from app.dependencies.stream_slots import watching
+from app.dependencies.stream_slots import hold_watch
 from engine.batches import batches, feed
 from engine.batches.batches import FINAL, BatchObject
 from engine.batches.feed import Feed
@@ -44,7 +44,7 @@ class FeedQuery(BaseModel):
 
 @router.get(
     "/{batch_id}/events",
-    dependencies=[Depends(watching)],
+    dependencies=[Depends(hold_watch)],
     response_class=Response,
     responses={200: {"content": {"text/event-stream": {}}, "description": "Batch objects."}},
 )
@@ -54,7 +54,7 @@ async def watch_batch(batch_id: str, rows: CallersRows, shared: Shared) -> Event
     A process that stops ends the stream before, and asks to connect again. A client that
     reconnects gets the present state first: nothing needs replaying.
     """
-    batch = await rows.read(batches.get, batch_id)
+    batch = await rows.read(batches.get_batch, batch_id)
     return EventStream(_changes(rows, batch, shared.drain.begun), {})
 
 
@@ -66,7 +66,7 @@ async def _changes(
         with suppress(TimeoutError):
             async with asyncio.timeout(LOOK_SECONDS):
                 await stopping.wait()
-        known, batch = batch, await rows.read(batches.get, batch.id)
+        known, batch = batch, await rows.read(batches.get_batch, batch.id)
         if batch != known:
             yield _event(batch)
     if batch.status not in FINAL:
@@ -74,7 +74,7 @@ async def _changes(
 
 
 def _event(batch: BatchObject, before: bytes = b"") -> Chunk:
-    return Chunk(before + event(batch.model_dump_json().encode()))
+    return Chunk(before + event_of(batch.model_dump_json().encode()))
 
 
 @router.get(
@@ -93,7 +93,7 @@ async def read_results(
     `has_more` says that more results follow, now or later; `last_id` is the `after` of the next
     request. Where there is nothing yet, the answer is an empty list with the status 202.
     """
-    found = await rows.read(feed.page, batch_id, after=query.after, limit=query.limit)
+    found = await rows.read(feed.page_of_results, batch_id, after=query.after, limit=query.limit)
     waiting = found.has_more and not found.lines
     headers = come_back(WAIT_SECONDS) if waiting else {}
     return Response(_json(found), 202 if waiting else 200, headers, "application/json")

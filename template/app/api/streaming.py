@@ -90,11 +90,11 @@ class EventStream(Response):
         await send({"type": "http.response.body", "body": events, "more_body": True})
 
 
-def event(data: bytes) -> bytes:
+def event_of(data: bytes) -> bytes:
     """Return JSON, which has no line breaks, as an event."""
     return b"data: " + data + b"\n\n"
 
 
 def error_event(error: AppError) -> bytes:
     """Return the last event of a stream that fails, as OpenAI's clients read it."""
-    return event(json.dumps(envelope(error)).encode())
+    return event_of(json.dumps(envelope(error)).encode())

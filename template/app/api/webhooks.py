@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, Field, HttpUrl
 
 from app.api.errors import failures
-from app.dependencies.body import describe, json_body
+from app.dependencies.body import describe_body, json_body
 from app.dependencies.caller import CurrentCaller
 from app.dependencies.database import CallersRows
 from app.dependencies.idempotency import Once
@@ -93,14 +93,14 @@ async def list_event_types(_caller: CurrentCaller) -> EventTypeList:
     return EventTypeList()
 
 
-@router.post("/webhook_endpoints", openapi_extra=describe(NewWebhook, EXAMPLE))
+@router.post("/webhook_endpoints", openapi_extra=describe_body(NewWebhook, EXAMPLE))
 async def create_webhook(new: NewWebhookBody, once: Once, shared: Shared) -> WebhookWithSecret:
     """Register an endpoint. The answer has the secret of its signatures, which is not shown again.
 
     It is `whsec_` and base64, as the libraries of Standard Webhooks take it.
     """
     return await once.write(
-        endpoints.register,
+        endpoints.register_endpoint,
         name=new.name,
         url=new.url,
         event_types=new.event_types,
@@ -114,24 +114,24 @@ async def list_webhooks(
     rows: CallersRows, query: Annotated[PageQuery, Query()]
 ) -> Page[WebhookObject]:
     """List the caller's endpoints, without secrets."""
-    return await rows.read(endpoints.page, query)
+    return await rows.read(endpoints.page_of_endpoints, query)
 
 
 @router.get("/webhook_endpoints/{webhook_endpoint_id}")
 async def get_webhook(webhook_endpoint_id: str, rows: CallersRows) -> WebhookObject:
     """Describe an endpoint, without its secret."""
-    return await rows.read(endpoints.get, webhook_endpoint_id)
+    return await rows.read(endpoints.get_endpoint, webhook_endpoint_id)
 
 
 @router.post(
-    "/webhook_endpoints/{webhook_endpoint_id}", openapi_extra=describe(WebhookUpdate, EXAMPLE)
+    "/webhook_endpoints/{webhook_endpoint_id}", openapi_extra=describe_body(WebhookUpdate, EXAMPLE)
 )
 async def update_webhook(
     webhook_endpoint_id: str, change: UpdateBody, rows: CallersRows, shared: Shared
 ) -> WebhookObject:
     """Change name, address or events. Giving an address enables a disabled endpoint again."""
     return await rows.write(
-        endpoints.update,
+        endpoints.update_endpoint,
         webhook_endpoint_id,
         name=change.name,
         url=change.url,
@@ -143,11 +143,11 @@ async def update_webhook(
 @router.delete("/webhook_endpoints/{webhook_endpoint_id}")
 async def delete_webhook(webhook_endpoint_id: str, rows: CallersRows) -> WebhookDeleted:
     """Delete an endpoint and its messages."""
-    return await rows.write(endpoints.remove, webhook_endpoint_id)
+    return await rows.write(endpoints.remove_endpoint, webhook_endpoint_id)
 
 
 @router.post(
-    "/webhook_endpoints/{webhook_endpoint_id}/rotate_secret", openapi_extra=describe(Rotation)
+    "/webhook_endpoints/{webhook_endpoint_id}/rotate_secret", openapi_extra=describe_body(Rotation)
 )
 async def rotate_secret(
     webhook_endpoint_id: str, rotation: RotationBody, once: Once, shared: Shared
@@ -155,7 +155,7 @@ async def rotate_secret(
     """Make a new secret. The old one ends at once, or signs beside it for a day or the time set."""
     keep = rotation.keep_old_secret_active_for_24_hours
     return await once.write(
-        endpoints.rotate,
+        endpoints.rotate_secret,
         webhook_endpoint_id,
         keep_seconds=shared.settings.webhook_rotation if keep else 0.0,
     )
@@ -163,7 +163,7 @@ async def rotate_secret(
 
 @router.post(
     "/webhook_endpoints/{webhook_endpoint_id}/test",
-    openapi_extra=describe(NewTest),
+    openapi_extra=describe_body(NewTest),
     responses=failures(ReceiverUnreachable),
 )
 async def test_webhook(
@@ -179,7 +179,7 @@ async def test_webhook(
     It counts as a request to a model does, because it makes this server send a message.
     """
     response.headers.update(rate)
-    sample = await rows.read(deliveries.sample, webhook_endpoint_id, new.event_type)
+    sample = await rows.read(deliveries.sample_event, webhook_endpoint_id, new.event_type)
     return WebhookTest(
         webhook_endpoint_id=webhook_endpoint_id,
         event_type=new.event_type,

@@ -16,7 +16,7 @@ from starlette.datastructures import FormData
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from app.dependencies.caller import CurrentCaller
-from engine.body import read
+from engine.body import read_body
 from engine.errors import InvalidRequest
 
 B = TypeVar("B", bound=BaseModel)
@@ -29,13 +29,13 @@ def json_body(model: type[B]) -> Callable[[Request, CurrentCaller], Awaitable[B]
     """Return a dependency that gives the request's body as a `model`."""
 
     async def parse(request: Request, _caller: CurrentCaller) -> B:
-        request.state.body = body = read(model, await request.body())
+        request.state.body = body = read_body(model, await request.body())
         return body
 
     return parse
 
 
-def describe(model: type[BaseModel], example: dict[str, Any] | None = None) -> dict[str, Any]:
+def describe_body(model: type[BaseModel], example: dict[str, Any] | None = None) -> dict[str, Any]:
     """Return the OpenAPI description of a body that a dependency parses."""
     schema = model.model_json_schema()
     definitions = schema.pop("$defs", {})
@@ -71,7 +71,7 @@ class Parser(MultiPartParser):
         super().on_headers_finished()
 
 
-async def form(request: Request, _caller: CurrentCaller) -> AsyncIterator[FormData]:
+async def upload_form(request: Request, _caller: CurrentCaller) -> AsyncIterator[FormData]:
     """Give the form, of one file and a few fields; its temporary file ends with it."""
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
         raise InvalidRequest("Send the file as multipart/form-data.", param="file")
@@ -86,4 +86,4 @@ async def form(request: Request, _caller: CurrentCaller) -> AsyncIterator[FormDa
         await fields.close()
 
 
-UploadForm = Annotated[FormData, Depends(form)]
+UploadForm = Annotated[FormData, Depends(upload_form)]

@@ -13,7 +13,7 @@ from engine.errors import Unauthenticated
 SCHEME = "Bearer"
 
 
-async def caller(request: Request) -> Caller:
+async def current_caller(request: Request) -> Caller:
     """Return the caller of a live key; raise `Unauthenticated` for anything else.
 
     The answer is remembered for `key_cache_seconds`, under the key's hash: no key stays in memory.
@@ -35,7 +35,7 @@ async def caller(request: Request) -> Caller:
     return cast("Caller", found)
 
 
-CurrentCaller = Annotated[Caller, Depends(caller)]
+CurrentCaller = Annotated[Caller, Depends(current_caller)]
 
 
 async def flags(request: Request, caller: CurrentCaller) -> frozenset[str]:

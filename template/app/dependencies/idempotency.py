@@ -55,7 +55,7 @@ class OnceDatabase:
             return fn(session, caller_id, *args, **kwargs).model_dump_json().encode()
 
         keyed = Keyed(self._name(self._key), self._fingerprint(content), self._seconds)
-        answer = await self._rows.write(idempotency.once, keyed, create)
+        answer = await self._rows.write(idempotency.create_once, keyed, create)
         model: type[M] = get_type_hints(fn)["return"]
         return model.model_validate_json(answer)
 
@@ -70,7 +70,7 @@ class OnceDatabase:
         return hashlib.sha256(target + b"\0" + content).digest()
 
 
-async def once(
+async def once_database(
     request: Request,
     rows: CallersRows,
     shared: Shared,
@@ -88,4 +88,4 @@ async def once(
     return OnceDatabase(request, rows, idempotency_key, shared.settings.idempotency_seconds)
 
 
-Once = Annotated[OnceDatabase, Depends(once)]
+Once = Annotated[OnceDatabase, Depends(once_database)]

@@ -26,7 +26,7 @@ class Submission:
     async def submit(self, job: Job[S], subject: S) -> JobObject:
         """Record the job and wake a worker up; return the job, which cannot be lost any more."""
         submitted = await self.rows.write(
-            jobs.submit,
+            jobs.submit_job,
             job,
             subject,
             request_id=telemetry.request_id.get(),

@@ -17,9 +17,9 @@ def opened(request: Request) -> Resources:
     return shared
 
 
-async def resources(request: Request) -> Resources:
+async def shared_resources(request: Request) -> Resources:
     """Return the same to an endpoint."""
     return opened(request)
 
 
-Shared = Annotated[Resources, Depends(resources)]
+Shared = Annotated[Resources, Depends(shared_resources)]

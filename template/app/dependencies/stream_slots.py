@@ -24,7 +24,7 @@ def hold_stream(on_finish: OnFinish, shared: Resources) -> None:
     on_finish.append(lambda: shared.streams.release_on_behalf_of(place))
 
 
-async def watching(shared: Shared, _caller: CurrentCaller) -> AsyncIterator[None]:
+async def hold_watch(shared: Shared, _caller: CurrentCaller) -> AsyncIterator[None]:
     """Hold a place until the answer has ended; raise `Overloaded` where all are taken."""
     place = object()
     try:

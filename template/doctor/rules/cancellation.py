@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from doctor.calls import Visit
-from doctor.case import Case, shown
+from doctor.case import Case, shown_node
 from doctor.findings import Finding, Rule
 from doctor.flow import mentions
 from doctor.project import Function, own_nodes
@@ -49,7 +49,7 @@ def swallowed(case: Case) -> Iterator[Finding]:
                         yield case.at(SWALLOWED, handler, visit, _head(handler))
             for item in node.items if isinstance(node, ast.With) and awaits(node) else ():
                 if _suppresses(case, visit, item.context_expr):
-                    yield case.at(SWALLOWED, node, visit, f"with {shown(item.context_expr)}")
+                    yield case.at(SWALLOWED, node, visit, f"with {shown_node(item.context_expr)}")
 
 
 def unshielded(case: Case) -> Iterator[Finding]:
@@ -75,7 +75,7 @@ def scopes_across_yields(case: Case) -> Iterator[Finding]:
             if isinstance(node, ast.With | ast.AsyncWith) and _yields(node):
                 for item in node.items:
                     if _is_scope(case, visit, item.context_expr):
-                        yield case.at(ACROSS, node, visit, f"with {shown(item.context_expr)}")
+                        yield case.at(ACROSS, node, visit, f"with {shown_node(item.context_expr)}")
 
 
 def _streamed(case: Case) -> set[Function]:
@@ -103,7 +103,7 @@ def _catches(case: Case, visit: Visit, caught: ast.expr | None) -> bool:
     if isinstance(caught, ast.Tuple):
         return any(_catches(case, visit, each) for each in caught.elts)
     if isinstance(caught, ast.Call):
-        return shown(caught).endswith("get_cancelled_exc_class()")
+        return shown_node(caught).endswith("get_cancelled_exc_class()")
     return case.thing(caught, visit).is_one_of(*CANCELLED)
 
 
@@ -121,7 +121,7 @@ def _hands_on(handler: ast.ExceptHandler, nodes: list[ast.AST]) -> bool:
 
 
 def _is_log(node: ast.Call) -> bool:
-    return shown(node).startswith(("log.", "logger.", "logging.", "print(", "str("))
+    return shown_node(node).startswith(("log.", "logger.", "logging.", "print(", "str("))
 
 
 def _cancels(function: Function) -> bool:
@@ -138,7 +138,7 @@ def _is_task(case: Case, function: Function) -> bool:
     ]
     starters = ("create_task()", "ensure_future()")
     return bool(calls) and all(
-        isinstance(above, ast.Call) and shown(above).endswith(starters) for above in calls
+        isinstance(above, ast.Call) and shown_node(above).endswith(starters) for above in calls
     )
 
 
@@ -161,7 +161,7 @@ def _suppresses(case: Case, visit: Visit, node: ast.expr) -> bool:
 
 
 def _is_shielded(node: ast.Await, visit: Visit, outermost: ast.AST) -> bool:
-    called = shown(node.value)
+    called = shown_node(node.value)
     if called.endswith((".aclose()", "shield()")):
         return True
     parents = visit.function.module.parents
@@ -189,4 +189,4 @@ def _is_scope(case: Case, visit: Visit, node: ast.expr) -> bool:
 
 
 def _head(handler: ast.ExceptHandler) -> str:
-    return f"except {shown(handler.type)}" if handler.type else "except"
+    return f"except {shown_node(handler.type)}" if handler.type else "except"

@@ -8,7 +8,7 @@ from starlette.background import BackgroundTask, BackgroundTasks
 from starlette.middleware.base import BaseHTTPMiddleware
 
 from doctor.calls import Call, Visit, Where
-from doctor.case import Case, shown
+from doctor.case import Case, shown_node
 from doctor.findings import Finding, Rule
 from doctor.project import Function
 from doctor.roots import calls_of_middleware
@@ -72,7 +72,9 @@ def heavy_background(case: Case) -> Iterator[Finding]:
         for task in call.node.args[:1] if _adds_task(call.thing) else ():
             function = case.names.function(case.thing(task, visit))
             if function is not None and (reason := weight(case, function)):
-                yield case.at(BACKGROUND, call.node, visit, f"{shown(task)}, which calls {reason}")
+                yield case.at(
+                    BACKGROUND, call.node, visit, f"{shown_node(task)}, which calls {reason}"
+                )
 
 
 def trivial_dependencies(case: Case) -> Iterator[Finding]:
@@ -107,7 +109,7 @@ def plain_streams(case: Case) -> Iterator[Finding]:
     for visit, call in case.calls_in(*case.visits):
         body = case.body(visit, call)
         if body is not None and not body.is_async:
-            yield case.at(PLAIN_STREAM, call.node, visit, f"{shown(call.node)} of {body.name}")
+            yield case.at(PLAIN_STREAM, call.node, visit, f"{shown_node(call.node)} of {body.name}")
 
 
 def wrapped_middleware(case: Case) -> Iterator[Finding]:

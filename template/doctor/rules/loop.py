@@ -4,7 +4,7 @@ import ast
 from collections.abc import Iterator
 
 from doctor.calls import Call
-from doctor.case import Case, shown
+from doctor.case import Case, shown_node
 from doctor.findings import Finding, Rule
 from doctor.known import (
     BLOCKING_FUNCTIONS,
@@ -57,7 +57,7 @@ def locks_across_awaits(case: Case) -> Iterator[Finding]:
         for node in visit.function.nodes:
             for item in node.items if isinstance(node, ast.With) and awaits(node) else ():
                 if case.thing(item.context_expr, visit).of(*LOCKS):
-                    yield case.at(LOCK, node, visit, f"with {shown(item.context_expr)}")
+                    yield case.at(LOCK, node, visit, f"with {shown_node(item.context_expr)}")
 
 
 def long_loops(case: Case) -> Iterator[Finding]:

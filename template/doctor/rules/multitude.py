@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from doctor.calls import Visit
-from doctor.case import Case, shown
+from doctor.case import Case, shown_node
 from doctor.findings import Finding, Rule
 from doctor.flow import holding, is_from
 from doctor.project import own_nodes
@@ -51,7 +51,7 @@ def batches(case: Case) -> Iterator[Finding]:
     for visit in _requests(case):
         for loop in _loops(case, visit, holding(visit.function, visit.data)):
             if work := _work(case, visit, loop):
-                subject = f"for … in {shown(loop.iter)}, which waits for {work}"
+                subject = f"for … in {shown_node(loop.iter)}, which waits for {work}"
                 yield case.at(BATCH, loop, visit, subject)
 
 
@@ -140,5 +140,5 @@ def _work(case: Case, visit: Visit, loop: ast.For) -> str | None:
         if call.awaited and call.node in inner:
             found = (weight(case, function) for function in case.names.functions(call.thing))
             if is_heavy(case, call, visit.function) or any(found):
-                return shown(call.node)
+                return shown_node(call.node)
     return None

@@ -10,7 +10,7 @@ SHRINKING = {"pop", "popitem", "popleft", "clear", "remove", "discard"}
 CHANGING = GROWING | SHRINKING
 
 
-def targets(function: Function) -> Iterator[tuple[ast.AST, ast.expr]]:
+def changed_targets(function: Function) -> Iterator[tuple[ast.AST, ast.expr]]:
     """Yield each assignment of a function with each of its targets; `+=` is none of them."""
     for node in function.nodes:
         if isinstance(node, ast.Assign):
@@ -22,7 +22,7 @@ def targets(function: Function) -> Iterator[tuple[ast.AST, ast.expr]]:
             yield node, node.target
 
 
-def changed(function: Function, methods: set[str]) -> Iterator[tuple[ast.AST, ast.expr]]:
+def changed_parts(function: Function, methods: set[str]) -> Iterator[tuple[ast.AST, ast.expr]]:
     """Yield the objects that a function changes by a method, or by an item under a variable key."""
     for node in function.nodes:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from itertools import chain
 
 from doctor.calls import Visit
-from doctor.case import Case, shown
+from doctor.case import Case, shown_node
 from doctor.flow import holding, is_from
 
 ROUNDS = 1_000_000
@@ -21,12 +21,12 @@ def long_loop(case: Case, visit: Visit, node: ast.AST) -> str | None:
     if any(isinstance(inner, LETTING_GO) for inner in ast.walk(node)):
         return None
     if isinstance(node, ast.While):
-        return f"while {shown(node.test)}" if _asks_the_clock(case, visit, node.test) else None
+        return f"while {shown_node(node.test)}" if _asks_the_clock(case, visit, node.test) else None
     if not isinstance(node, LOOPS):
         return None
     iterated = node.iter if isinstance(node, ast.For) else node.generators[0].iter
     if _rounds(case, visit, node) >= ROUNDS or _is_sized_by_client(visit, iterated):
-        return f"for … in {shown(iterated)}"
+        return f"for … in {shown_node(iterated)}"
     return None
 
 
@@ -52,7 +52,7 @@ def _loops_in(body: list[ast.stmt]) -> Iterator[ast.AST]:
 
 
 def _length(case: Case, visit: Visit, node: ast.expr) -> int:
-    if not isinstance(node, ast.Call) or shown(node) != "range()":
+    if not isinstance(node, ast.Call) or shown_node(node) != "range()":
         return 0
     numbers = [_number(case, visit, argument) for argument in node.args]
     known = [number for number in numbers if number is not None]
@@ -81,7 +81,7 @@ def _calculated(operation: ast.operator, left: int, right: int) -> int | None:
 
 def _is_sized_by_client(visit: Visit, node: ast.expr) -> bool:
     """Say whether a loop runs over a `range` of a number that the client sends, without a bound."""
-    if not isinstance(node, ast.Call) or shown(node) != "range()" or not visit.is_root:
+    if not isinstance(node, ast.Call) or shown_node(node) != "range()" or not visit.is_root:
         return False
     free = {
         parameter.arg

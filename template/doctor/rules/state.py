@@ -5,16 +5,16 @@ from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Iterator
 
 from doctor.calls import Visit
-from doctor.case import Case, shown
+from doctor.case import Case, shown_node
 from doctor.findings import Finding, Rule
 from doctor.flow import holding, mentions
 from doctor.rules.laziness import global_names, is_costly, is_lazy
 from doctor.rules.mutation import (
     CHANGING,
     GROWING,
-    changed,
+    changed_parts,
+    changed_targets,
     is_removed_from,
-    targets,
 )
 from doctor.rules.sharing import Sharing
 from doctor.things import Thing
@@ -63,10 +63,10 @@ COLLECTIONS = (list, dict, set, deque, defaultdict, Counter, OrderedDict)
 def app_state(case: Case) -> Iterator[Finding]:
     """EX301: an assignment to an attribute of the app's state."""
     for visit in case.in_requests():
-        for node, target in targets(visit.function):
+        for node, target in changed_targets(visit.function):
             owner = target.value if isinstance(target, ast.Attribute) else None
             if _is_app_state(case, visit, owner) and not is_lazy(node, target, visit):
-                yield case.at(APP_STATE, node, visit, shown(target))
+                yield case.at(APP_STATE, node, visit, shown_node(target))
 
 
 def attributes(case: Case) -> Iterator[Finding]:
@@ -74,13 +74,13 @@ def attributes(case: Case) -> Iterator[Finding]:
     sharing = Sharing(case)
     for visit in case.in_requests():
         held = holding(visit.function, visit.data | visit.given)
-        for node, target in targets(visit.function):
+        for node, target in changed_targets(visit.function):
             if not isinstance(target, ast.Attribute) or not isinstance(node, ast.Assign):
                 continue
             if _is_app_state(case, visit, target.value) or not mentions(node.value, held):
                 continue
             if sharing.is_shared(visit, target.value):
-                yield case.at(ATTRIBUTE, node, visit, shown(target))
+                yield case.at(ATTRIBUTE, node, visit, shown_node(target))
 
 
 def globals_written(case: Case) -> Iterator[Finding]:
@@ -88,10 +88,10 @@ def globals_written(case: Case) -> Iterator[Finding]:
     for visit in case.in_requests():
         names = global_names(visit.function)
         held = holding(visit.function, visit.data | visit.given)
-        for node, target in targets(visit.function):
+        for node, target in changed_targets(visit.function):
             is_global = isinstance(target, ast.Name) and target.id in names
             if is_global and mentions(node, held) and not is_lazy(node, target, visit):
-                yield case.at(GLOBAL, node, visit, shown(target))
+                yield case.at(GLOBAL, node, visit, shown_node(target))
 
 
 def lazy(case: Case) -> Iterator[Finding]:
@@ -99,7 +99,7 @@ def lazy(case: Case) -> Iterator[Finding]:
     sharing = Sharing(case)
     for visit in case.in_requests():
         names = global_names(visit.function)
-        for node, target in targets(visit.function):
+        for node, target in changed_targets(visit.function):
             if isinstance(target, ast.Name):
                 shared = target.id in names
             else:
@@ -107,7 +107,7 @@ def lazy(case: Case) -> Iterator[Finding]:
                     visit, target.value
                 )
             if shared and is_lazy(node, target, visit) and is_costly(case, visit, node):
-                yield case.at(LAZY, node, visit, shown(target))
+                yield case.at(LAZY, node, visit, shown_node(target))
 
 
 def mutable_defaults(case: Case) -> Iterator[Finding]:
@@ -116,7 +116,7 @@ def mutable_defaults(case: Case) -> Iterator[Finding]:
         if visit.is_root:
             continue  # FastAPI copies the defaults of its own parameters
         names = {each.arg for each, default in visit.function.defaults if _is_mutable(default)}
-        for node, owner in changed(visit.function, CHANGING):
+        for node, owner in changed_parts(visit.function, CHANGING):
             if isinstance(owner, ast.Name) and owner.id in names:
                 yield case.at(DEFAULT, node, visit, owner.id)
 
@@ -125,9 +125,9 @@ def growing(case: Case) -> Iterator[Finding]:
     """EX308: a global list, set or dictionary to which data of requests is only added."""
     for visit in case.in_requests():
         held = holding(visit.function, visit.data | visit.given)
-        for node, owner in changed(visit.function, GROWING):
+        for node, owner in changed_parts(visit.function, GROWING):
             if mentions(node, held) and _is_growing(case, owner, case.thing(owner, visit)):
-                yield case.at(FILLED, node, visit, shown(owner))
+                yield case.at(FILLED, node, visit, shown_node(owner))
 
 
 def _is_app_state(case: Case, visit: Visit, node: ast.expr | None) -> bool:
@@ -148,4 +148,4 @@ def _is_growing(case: Case, owner: ast.expr, thing: Thing) -> bool:
         return False
     if type(thing.value) not in COLLECTIONS or getattr(thing.value, "maxlen", None):
         return False
-    return not is_removed_from(case.project, shown(owner).rpartition(".")[2])
+    return not is_removed_from(case.project, shown_node(owner).rpartition(".")[2])

@@ -4,7 +4,7 @@ import ast
 import builtins
 
 from doctor.calls import Call, Where
-from doctor.case import Case, shown
+from doctor.case import Case, shown_node
 from doctor.known import ASYNC_CLIENTS
 from doctor.project import Function
 from doctor.rules.loop import computes, waits_for
@@ -23,7 +23,7 @@ def weight(case: Case, function: Function) -> str | None:
         current = pending.pop()
         for call in case.calls.of(current):
             if is_heavy(case, call, current):
-                return shown(call.node)
+                return shown_node(call.node)
         for target, where, _ in case.calls.onward(current, Where.LOOP):
             if target not in seen and where is Where.LOOP:
                 seen.add(target)

@@ -4,25 +4,27 @@ import asyncio
 
 from engine import deadline
 from engine.batches.batches import Work
-from engine.batches.items import Claimed, Outcome
+from engine.batches.items import ClaimedItem, ItemOutcome
 from engine.models.reading import one_line
 from engine.resources import Resources
 from engine.work.attempts import failure_of
 
 
-async def attempt(resources: Resources, work: Work, item: Claimed) -> Outcome:
+async def attempt_item(resources: Resources, work: Work, item: ClaimedItem) -> ItemOutcome:
     """Run the item by the same function as a request; raise only when cancelled.
 
     A transient error is retried, up to `batch_attempts` times; any other ends the item.
     """
     operation = resources.operations[work.endpoint]
-    model = resources.model_for(work.caller_id, counted=False)  # `items.record` counts its tokens
+    model = resources.model_for(
+        work.caller_id, counted=False
+    )  # `items.record_items` counts its tokens
     try:
         body = operation.body.model_validate_json(item.body)
         # Not by `request_timeout`: that is a call's, and an item may wait long for its slot.
         async with asyncio.timeout_at(deadline.ends_at.get()):
             answer = await operation.run(model, body)
-        return Outcome(
+        return ItemOutcome(
             item.id,
             item.attempt,
             "succeeded",
@@ -34,10 +36,10 @@ async def attempt(resources: Resources, work: Work, item: Claimed) -> Outcome:
         return _failed(resources, item, error)
 
 
-def _failed(resources: Resources, item: Claimed, error: Exception) -> Outcome:
+def _failed(resources: Resources, item: ClaimedItem, error: Exception) -> ItemOutcome:
     failure = failure_of(error)
     delay = failure.delay(item.errors, resources.settings.batch_attempts)
-    return Outcome(
+    return ItemOutcome(
         item.id,
         item.attempt,
         "failed" if delay is None else "pending",

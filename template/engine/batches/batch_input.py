@@ -14,7 +14,7 @@ from engine.batches import lanes
 from engine.batches.batches import LineError
 from engine.batches.lanes import LaneHold
 from engine.batches.readiness import QUARANTINE
-from engine.body import read
+from engine.body import read_body
 from engine.errors import InvalidRequest
 from engine.operations.operation import Operation
 from engine.sql.clock import now
@@ -134,7 +134,7 @@ def _parse(text: bytes, operation: Operation[Any]) -> Line:
 
 def _check_body(operation: Operation[Any], body: bytes) -> None:
     try:
-        request = read(operation.body, body)
+        request = read_body(operation.body, body)
     except InvalidRequest as error:
         param = f"body.{error.param}" if error.param else "body"
         raise BadLineError("invalid_request", error.message, param) from error
@@ -142,15 +142,15 @@ def _check_body(operation: Operation[Any], body: bytes) -> None:
         raise BadLineError("invalid_request", "A batch cannot stream.", "body.stream")
 
 
-def restart(session: Session, hold: LaneHold) -> None:
+def restart_input(session: Session, hold: LaneHold) -> None:
     """Delete the items of a batch input that did not come to its end."""
-    lanes.require(session, hold)
+    lanes.require_lane(session, hold)
     session.execute(delete(ItemRow).where(ItemRow.batch_id == hold.batch_id))
 
 
-def add(session: Session, hold: LaneHold, items: list[NewItem]) -> None:
+def add_items(session: Session, hold: LaneHold, items: list[NewItem]) -> None:
     """Add items, which no worker claims before `accept`."""
-    lanes.require(session, hold)
+    lanes.require_lane(session, hold)
     rows = [
         {"batch_id": hold.batch_id, "seq": i.seq, "custom_id": i.custom_id, "body": i.body}
         for i in items
@@ -159,9 +159,9 @@ def add(session: Session, hold: LaneHold, items: list[NewItem]) -> None:
         session.execute(insert(ItemRow), rows[start : start + MOST_ROWS])
 
 
-def accept(session: Session, hold: LaneHold, total: int, most_lanes: int) -> None:
+def accept_input(session: Session, hold: LaneHold, total: int, most_lanes: int) -> None:
     """Open the batch for work on `most_lanes` lanes, unless it has been cancelled."""
-    lanes.require(session, hold)
+    lanes.require_lane(session, hold)
     batch = session.get_one(BatchRow, hold.batch_id, with_for_update=True)
     batch.total = total
     if batch.status != "validating":
@@ -171,9 +171,9 @@ def accept(session: Session, hold: LaneHold, total: int, most_lanes: int) -> Non
     lanes.open_lanes(session, batch, [*range(1, most_lanes), QUARANTINE])
 
 
-def reject(session: Session, hold: LaneHold, errors: list[LineError]) -> None:
+def reject_input(session: Session, hold: LaneHold, errors: list[LineError]) -> None:
     """End the batch as failed, unless it has been cancelled: none of its items runs."""
-    restart(session, hold)
+    restart_input(session, hold)
     batch = session.get_one(BatchRow, hold.batch_id, with_for_update=True)
     if batch.status != "validating":
         return

@@ -66,21 +66,27 @@ HEAD = (
 )
 
 
-def lines(session: Session, batch_id: str, purpose: str, position: int) -> tuple[bytes, int | None]:
+def output_lines(
+    session: Session, batch_id: str, purpose: str, position: int
+) -> tuple[bytes, int | None]:
     """Return lines of a file from `position` on, and where the next ones start, if any."""
-    found = list(whole(session, within_a_page(_heads(session, batch_id, purpose, position))))
+    found = list(
+        with_responses(session, within_a_page(_heads(session, batch_id, purpose, position)))
+    )
     following = found[-1].seq + 1 if found else None
-    return b"".join(line(item) + b"\n" for item in found), following
+    return b"".join(output_line(item) + b"\n" for item in found), following
 
 
-def size(session: Session, batch_id: str, purpose: str, position: int) -> tuple[int, int | None]:
+def output_size(
+    session: Session, batch_id: str, purpose: str, position: int
+) -> tuple[int, int | None]:
     """Return the bytes of `lines`, and where the next ones start; read no answer for it."""
     found = _heads(session, batch_id, purpose, position)
     following = found[-1].seq + 1 if found else None
-    return sum(len(line(item)) + item.size + 1 for item in found), following
+    return sum(len(output_line(item)) + item.size + 1 for item in found), following
 
 
-def heads(session: Session, statement: Select[int]) -> list[Ended]:
+def item_heads(session: Session, statement: Select[int]) -> list[Ended]:
     """Return the items of a `select(ItemRow.id)`, all but their responses."""
     return [Ended(*row) for row in session.execute(statement.with_only_columns(*HEAD))]
 
@@ -95,7 +101,7 @@ def within_a_page(items: Iterable[Ended]) -> Iterator[Ended]:
             return
 
 
-def whole(session: Session, items: Iterable[Ended]) -> Iterator[Ended]:
+def with_responses(session: Session, items: Iterable[Ended]) -> Iterator[Ended]:
     """Yield the items with their responses."""
     wanted = {item.id: item for item in items}
     rows = session.execute(select(ItemRow.id, ItemRow.response).where(ItemRow.id.in_(wanted)))
@@ -104,17 +110,17 @@ def whole(session: Session, items: Iterable[Ended]) -> Iterator[Ended]:
         yield replace(item, response=responses[item_id] or b"")
 
 
-def name(batch_id: str, seq: int | str = "") -> str:
+def file_name(batch_id: str, seq: int | str = "") -> str:
     """Return the id of the line of an item."""
     return f"batch_req_{batch_id.removeprefix('batch_')}_{seq}"
 
 
-def line(item: Ended) -> bytes:
+def output_line(item: Ended) -> bytes:
     """Return the item's line. The stored body is put in as it is, not parsed again.
 
     As OpenAI has it, `error` is for an item that never got an answer, good or bad.
     """
-    name_ = _json(name(item.batch_id, item.seq))
+    name_ = _json(file_name(item.batch_id, item.seq))
     head = b'{"id": %b, "custom_id": %b, ' % (name_, _json(item.custom_id))
     code, message = CUT_OFF.get(item.status, (item.error_code, item.error_message))
     if item.status in CUT_OFF or code == UNANSWERED:
@@ -131,7 +137,7 @@ def line(item: Ended) -> bytes:
 
 def _heads(session: Session, batch_id: str, purpose: str, position: int) -> list[Ended]:
     mine = select(ItemRow.id).where(ItemRow.batch_id == batch_id, ItemRow.seq >= position)
-    return heads(session, mine.where(WANTED[purpose]).order_by(ItemRow.seq).limit(PAGE_ITEMS))
+    return item_heads(session, mine.where(WANTED[purpose]).order_by(ItemRow.seq).limit(PAGE_ITEMS))
 
 
 def _json(value: object) -> bytes:

@@ -89,7 +89,7 @@ class Work:
     """Time left until the batch expires."""
 
 
-def work(session: Session, batch_id: str) -> Work:
+def find_work(session: Session, batch_id: str) -> Work:
     """Return the part that a worker needs of a batch of any caller."""
     batch = session.get_one(BatchRow, batch_id)
     return Work(
@@ -102,7 +102,7 @@ def work(session: Session, batch_id: str) -> Work:
     )
 
 
-def create(
+def create_batch(
     session: Session,
     caller_id: str,
     *,
@@ -121,9 +121,9 @@ def create(
     not the caller's.
     """
     check_endpoint(operations, endpoint, flags)
-    if files.hold(session, caller_id, input_file_id).purpose != "batch":
+    if files.hold_file(session, caller_id, input_file_id).purpose != "batch":
         raise InvalidRequest("Upload the input with the purpose `batch`.", param="input_file_id")
-    batch = add(
+    batch = add_batch(
         session,
         caller_id,
         completion_window,
@@ -134,10 +134,10 @@ def create(
         status="validating",
     )
     lanes.open_lanes(session, batch, range(1))
-    return shown(batch)
+    return batch_object(batch)
 
 
-def add(session: Session, caller_id: str, window: str, **columns: object) -> BatchRow:
+def add_batch(session: Session, caller_id: str, window: str, **columns: object) -> BatchRow:
     """Add the row of a batch that is created now and has its completion window before it.
 
     Both are by the database's clock, which also tells when it has expired. A caller without a
@@ -161,30 +161,30 @@ def add(session: Session, caller_id: str, window: str, **columns: object) -> Bat
     return batch
 
 
-def get(session: Session, caller_id: str, batch_id: str) -> BatchObject:
+def get_batch(session: Session, caller_id: str, batch_id: str) -> BatchObject:
     """Return a batch; raise `NotFound` where this caller has none of that id."""
-    return shown(find(session, caller_id, batch_id))
+    return batch_object(find_batch(session, caller_id, batch_id))
 
 
-def page(session: Session, caller_id: str, query: PageQuery) -> Page[BatchObject]:
+def page_of_batches(session: Session, caller_id: str, query: PageQuery) -> Page[BatchObject]:
     """Return one page of the caller's batches."""
-    return page_of(session, BatchRow, query, shown, BatchRow.caller_id == caller_id)
+    return page_of(session, BatchRow, query, batch_object, BatchRow.caller_id == caller_id)
 
 
-def cancel(session: Session, caller_id: str, batch_id: str) -> BatchObject:
+def cancel_batch(session: Session, caller_id: str, batch_id: str) -> BatchObject:
     """Cancel a batch: a worker cuts its open items off and finalises it.
 
     Cancelling twice changes nothing. Raise `Conflict` for a batch that has ended already.
     """
-    batch = find(session, caller_id, batch_id, for_update=True)
+    batch = find_batch(session, caller_id, batch_id, for_update=True)
     if batch.status in FINAL and batch.status != "cancelled":
         raise Conflict(f"The batch is {batch.status} already.")
     if batch.status in ("validating", "in_progress"):
         batch.status = "cancelling"
         batch.cancelling_at = now()
         session.flush()
-        readiness.wake(session, [batch.id])
-    return shown(batch)
+        readiness.wake_lanes(session, [batch.id])
+    return batch_object(batch)
 
 
 def check_endpoint(operations: Operations, endpoint: str, flags: Collection[str]) -> None:
@@ -195,7 +195,9 @@ def check_endpoint(operations: Operations, endpoint: str, flags: Collection[str]
     operations[endpoint].permit(flags)
 
 
-def find(session: Session, caller_id: str, batch_id: str, *, for_update: bool = False) -> BatchRow:
+def find_batch(
+    session: Session, caller_id: str, batch_id: str, *, for_update: bool = False
+) -> BatchRow:
     """Return a batch's row; raise `NotFound` where this caller has none of that id."""
     batch = session.get(BatchRow, batch_id, with_for_update=for_update)
     if batch is None or batch.caller_id != caller_id:
@@ -203,7 +205,7 @@ def find(session: Session, caller_id: str, batch_id: str, *, for_update: bool = 
     return batch
 
 
-def shown(batch: BatchRow) -> BatchObject:
+def batch_object(batch: BatchRow) -> BatchObject:
     """Return a batch as its caller sees it."""
     errors = [LineError(**error) for error in batch.errors or []]
     counts = RequestCounts(total=batch.total, completed=batch.completed, failed=batch.failed)
@@ -224,7 +226,7 @@ def shown(batch: BatchRow) -> BatchObject:
         request_counts=counts,
         metadata=batch.batch_metadata,
         model=batch.model,
-        usage=usage.shown(batch.prompt_tokens, batch.completion_tokens),
+        usage=usage.usage_of_batch(batch.prompt_tokens, batch.completion_tokens),
         retry_of=batch.retry_of,
         **times,
     )

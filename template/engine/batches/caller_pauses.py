@@ -19,7 +19,7 @@ class Pause(BaseModel):
     since: float
 
 
-def pause(session: Session, caller: str | None) -> None:
+def pause_caller(session: Session, caller: str | None) -> None:
     """Pause the caller of this name, or all callers. A pause that lasts keeps its begin.
 
     Raise `NotFound` where there is no such caller.
@@ -29,7 +29,7 @@ def pause(session: Session, caller: str | None) -> None:
         session.add(PauseRow(subject=subject, since=now()))
 
 
-def resume(session: Session, caller: str | None) -> None:
+def resume_caller(session: Session, caller: str | None) -> None:
     """End the pause of the caller of this name, or of all callers; without one nothing changes.
 
     The caller has saved up nothing in its pause. Raise `NotFound` where there is none of that name.
@@ -40,7 +40,7 @@ def resume(session: Session, caller: str | None) -> None:
         fairness.catch_up(session, subject)
 
 
-def pauses(session: Session) -> list[Pause]:
+def list_pauses(session: Session) -> list[Pause]:
     """Return the pauses that last, the one of all callers first."""
     rows = session.execute(
         select(CallerRow.name, PauseRow.since)

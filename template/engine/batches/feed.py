@@ -1,8 +1,8 @@
 """Feed of a batch's results while it runs: each once, in the order in which its items end.
 
 An item that comes to an end of its own gets the next number of its batch, its place
-(`items.record`). A time would not do: the transaction that took the earlier one may commit later,
-and a reader past it would never see it. Neither would the input's order, which one retried item
+(`items.record_items`). A time would not do: the transaction that took the earlier one may commit
+later, and a reader past it would never see it. Neither would the input's order, which one retried item
 would hold up. Items that were cut off, or given up with the workers that they took down, have no
 place: they are read when the batch has ended, after all items with a place.
 """
@@ -39,20 +39,22 @@ class Last:
     seq: int
 
 
-def page(session: Session, caller_id: str, batch_id: str, *, after: str | None, limit: int) -> Feed:
+def page_of_results(
+    session: Session, caller_id: str, batch_id: str, *, after: str | None, limit: int
+) -> Feed:
     """Return up to `limit` lines after the one with the id `after`; fewer where they are large.
 
     Raise `InvalidRequest` where `after` is no line of this batch that has ended.
     """
-    ended = batches.get(session, caller_id, batch_id).status in batches.FINAL
+    ended = batches.get_batch(session, caller_id, batch_id).status in batches.FINAL
     last = None if after is None else _find(session, batch_id, after)
     heads = _placed(session, batch_id, last, limit + 1)
     if ended:
         heads += _unplaced(session, batch_id, last, limit + 1 - len(heads))
-    shown = list(batch_output.whole(session, batch_output.within_a_page(heads[:limit])))
-    names = [batch_output.name(batch_id, item.seq) for item in shown]
+    shown = list(batch_output.with_responses(session, batch_output.within_a_page(heads[:limit])))
+    names = [batch_output.file_name(batch_id, item.seq) for item in shown]
     return Feed(
-        lines=[batch_output.line(item) for item in shown],
+        lines=[batch_output.output_line(item) for item in shown],
         first_id=names[0] if names else None,
         last_id=names[-1] if names else after,
         has_more=not ended or len(shown) < len(heads),
@@ -60,7 +62,7 @@ def page(session: Session, caller_id: str, batch_id: str, *, after: str | None, 
 
 
 def _find(session: Session, batch_id: str, after: str) -> Last:
-    seq = after.removeprefix(batch_output.name(batch_id))
+    seq = after.removeprefix(batch_output.file_name(batch_id))
     if len(seq) <= LONGEST_SEQ and seq.isdecimal():
         found = _of(batch_id).where(ItemRow.seq == int(seq), ItemRow.finished_at.is_not(None))
         row = session.execute(found.with_only_columns(ItemRow.place, ItemRow.seq)).one_or_none()
@@ -73,14 +75,14 @@ def _placed(session: Session, batch_id: str, last: Last | None, limit: int) -> l
     if last and last.place is None:
         return []
     placed = _of(batch_id).where(ItemRow.place > (last.place if last else 0))
-    return batch_output.heads(session, placed.order_by(ItemRow.place).limit(limit))
+    return batch_output.item_heads(session, placed.order_by(ItemRow.place).limit(limit))
 
 
 def _unplaced(session: Session, batch_id: str, last: Last | None, limit: int) -> list[Ended]:
     unplaced = _of(batch_id).where(ItemRow.place.is_(None), ItemRow.finished_at.is_not(None))
     if last and last.place is None:
         unplaced = unplaced.where(ItemRow.seq > last.seq)
-    return batch_output.heads(session, unplaced.order_by(ItemRow.seq).limit(limit))
+    return batch_output.item_heads(session, unplaced.order_by(ItemRow.seq).limit(limit))
 
 
 def _of(batch_id: str) -> Select[int]:

@@ -46,7 +46,7 @@ class Part:
     position: int | None
 
 
-def begin(session: Session, caller_id: str, *, filename: str, purpose: str) -> str:
+def begin_file(session: Session, caller_id: str, *, filename: str, purpose: str) -> str:
     """Return the id of a new file, which its caller does not see until `finish`."""
     file = FileRow(
         id=new_id("file"),
@@ -61,32 +61,32 @@ def begin(session: Session, caller_id: str, *, filename: str, purpose: str) -> s
     return file.id
 
 
-def append(session: Session, caller_id: str, file_id: str, seq: int, data: bytes) -> None:
+def append_part(session: Session, caller_id: str, file_id: str, seq: int, data: bytes) -> None:
     """Add the piece number `seq` to a file that is being uploaded."""
     file = _row(session, caller_id, file_id)
     file.bytes += len(data)
     session.add(FileChunkRow(file_id=file_id, seq=seq, data=data))
 
 
-def finish(session: Session, caller_id: str, file_id: str) -> FileObject:
+def finish_file(session: Session, caller_id: str, file_id: str) -> FileObject:
     """Show the file to its caller."""
     file = _row(session, caller_id, file_id)
     file.complete = True
     return _object(file)
 
 
-def get(session: Session, caller_id: str, file_id: str) -> FileObject:
+def get_file(session: Session, caller_id: str, file_id: str) -> FileObject:
     """Return a file; raise `NotFound` where this caller has none of that id."""
     return _object(_complete_row(session, caller_id, file_id))
 
 
-def hold(session: Session, caller_id: str, file_id: str) -> FileObject:
+def hold_file(session: Session, caller_id: str, file_id: str) -> FileObject:
     """Return a file as `get` does, and lock it against deletion until this transaction ends."""
     session.get(FileRow, file_id, with_for_update={"read": True})
-    return get(session, caller_id, file_id)
+    return get_file(session, caller_id, file_id)
 
 
-def page(
+def page_of_files(
     session: Session, caller_id: str, query: PageQuery, *, purpose: str | None = None
 ) -> Page[FileObject]:
     """Return one page of the caller's files."""
@@ -95,7 +95,7 @@ def page(
     return page_of(session, FileRow, query, _object, mine, FileRow.complete.is_(True), wanted)
 
 
-def remove(session: Session, caller_id: str, file_id: str) -> FileDeleted:
+def remove_file(session: Session, caller_id: str, file_id: str) -> FileDeleted:
     """Delete a file. Raise `Conflict` while a batch still reads it."""
     session.get(FileRow, file_id, with_for_update=True)  # first, so that no batch comes between
     file = _complete_row(session, caller_id, file_id)
@@ -109,17 +109,17 @@ def remove(session: Session, caller_id: str, file_id: str) -> FileDeleted:
     return FileDeleted(id=file_id)
 
 
-def abandon(session: Session, caller_id: str, file_id: str) -> None:
+def abandon_file(session: Session, caller_id: str, file_id: str) -> None:
     """Drop an upload that was not finished."""
     mine = FileRow.caller_id == caller_id, FileRow.id == file_id, FileRow.complete.is_(False)
     session.execute(delete(FileRow).where(*mine))  # and with it its pieces
 
 
-def part(session: Session, caller_id: str, file_id: str, position: int) -> Part:
+def read_part(session: Session, caller_id: str, file_id: str, position: int) -> Part:
     """Return the piece of a file that starts at `position`; the first starts at 0."""
     file = _complete_row(session, caller_id, file_id)
     if file.batch_id is not None:
-        lines, following = batch_output.lines(session, file.batch_id, file.purpose, position)
+        lines, following = batch_output.output_lines(session, file.batch_id, file.purpose, position)
         return Part(lines, following)
     chunk = session.get(FileChunkRow, (file_id, position))
     if chunk is None:

@@ -27,7 +27,7 @@ def cut_off(session: Session, batch_id: str) -> None:
     )
 
 
-def begin(session: Session, batch_id: str) -> bool:
+def begin_finalising(session: Session, batch_id: str) -> bool:
     """Return whether no item is open any more; then the batch is `finalizing`."""
     batch = session.get_one(BatchRow, batch_id, with_for_update=True)
     if batch.status not in ("in_progress", "cancelling", "finalizing"):
@@ -39,7 +39,7 @@ def begin(session: Session, batch_id: str) -> bool:
     return True
 
 
-def finish(session: Session, batch_id: str, output_bytes: int, error_bytes: int) -> None:
+def finish_batch(session: Session, batch_id: str, output_bytes: int, error_bytes: int) -> None:
     """Show the files, set the final status and announce it; a second time changes nothing."""
     batch = session.get_one(BatchRow, batch_id, with_for_update=True)
     if batch.status != "finalizing":
@@ -52,7 +52,7 @@ def finish(session: Session, batch_id: str, output_bytes: int, error_bytes: int)
         batch.status, batch.cancelled_at = "cancelled", now()
     else:
         batch.status, batch.completed_at = "completed", now()
-    readiness.close(session, batch.id)
+    readiness.close_lanes(session, batch.id)
     outbox.enqueue_event(session, batch.caller_id, f"batch.{batch.status}", batch.id)
 
 

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self, TypeAlias
 
 from engine.batches import items
-from engine.batches.items import Outcome
+from engine.batches.items import ItemOutcome
 from engine.batches.lanes import LaneHold
 from engine.process.outages import is_refused
 from engine.process.tasks import end_tasks
@@ -16,7 +16,7 @@ from engine.work.attempts import UNRECORDABLE, UNRECORDABLE_MESSAGE
 
 log = logging.getLogger(__name__)
 
-Group: TypeAlias = Sequence[tuple[Outcome, asyncio.Future[None]]]
+Group: TypeAlias = Sequence[tuple[ItemOutcome, asyncio.Future[None]]]
 """Outcomes, each with the future that is settled once it is committed."""
 
 GATHER_SECONDS = 0.003
@@ -30,7 +30,7 @@ class GroupCommit:
         self._database = database
         self._hold = hold
         self._caller_id = caller_id
-        self._waiting: list[tuple[Outcome, asyncio.Future[None]]] = []
+        self._waiting: list[tuple[ItemOutcome, asyncio.Future[None]]] = []
         self._wake = asyncio.Event()
 
     async def __aenter__(self) -> Self:
@@ -45,7 +45,7 @@ class GroupCommit:
     ) -> None:
         await end_tasks(self._writing)
 
-    async def record(self, outcome: Outcome) -> None:
+    async def record(self, outcome: ItemOutcome) -> None:
         """Return once the outcome is committed; raise the error that prevented it."""
         committed = asyncio.get_running_loop().create_future()
         self._waiting.append((outcome, committed))
@@ -67,7 +67,7 @@ class GroupCommit:
         """
         outcomes = [outcome for outcome, _ in group]
         try:
-            await self._database.write(items.record, self._hold, self._caller_id, outcomes)
+            await self._database.write(items.record_items, self._hold, self._caller_id, outcomes)
         except Exception as error:
             if not is_refused(error) or outcomes[0].error_code == UNRECORDABLE:
                 _settle(group, error)
@@ -91,8 +91,8 @@ def _settle(group: Group, error: Exception | None = None) -> None:
             committed.set_result(None)
 
 
-def _unrecordable(outcome: Outcome) -> Outcome:
-    return Outcome(
+def _unrecordable(outcome: ItemOutcome) -> ItemOutcome:
+    return ItemOutcome(
         outcome.item_id,
         outcome.attempt,
         "failed",

@@ -18,12 +18,12 @@ from engine.batches.readiness import QUARANTINE
 from engine.callers import fairness, usage
 from engine.models.interface import Usage
 from engine.sql.clock import instant, now
-from engine.sql.statements import constant, some
+from engine.sql.statements import some_rows, sql_constant
 from engine.sql.tables import BatchRow, ItemRow
 
 
 @dataclass(frozen=True, slots=True)
-class Claimed:
+class ClaimedItem:
     """An item that this drain has to run. `errors` is how often it has failed before."""
 
     id: int
@@ -33,7 +33,7 @@ class Claimed:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ItemOutcome:
     """The outcome of one attempt at an item."""
 
     item_id: int
@@ -69,7 +69,7 @@ RECORD = (
 """Made once: to build it for each item cost half of a fast item's processor time."""
 
 
-def claim(session: Session, hold: LaneHold, limit: int) -> list[Claimed]:
+def claim_items(session: Session, hold: LaneHold, limit: int) -> list[ClaimedItem]:
     """Claim up to `limit` pending items of an open batch, in input order.
 
     A paused batch gives none. Quarantined items are claimed one by one, on their own lane.
@@ -84,7 +84,7 @@ def claim(session: Session, hold: LaneHold, limit: int) -> list[Claimed]:
         select(ItemRow.id)
         .where(
             ItemRow.batch_id.in_(open_batch),
-            ItemRow.status == constant("pending"),
+            ItemRow.status == sql_constant("pending"),
             ItemRow.not_before <= instant(),
             ItemRow.alone.is_(alone),
         )
@@ -94,15 +94,17 @@ def claim(session: Session, hold: LaneHold, limit: int) -> list[Claimed]:
     )
     claimed = session.execute(
         update(ItemRow)
-        .where(ItemRow.id.in_(some(free)))
+        .where(ItemRow.id.in_(some_rows(free)))
         .values(status="running", attempt=ItemRow.attempt + 1, owner=hold.owner)
         .returning(ItemRow.id, ItemRow.body, ItemRow.attempt, ItemRow.errors)
         .execution_options(synchronize_session=False)
     )
-    return sorted((Claimed(*row) for row in claimed), key=lambda item: item.id)
+    return sorted((ClaimedItem(*row) for row in claimed), key=lambda item: item.id)
 
 
-def record(session: Session, hold: LaneHold, caller_id: str, outcomes: Sequence[Outcome]) -> int:
+def record_items(
+    session: Session, hold: LaneHold, caller_id: str, outcomes: Sequence[ItemOutcome]
+) -> int:
     """Write outcomes, the batch's counters and the caller's usage; return the number accepted.
 
     An outcome's attempt is its fencing token: it is refused where the item has ended or has gone to
@@ -117,7 +119,7 @@ def record(session: Session, hold: LaneHold, caller_id: str, outcomes: Sequence[
     places = _count(session, hold.batch_id, accepted)
     session.connection().execute(RECORD, [_values(outcome, places) for outcome in accepted])
     _add_usage(session, caller_id, accepted)
-    fairness.charge(session, caller_id, sum(map(_cost, accepted)))
+    fairness.charge_caller(session, caller_id, sum(map(_cost, accepted)))
     return len(accepted)
 
 
@@ -132,14 +134,14 @@ def give_back(session: Session, hold: LaneHold) -> None:
     )
 
 
-def leave(session: Session, hold: LaneHold, seconds: float, *, at_once: bool) -> None:
+def leave_lane(session: Session, hold: LaneHold, seconds: float, *, at_once: bool) -> None:
     """Give the lane back with its unfinished items, to be claimed at once or after a lease."""
     give_back(session, hold)
-    lanes.release(session, hold, seconds, at_once=at_once)
+    lanes.release_lanes(session, hold, seconds, at_once=at_once)
 
 
 def _running() -> Select[int]:
-    return select(ItemRow.id).where(ItemRow.status == constant("running")).order_by(ItemRow.id)
+    return select(ItemRow.id).where(ItemRow.status == sql_constant("running")).order_by(ItemRow.id)
 
 
 def _held(session: Session, hold: LaneHold, item_ids: Collection[int]) -> dict[int, int]:
@@ -149,7 +151,7 @@ def _held(session: Session, hold: LaneHold, item_ids: Collection[int]) -> dict[i
     return {row.id: row.attempt for row in rows}
 
 
-def _values(outcome: Outcome, places: Iterator[int]) -> dict[str, object]:
+def _values(outcome: ItemOutcome, places: Iterator[int]) -> dict[str, object]:
     return {
         "item_id": outcome.item_id,
         "new_status": outcome.status,
@@ -163,7 +165,7 @@ def _values(outcome: Outcome, places: Iterator[int]) -> dict[str, object]:
     }
 
 
-def _count(session: Session, batch_id: str, outcomes: Sequence[Outcome]) -> Iterator[int]:
+def _count(session: Session, batch_id: str, outcomes: Sequence[ItemOutcome]) -> Iterator[int]:
     """Add to the counters and keep their row locked; return the places of the items that end."""
     of = Counter(outcome.status for outcome in outcomes)
     completed, failed = of["succeeded"], of["failed"]
@@ -183,7 +185,7 @@ def _count(session: Session, batch_id: str, outcomes: Sequence[Outcome]) -> Iter
     return iter(range(ended - completed - failed + 1, ended + 1))
 
 
-def _used(answers: Sequence[Outcome]) -> dict[str, ColumnElement[Any]]:
+def _used(answers: Sequence[ItemOutcome]) -> dict[str, ColumnElement[Any]]:
     if not answers:
         return {}
     tokens = _sum(answers)
@@ -196,17 +198,17 @@ def _used(answers: Sequence[Outcome]) -> dict[str, ColumnElement[Any]]:
     }
 
 
-def _sum(outcomes: Iterable[Outcome]) -> Usage:
+def _sum(outcomes: Iterable[ItemOutcome]) -> Usage:
     return sum((outcome.usage for outcome in outcomes if outcome.usage), Usage())
 
 
-def _cost(outcome: Outcome) -> int:
+def _cost(outcome: ItemOutcome) -> int:
     """Return the tokens of an attempt, at least 1: a failed one has cost something, too."""
     used = outcome.usage or Usage()
     return max(1, used.prompt_tokens + used.completion_tokens)
 
 
-def _add_usage(session: Session, caller_id: str, outcomes: Sequence[Outcome]) -> None:
+def _add_usage(session: Session, caller_id: str, outcomes: Sequence[ItemOutcome]) -> None:
     for model in sorted({outcome.model for outcome in outcomes if outcome.usage}):
         used = [outcome for outcome in outcomes if outcome.usage and outcome.model == model]
-        usage.add(session, caller_id, model, _sum(used), requests=len(used))
+        usage.add_usage(session, caller_id, model, _sum(used), requests=len(used))

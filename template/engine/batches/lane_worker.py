@@ -21,25 +21,25 @@ from engine.batches import (
     items,
     lanes,
 )
-from engine.batches.attempt import attempt
+from engine.batches.attempt import attempt_item
 from engine.batches.batch_input import BatchInput, LineSplitter
 from engine.batches.batches import Work
 from engine.batches.group_commit import GroupCommit
 from engine.batches.lanes import LaneHold, LostLaneError
 from engine.batches.turns import HeldLanes, Turn
 from engine.process.queue import Kind
-from engine.process.tasks import end_tasks, uncut
+from engine.process.tasks import end_tasks, run_uncut
 from engine.resources import Resources
 from engine.sql.ids import new_id
 from engine.watch.telemetry import request_id
-from engine.work.leases import kept
+from engine.work.leases import keep_lease
 
 log = logging.getLogger(__name__)
 
 OPEN = ("validating", "in_progress")
 
 
-async def claim(
+async def claim_drain(
     resources: Resources, stopping: asyncio.Event, holdings: HeldLanes
 ) -> Callable[[], Coroutine[Any, Any, None]] | None:
     """Claim the next free lane of a batch; return the function that works on it, or None.
@@ -47,7 +47,7 @@ async def claim(
     `holdings` are this worker's lanes, and are kept here.
     """
     asked_at = asyncio.get_running_loop().time()
-    hold = await resources.database.write(lanes.claim, new_id("lease"), holdings.terms)
+    hold = await resources.database.write(lanes.claim_lane, new_id("lease"), holdings.terms)
     if hold is None:
         return None
     holdings.take(hold)
@@ -75,24 +75,24 @@ async def run_batch(
     database, seconds = resources.database, resources.settings.lease_seconds
     at_once = True
     try:
-        work = await database.read(batches.work, hold.batch_id)
+        work = await database.read(batches.find_work, hold.batch_id)
         request_id.set(work.request_id)
         expires_at = asyncio.get_running_loop().time() + work.seconds
-        await Drain(resources, stopping, hold, turn, work, expires_at, asked_at).run()
+        await LaneDrain(resources, stopping, hold, turn, work, expires_at, asked_at).run()
         await database.write(items.give_back, hold)
         if not stopping.is_set():
-            await settle(resources, hold.batch_id)
+            await finalise_batch(resources, hold.batch_id)
     except LostLaneError as error:
         log.warning("%s", error)
     except Exception:
         at_once = False  # an immediate failure is retried after a lease, not all the time
         raise
     finally:
-        await uncut(database.write(items.leave, hold, seconds, at_once=at_once))
+        await run_uncut(database.write(items.leave_lane, hold, seconds, at_once=at_once))
 
 
 @dataclass(frozen=True, slots=True)
-class Drain:
+class LaneDrain:
     """One lane's work on a batch."""
 
     resources: Resources
@@ -120,9 +120,9 @@ class Drain:
     async def _keep_alive(self) -> None:
         """Renew the lease; return when there is nothing to hold any more."""
         seconds, name = self.resources.settings.lease_seconds, self.hold.batch_id
-        renew = partial(self.resources.database.write, lanes.renew, self.hold, seconds)
+        renew = partial(self.resources.database.write, lanes.renew_lane, self.hold, seconds)
         if self.work.status in OPEN:
-            await kept(renew, name, seconds, self.asked_at, OPEN)
+            await keep_lease(renew, name, seconds, self.asked_at, OPEN)
 
     async def _work(self) -> None:
         if self.work.status == "validating":
@@ -134,16 +134,16 @@ class Drain:
         settings, write = self.resources.settings, self.resources.database.write
         operation = self.resources.operations[self.work.endpoint]
         checked = BatchInput(operation, settings.max_batch_lines, settings.max_body_bytes)
-        await write(batch_input.restart, self.hold)
+        await write(batch_input.restart_input, self.hold)
         async for lines in self._lines():
             new_items = await self.resources.offload.in_thread(checked.read, lines)
-            await write(batch_input.add, self.hold, new_items)
+            await write(batch_input.add_items, self.hold, new_items)
         checked.end()
         if checked.errors:
-            await write(batch_input.reject, self.hold, checked.errors)
+            await write(batch_input.reject_input, self.hold, checked.errors)
             await self.resources.queue.wake(Kind.WEBHOOKS)
             return
-        await write(batch_input.accept, self.hold, checked.lines, settings.batch_lanes)
+        await write(batch_input.accept_input, self.hold, checked.lines, settings.batch_lanes)
         for _ in range(1, settings.batch_lanes):
             await self.resources.queue.wake(Kind.BATCHES)
 
@@ -152,7 +152,7 @@ class Drain:
         position: int | None = 0
         while position is not None:
             part = await self.resources.database.read(
-                files.part, self.work.caller_id, self.work.input_file_id, position
+                files.read_part, self.work.caller_id, self.work.input_file_id, position
             )
             yield splitter.feed(part.data)
             position = part.position
@@ -177,22 +177,22 @@ class Drain:
     async def _start_items(self, recorder: GroupCommit, room: int) -> set[asyncio.Task[None]]:
         if self.stopping.is_set() or await self.turn.is_over():
             return set()
-        claimed = await self.resources.database.write(items.claim, self.hold, room)
+        claimed = await self.resources.database.write(items.claim_items, self.hold, room)
 
-        async def run(item: items.Claimed) -> None:
+        async def run(item: items.ClaimedItem) -> None:
             deadline.ends_at.set(self.expires_at)  # of this item's own task
-            await recorder.record(await attempt(self.resources, self.work, item))
+            await recorder.record(await attempt_item(self.resources, self.work, item))
 
         return {asyncio.create_task(run(item)) for item in claimed}
 
 
-async def settle(resources: Resources, batch_id: str) -> None:
+async def finalise_batch(resources: Resources, batch_id: str) -> None:
     """Finalise a batch, unless one of its items is still open."""
     await resources.database.write(finalise.cut_off, batch_id)
-    if await resources.database.write(finalise.begin, batch_id):
+    if await resources.database.write(finalise.begin_finalising, batch_id):
         output = await _size(resources, batch_id, batch_output.OUTPUT)
         failures = await _size(resources, batch_id, batch_output.ERRORS)
-        await resources.database.write(finalise.finish, batch_id, output, failures)
+        await resources.database.write(finalise.finish_batch, batch_id, output, failures)
         await resources.queue.wake(Kind.WEBHOOKS)
 
 
@@ -201,7 +201,7 @@ async def _size(resources: Resources, batch_id: str, purpose: str) -> int:
     position: int | None = 0
     while position is not None:
         more, position = await resources.database.read(
-            batch_output.size, batch_id, purpose, position
+            batch_output.output_size, batch_id, purpose, position
         )
         size += more
     return size

@@ -61,25 +61,25 @@ def open_lanes(session: Session, batch: BatchRow, lanes: Iterable[int]) -> None:
         )
 
 
-def claim(session: Session, owner: str, terms: Terms) -> LaneHold | None:
+def claim_lane(session: Session, owner: str, terms: Terms) -> LaneHold | None:
     """Claim the next lane that is ready, or return None.
 
     Callers come by priority, then by virtual time. Of a caller's lanes, first ones come first, then
     older batches: each batch gets one worker before any gets two.
     """
-    readiness.promote(session)
+    readiness.promote_lanes(session)
     lane = _next(session, terms)
     if lane is None:
         return None
     lane.generation += 1
     lane.heartbeat_at = now()
     lane.ready, lane.ready_at = False, now() + terms.lease_seconds
-    leases.grant(session, owner, terms.lease_seconds)
+    leases.grant_lease(session, owner, terms.lease_seconds)
     session.flush()
     return LaneHold(lane.batch_id, lane.lane, lane.generation, owner)
 
 
-def contended(session: Session, hold: LaneHold, terms: Terms, leaving: int) -> bool:
+def is_contended(session: Session, hold: LaneHold, terms: Terms, leaving: int) -> bool:
     """Return whether more than `leaving` lanes wait of callers that come before this lane's."""
     caller = select(CallerRow.priority, CallerRow.virtual_time).join_from(
         BatchRow, CallerRow, CallerRow.id == BatchRow.caller_id
@@ -106,9 +106,9 @@ def is_waiting(session: Session, caller_id: str) -> bool:
     return session.scalar(goes_on) is not None
 
 
-def renew(session: Session, hold: LaneHold, seconds: float) -> str | None:
+def renew_lane(session: Session, hold: LaneHold, seconds: float) -> str | None:
     """Prolong the lease; return the batch's status, or None where the lease is lost."""
-    if not leases.prolong(session, hold.owner, seconds):
+    if not leases.prolong_lease(session, hold.owner, seconds):
         return None
     session.execute(
         update(BatchLaneRow)
@@ -118,19 +118,19 @@ def renew(session: Session, hold: LaneHold, seconds: float) -> str | None:
     return session.scalar(select(BatchRow.status).where(BatchRow.id == hold.batch_id))
 
 
-def release(session: Session, hold: LaneHold, seconds: float, *, at_once: bool) -> None:
+def release_lanes(session: Session, hold: LaneHold, seconds: float, *, at_once: bool) -> None:
     """Give lease and lane back. The remaining work may be claimed when due, or after one lease.
 
     The items are given back before: they are locked before lanes, and are part of that work.
     """
-    leases.end(session, hold.owner)
+    leases.end_lease(session, hold.owner)
     lane = session.scalar(select(BatchLaneRow).where(*_held(hold)).with_for_update())
     if lane is not None and at_once:
         readiness.plan(session, lane, seconds)
         lane.heartbeat_at = 0.0
 
 
-def require(session: Session, hold: LaneHold) -> None:
+def require_lane(session: Session, hold: LaneHold) -> None:
     """Raise `LostLaneError` unless the lane is still held."""
     lane = select(BatchLaneRow.lane).where(*_held(hold)).with_for_update()
     if session.scalar(lane) is None:
@@ -176,7 +176,9 @@ def _ready(session: Session, terms: Terms) -> Select[BatchLaneRow]:
     on the worker that had checked the lines, the other worker idled, and the batch ran at 0.47 of
     the rate that the model allowed.
     """
-    share = math.ceil(terms.lanes_per_batch / max(1, workers.living(session, terms.lease_seconds)))
+    share = math.ceil(
+        terms.lanes_per_batch / max(1, workers.living_workers(session, terms.lease_seconds))
+    )
     full = [batch_id for batch_id, number in terms.held.items() if number >= share]
     return (
         select(BatchLaneRow)

@@ -19,7 +19,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from engine.sql.clock import instant, now
-from engine.sql.statements import constant
+from engine.sql.statements import sql_constant
 from engine.sql.tables import BatchLaneRow, BatchRow, ItemRow
 from engine.sql.tables.batches import OPEN_BATCH
 
@@ -34,25 +34,25 @@ MOST = 100
 """Lanes that one transaction changes, at most."""
 
 
-def promote(session: Session) -> None:
+def promote_lanes(session: Session) -> None:
     """Make the lanes ready that are due."""
     due = ~BatchLaneRow.ready, BatchLaneRow.ready_at <= instant()
     _set(session, *due, most=MOST, ready=True)
 
 
-def wake(session: Session, batch_ids: Collection[str]) -> None:
+def wake_lanes(session: Session, batch_ids: Collection[str]) -> None:
     """Make the free lanes of these batches ready. Held lanes are looked at by their holders."""
     numbered = BatchLaneRow.batch_id.in_(batch_ids), BatchLaneRow.lane != QUARANTINE
     if batch_ids:
         _set(session, *numbered, *SLEEPING, ready=True, ready_at=now())
 
 
-def close(session: Session, batch_id: str) -> None:
+def close_lanes(session: Session, batch_id: str) -> None:
     """Close the lanes of an ended batch: no worker looks at them any more."""
     _set(session, BatchLaneRow.batch_id == batch_id, ready=False, ready_at=None)
 
 
-def adopt(session: Session) -> None:
+def adopt_lanes(session: Session) -> None:
     """Complete the lanes that workers of the release before this column have made."""
     caller = select(BatchRow.caller_id).where(BatchRow.id == BatchLaneRow.batch_id)
     _set(
@@ -109,13 +109,13 @@ def _first_due(
     Ordered as the index is. PostgreSQL assumes that a batch's items lie evenly in the table. So to
     see whether there is one at all it read the table from its begin, which took seconds.
     """
-    waiting = ItemRow.batch_id == batch_id, ItemRow.status == constant("pending"), *which
+    waiting = ItemRow.batch_id == batch_id, ItemRow.status == sql_constant("pending"), *which
     first = select(ItemRow.not_before).where(*waiting).order_by(ItemRow.not_before, ItemRow.seq)
     return session.scalar(first.limit(1))
 
 
 def _is_running(session: Session, batch_id: str) -> bool:
-    running = ItemRow.batch_id == batch_id, ItemRow.status == constant("running")
+    running = ItemRow.batch_id == batch_id, ItemRow.status == sql_constant("running")
     first = select(ItemRow.id).where(*running).order_by(ItemRow.batch_id, ItemRow.owner)
     return session.scalar(first.limit(1)) is not None
 

@@ -12,11 +12,11 @@ from engine.batches.readiness import QUARANTINE
 from engine.errors import Conflict
 from engine.operations.operation import Operations
 from engine.sql.clock import now
-from engine.sql.statements import changed
+from engine.sql.statements import rows_changed
 from engine.sql.tables import ItemRow
 
 
-def retry(
+def retry_batch(
     session: Session,
     caller_id: str,
     batch_id: str,
@@ -31,11 +31,11 @@ def retry(
     Its lines have been checked already, so it starts at once on `most_lanes` lanes. They keep their
     `custom_id` and their numbers. Raise `Conflict` where the batch still runs or nothing failed.
     """
-    old = batches.find(session, caller_id, batch_id)
+    old = batches.find_batch(session, caller_id, batch_id)
     if old.status not in FINAL:
         raise Conflict(f"The batch is {old.status}: retry it when it has ended.")
     batches.check_endpoint(operations, old.endpoint, flags)
-    new = batches.add(
+    new = batches.add_batch(
         session,
         old.caller_id,
         old.completion_window,
@@ -51,7 +51,7 @@ def retry(
     if new.total == 0:
         raise Conflict("No item of the batch failed, expired or was cancelled.")
     lanes.open_lanes(session, new, [*range(most_lanes), QUARANTINE])
-    return batches.shown(new)
+    return batches.batch_object(new)
 
 
 def _copy_items(session: Session, old_id: str, new_id: str) -> int:
@@ -59,4 +59,4 @@ def _copy_items(session: Session, old_id: str, new_id: str) -> int:
         ItemRow.batch_id == old_id, WANTED[ERRORS]
     )
     columns = ["batch_id", "seq", "custom_id", "body"]
-    return changed(session, insert(ItemRow).from_select(columns, failed.order_by(ItemRow.seq)))
+    return rows_changed(session, insert(ItemRow).from_select(columns, failed.order_by(ItemRow.seq)))

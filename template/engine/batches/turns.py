@@ -44,7 +44,7 @@ class HeldLanes:
         """
         async with self._asking:
             contended = await self._resources.database.read(
-                lanes.contended, hold, self.terms, len(self._leaving)
+                lanes.is_contended, hold, self.terms, len(self._leaving)
             )
             if contended:
                 self._leaving.add(hold)

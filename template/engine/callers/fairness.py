@@ -1,7 +1,7 @@
 """Fair queueing between callers: within a priority, the caller that has had least goes first.
 
 This is start-time fair queueing (Goyal, Vin and Cheng, 1996). A caller's virtual time grows by the
-cost of its items, divided by its weight; `lanes.claim` serves the lowest one.
+cost of its items, divided by its weight; `lanes.claim_lane` serves the lowest one.
 """
 
 from sqlalchemy import func, select, update
@@ -11,7 +11,7 @@ from engine.sql.tables import BatchRow, CallerRow, PauseRow
 from engine.sql.tables.batches import OPEN_BATCH
 
 
-def charge(session: Session, caller_id: str, cost: float) -> None:
+def charge_caller(session: Session, caller_id: str, cost: float) -> None:
     """Add the cost of a caller's items to its virtual time.
 
     The last step of a transaction: all that is recorded for a caller waits for this row.

@@ -42,7 +42,7 @@ class Keyed:
     seconds: float
 
 
-def once(
+def create_once(
     session: Session, caller_id: str, keyed: Keyed, create: Callable[[Session, str], bytes]
 ) -> bytes:
     """Return `create(session, caller_id)`, or its result from when the same request came before.

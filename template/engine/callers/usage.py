@@ -65,7 +65,7 @@ class UsageObject(BaseModel):
     total_tokens: int
 
 
-def shown(prompt: int | None, completion: int | None) -> UsageObject | None:
+def usage_of_batch(prompt: int | None, completion: int | None) -> UsageObject | None:
     """Return the object, None where no model has answered yet."""
     if prompt is None or completion is None:
         return None
@@ -73,7 +73,9 @@ def shown(prompt: int | None, completion: int | None) -> UsageObject | None:
     return UsageObject(input_tokens=prompt, output_tokens=completion, total_tokens=total)
 
 
-def add(session: Session, caller_id: str, model: str, usage: Usage, *, requests: int = 1) -> None:
+def add_usage(
+    session: Session, caller_id: str, model: str, usage: Usage, *, requests: int = 1
+) -> None:
     """Add to today's sum."""
     session.execute(
         ADD,
@@ -91,7 +93,7 @@ def add(session: Session, caller_id: str, model: str, usage: Usage, *, requests:
 def add_all(session: Session, tallies: Sequence[Tally]) -> None:
     """Add tallies to today's sums."""
     for each in tallies:
-        add(session, each.caller_id, each.model, each.used, requests=each.requests)
+        add_usage(session, each.caller_id, each.model, each.used, requests=each.requests)
 
 
 def by_day(session: Session, caller_id: str, *, days: int) -> list[DayUsage]:

@@ -103,7 +103,7 @@ def job_for_callers(jobs: Jobs, name: str, flags: Collection[str]) -> Job[Any]:
     return job
 
 
-def storable(subject: dict[str, Any]) -> dict[str, Any]:
+def storable_subject(subject: dict[str, Any]) -> dict[str, Any]:
     """Return the subject; raise `InvalidRequest` where it is no JSON, but has NaN in it."""
     try:
         to_json(subject)
@@ -113,7 +113,7 @@ def storable(subject: dict[str, Any]) -> dict[str, Any]:
     return subject
 
 
-def submit(
+def submit_job(
     session: Session,
     caller_id: str | None,
     job: Job[S],
@@ -127,7 +127,7 @@ def submit(
         id=new_id("job"),
         caller_id=caller_id,
         name=job.name,
-        subject=storable(subject.model_dump(mode="json")),
+        subject=storable_subject(subject.model_dump(mode="json")),
         status="queued",
         scheduled=job.cron is not None,
         request_id=request_id,
@@ -142,17 +142,19 @@ def submit(
     return as_object(row)
 
 
-def get(session: Session, caller_id: str, job_id: str) -> JobObject:
+def get_job(session: Session, caller_id: str, job_id: str) -> JobObject:
     """Return a job; raise `NotFound` where this caller has none of that id."""
     return as_object(_row(session, caller_id, job_id))
 
 
-def page(session: Session, caller_id: str, query: JobQuery) -> Page[JobObject]:
+def page_of_jobs(session: Session, caller_id: str, query: JobQuery) -> Page[JobObject]:
     """Return one page of the caller's jobs."""
-    return page_of(session, JobRow, query, as_object, JobRow.caller_id == caller_id, *wanted(query))
+    return page_of(
+        session, JobRow, query, as_object, JobRow.caller_id == caller_id, *jobs_wanted(query)
+    )
 
 
-def wanted(query: JobQuery) -> tuple[ColumnElement[bool], ...]:
+def jobs_wanted(query: JobQuery) -> tuple[ColumnElement[bool], ...]:
     """Return the conditions of a query."""
     return (
         true() if query.name is None else JobRow.name == query.name,
@@ -160,7 +162,7 @@ def wanted(query: JobQuery) -> tuple[ColumnElement[bool], ...]:
     )
 
 
-def cancel(session: Session, caller_id: str, job_id: str) -> JobObject:
+def cancel_job(session: Session, caller_id: str, job_id: str) -> JobObject:
     """End a waiting job at once, and ask the worker of a running one to.
 
     Cancelling twice changes nothing. Raise `Conflict` for a job that has ended already.
@@ -181,7 +183,7 @@ def cancel_row(session: Session, row: JobRow) -> JobObject:
     return as_object(row)
 
 
-def retry(session: Session, caller_id: str, job_id: str, kinds: Jobs) -> JobObject:
+def retry_job(session: Session, caller_id: str, job_id: str, kinds: Jobs) -> JobObject:
     """Queue a job again that did not succeed, with all its attempts and its time before it.
 
     Raise `Conflict` for one that has succeeded or not ended.
@@ -198,7 +200,7 @@ def retry_row(session: Session, row: JobRow, kinds: Jobs) -> JobObject:
     row.status, row.errors, row.crashes, row.not_before = "queued", 0, 0, now()
     row.error_code = row.error_message = row.finished_at = None
     row.deadline_at = now() + kinds[row.name].seconds
-    outbox.forget(session, row.id)
+    outbox.forget_events(session, row.id)
     session.flush()
     return as_object(row)
 

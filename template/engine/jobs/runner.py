@@ -13,32 +13,32 @@ from engine import deadline
 from engine.jobs import runs
 from engine.jobs.jobs import Job
 from engine.jobs.runs import (
-    Claimed,
+    ClaimedJob,
+    JobOutcome,
     LostRunError,
-    Outcome,
     Run,
 )
 from engine.process.outages import is_refused
 from engine.process.queue import Kind
-from engine.process.tasks import end_tasks, uncut
+from engine.process.tasks import end_tasks, run_uncut
 from engine.resources import Resources
 from engine.sql.ids import new_id
 from engine.watch.telemetry import request_id, traceparent
 from engine.work.attempts import UNRECORDABLE, UNRECORDABLE_MESSAGE, failure_of
-from engine.work.leases import kept
+from engine.work.leases import keep_lease
 
 log = logging.getLogger(__name__)
 
 LATE = "The job did not end before its deadline."
 
 
-async def claim(
+async def claim_run(
     resources: Resources, _stopping: asyncio.Event, *, scheduled: bool = False
 ) -> Callable[[], Coroutine[Any, Any, None]] | None:
     """Claim the next due job; return the function that runs it, or None where none is due."""
     asked_at = asyncio.get_running_loop().time()
     claimed = await resources.database.write(
-        runs.claim,
+        runs.claim_job,
         new_id("lease"),
         resources.settings.lease_seconds,
         sorted(resources.jobs),
@@ -47,11 +47,11 @@ async def claim(
     return None if claimed is None else partial(run_job, resources, claimed, asked_at)
 
 
-async def run_job(resources: Resources, claimed: Claimed, asked_at: float) -> None:
+async def run_job(resources: Resources, claimed: ClaimedJob, asked_at: float) -> None:
     """Run the job and record its outcome; give it back where this process stops before."""
     request_id.set(claimed.request_id)
     traceparent.set(claimed.traceparent)
-    outcome = Outcome("queued")
+    outcome = JobOutcome("queued")
     try:
         outcome = await Attempt(
             resources, claimed, resources.jobs[claimed.name], asked_at
@@ -59,20 +59,20 @@ async def run_job(resources: Resources, claimed: Claimed, asked_at: float) -> No
     except LostRunError as error:
         log.warning("%s", error)
     finally:
-        await uncut(_record(resources, claimed, outcome))
+        await run_uncut(_record(resources, claimed, outcome))
         await resources.queue.wake(Kind.WEBHOOKS)
 
 
-async def _record(resources: Resources, claimed: Claimed, outcome: Outcome) -> None:
+async def _record(resources: Resources, claimed: ClaimedJob, outcome: JobOutcome) -> None:
     """Record the outcome. If SQL refuses it, the job fails, or it would be run again."""
     try:
-        await resources.database.write(runs.record, claimed, outcome)
+        await resources.database.write(runs.record_job, claimed, outcome)
     except Exception as error:
         if not is_refused(error):
             raise
         log.exception("the outcome of %s cannot be kept", claimed.id)
-        refused = Outcome("failed", error_code=UNRECORDABLE, error_message=UNRECORDABLE_MESSAGE)
-        await resources.database.write(runs.record, claimed, refused)
+        refused = JobOutcome("failed", error_code=UNRECORDABLE, error_message=UNRECORDABLE_MESSAGE)
+        await resources.database.write(runs.record_job, claimed, refused)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +80,12 @@ class Attempt:
     """One attempt at a job."""
 
     resources: Resources
-    claimed: Claimed
+    claimed: ClaimedJob
     job: Job[Any]
     asked_at: float
     """When the lease was asked for, on the loop's clock."""
 
-    async def outcome(self) -> Outcome:
+    async def outcome(self) -> JobOutcome:
         """Return the outcome. Raise `LostRunError` where another worker has taken the job over."""
         running = asyncio.create_task(self._run())
         holding = asyncio.create_task(self._keep_alive())
@@ -95,7 +95,7 @@ class Attempt:
         finally:
             await end_tasks(running, holding)
 
-    async def _run(self) -> Outcome:
+    async def _run(self) -> JobOutcome:
         claimed = self.claimed
         run = Run(
             resources=self.resources,
@@ -115,14 +115,14 @@ class Attempt:
             raise
         except Exception as error:  # noqa: BLE001 -- any error is the job's outcome
             if limit.expired() or deadline.passed():
-                return Outcome("expired", error_code="deadline_exceeded", error_message=LATE)
+                return JobOutcome("expired", error_code="deadline_exceeded", error_message=LATE)
             return self._failed(error)
-        return Outcome("succeeded", result=said)
+        return JobOutcome("succeeded", result=said)
 
-    def _failed(self, error: Exception) -> Outcome:
+    def _failed(self, error: Exception) -> JobOutcome:
         failure = failure_of(error)
         delay = failure.delay(self.claimed.errors, self.job.attempts)
-        return Outcome(
+        return JobOutcome(
             "failed" if delay is None else "queued",
             error_code=failure.code,
             error_message=failure.message,
@@ -130,11 +130,11 @@ class Attempt:
             delay=delay or 0.0,
         )
 
-    async def _keep_alive(self) -> Outcome:
+    async def _keep_alive(self) -> JobOutcome:
         """Renew the lease; return the outcome of a job that is cancelled."""
         seconds, claimed = self.resources.settings.lease_seconds, self.claimed
         write = self.resources.database.write
-        renew = partial(write, runs.renew, claimed.id, claimed.owner, seconds)
-        if await kept(renew, claimed.id, seconds, self.asked_at, {"running"}) is None:
+        renew = partial(write, runs.renew_job, claimed.id, claimed.owner, seconds)
+        if await keep_lease(renew, claimed.id, seconds, self.asked_at, {"running"}) is None:
             raise LostRunError(f"The job {claimed.id} is another worker's by now.")
-        return Outcome("cancelled")
+        return JobOutcome("cancelled")

@@ -11,17 +11,17 @@ from engine.errors import Conflict
 from engine.operations.bound_model import BoundModel
 from engine.resources import Resources
 from engine.sql.clock import instant, now
-from engine.sql.statements import changed, constant, skip_scan
+from engine.sql.statements import rows_changed, skip_scan, sql_constant
 from engine.sql.tables import JobRow
 from engine.work import leases, outbox
 
 RUNNING = ("running", "cancelling")
-IS_RUNNING = JobRow.status.in_([constant(status) for status in RUNNING])
-IS_QUEUED = JobRow.status == constant("queued")
+IS_RUNNING = JobRow.status.in_([sql_constant(status) for status in RUNNING])
+IS_QUEUED = JobRow.status == sql_constant("queued")
 
 
 @dataclass(frozen=True, slots=True)
-class Claimed:
+class ClaimedJob:
     """A job that this worker has to run. `seconds` are left until its deadline."""
 
     id: str
@@ -38,7 +38,7 @@ class Claimed:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class JobOutcome:
     """The outcome of one attempt at a job."""
 
     status: Literal["succeeded", "failed", "cancelled", "expired", "queued"]
@@ -78,12 +78,12 @@ class Run:
 
         `progress` must be JSON. Raise `LostRunError` where another worker has the job by now.
         """
-        await self.resources.database.write(report, self.id, self.owner, progress)
+        await self.resources.database.write(report_progress, self.id, self.owner, progress)
 
 
-def claim(
+def claim_job(
     session: Session, owner: str, lease_seconds: float, names: Collection[str], *, scheduled: bool
-) -> Claimed | None:
+) -> ClaimedJob | None:
     """Claim the next job of these names, or return None.
 
     The caller with the fewest running jobs comes first, then the job that is due for longest.
@@ -94,9 +94,9 @@ def claim(
     job.status, job.owner, job.attempt = "running", owner, job.attempt + 1
     if job.started_at is None:
         job.started_at = now()
-    leases.grant(session, owner, lease_seconds)
+    leases.grant_lease(session, owner, lease_seconds)
     session.flush()
-    return Claimed(
+    return ClaimedJob(
         id=job.id,
         name=job.name,
         caller_id=job.caller_id,
@@ -148,26 +148,26 @@ def _callers(session: Session, *due: ColumnElement[bool]) -> list[str]:
     return [caller_id for caller_id, since in rows if since is not None]
 
 
-def renew(session: Session, job_id: str, owner: str, seconds: float) -> str | None:
+def renew_job(session: Session, job_id: str, owner: str, seconds: float) -> str | None:
     """Prolong the lease; return the job's status, or None where the job is lost."""
-    if not leases.prolong(session, owner, seconds):
+    if not leases.prolong_lease(session, owner, seconds):
         return None
     return session.scalar(select(JobRow.status).where(*_held(job_id, owner)))
 
 
-def report(session: Session, job_id: str, owner: str, progress: dict[str, Any]) -> None:
+def report_progress(session: Session, job_id: str, owner: str, progress: dict[str, Any]) -> None:
     """Record the progress of a job. Raise `LostRunError` where its worker has lost it."""
     statement = update(JobRow).where(*_held(job_id, owner)).values(progress=progress)
-    if not changed(session, statement):
+    if not rows_changed(session, statement):
         raise LostRunError(f"The job {job_id} has been taken over.")
 
 
-def record(session: Session, job: Claimed, outcome: Outcome) -> bool:
+def record_job(session: Session, job: ClaimedJob, outcome: JobOutcome) -> bool:
     """Write the outcome of a job; return False where its worker has lost it.
 
     A cancelled job stays cancelled, unless it has succeeded all the same.
     """
-    leases.end(session, job.owner)
+    leases.end_lease(session, job.owner)
     again = outcome.status == "queued"
     cancelled = JobRow.status == "cancelling"
     otherwise = case((cancelled, "cancelled"), else_=outcome.status)
@@ -185,7 +185,7 @@ def record(session: Session, job: Claimed, outcome: Outcome) -> bool:
             finished_at=case((cancelled, now())) if again else now(),
         )
     )
-    if not changed(session, statement):
+    if not rows_changed(session, statement):
         return False
     written = session.scalars(select(JobRow.status).where(JobRow.id == job.id)).one()
     if written != "queued":
@@ -193,9 +193,9 @@ def record(session: Session, job: Claimed, outcome: Outcome) -> bool:
     return True
 
 
-def recover(session: Session, most_crashes: int, crashed: str) -> None:
+def recover_jobs(session: Session, most_crashes: int, crashed: str) -> None:
     """Queue the jobs of dead workers again; end the cancelled, late and poison ones."""
-    lost = IS_RUNNING, ~leases.alive(JobRow.owner)
+    lost = IS_RUNNING, ~leases.is_alive(JobRow.owner)
     locking = select(JobRow.id).where(*lost).order_by(JobRow.owner)
     locked = session.scalars(locking.with_for_update(skip_locked=True)).all()
     # Asked again for the reason in `recovery.py`.

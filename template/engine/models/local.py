@@ -82,11 +82,11 @@ class Local:
 
     async def complete(self, request: ChatRequest, so_far: Progress | None = None) -> Answer:
         """Answer as a whole: a stream put together, because only a stream can be stopped."""
-        return await wire.whole(self._chunks(request), so_far)
+        return await wire.whole_answer(self._chunks(request), so_far)
 
     def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
         """Answer token by token."""
-        return wire.streamed(self._chunks(request), request)
+        return wire.streamed_answer(self._chunks(request), request)
 
     async def embed(self, request: EmbeddingsRequest) -> Answer:
         """Return vectors of 256 dimensions, or fewer of the same, normalised."""
@@ -95,10 +95,10 @@ class Local:
         if size not in DIMENSIONS:
             known = ", ".join(map(str, DIMENSIONS))
             raise Unsupported(f"{EMBEDDINGS} has {known} dimensions.", param="dimensions")
-        texts = await wire.texts(request.input, self._tokenizer, "input")
+        texts = await wire.input_texts(request.input, self._tokenizer, "input")
         tokens = sum([await self._tokenizer.count(text) for text in texts])
         vectors = await in_thread(self._embedding, self._embedder.embed, texts)
-        return wire.embeddings(request, _normalised(vectors[:, :size]), tokens)
+        return wire.embeddings_answer(request, _normalised(vectors[:, :size]), tokens)
 
     async def models(self) -> list[ModelCard]:
         """List the model of conversations and the one of embeddings."""

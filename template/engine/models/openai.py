@@ -30,7 +30,7 @@ from engine.models.interface import (
     StreamOptions,
     Usage,
 )
-from engine.models.refusals import LONGEST_BODY, refusal
+from engine.models.refusals import LONGEST_BODY, refusal_of
 from engine.models.sse import BROKE_OFF, Events
 from engine.process.http import UpstreamSession
 from engine.process.tokenizer import Tokenizer
@@ -65,10 +65,10 @@ class OpenAI:
         path, sent = request.sent()
         whole = sent.model_copy(update={"stream": False})
         asked = whole.model_dump_json(exclude_unset=True, exclude={"stream_options"})
-        body, fields = reading.chat(await self._whole(path, asked))
-        prompt, completion = reading.counts(fields.usage)
+        body, fields = reading.read_chat(await self._whole(path, asked))
+        prompt, completion = reading.token_counts(fields.usage)
         if completion is None:
-            completion = await self._tokenizer.count(reading.text(body))
+            completion = await self._tokenizer.count(reading.answer_text(body))
         return Answer(body, await self._usage(prompt, completion, asked))
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
@@ -100,7 +100,7 @@ class OpenAI:
                     raise
             for block in events.end():
                 yield Chunk(block)
-            prompt, completion = reading.counts(events.usage)
+            prompt, completion = reading.token_counts(events.usage)
             generated = events.generated if completion is None else completion
             yield Chunk(b"", await self._usage(prompt, generated, asked))
             await _read_to_end(response)
@@ -108,14 +108,14 @@ class OpenAI:
     async def embed(self, request: EmbeddingsRequest) -> Answer:
         """Relay embeddings."""
         asked = request.model_dump_json(exclude_unset=True)
-        body, fields = reading.embeddings(await self._whole("/embeddings", asked))
-        prompt, completion = reading.counts(fields.usage)
+        body, fields = reading.read_embeddings(await self._whole("/embeddings", asked))
+        prompt, completion = reading.token_counts(fields.usage)
         return Answer(body, await self._usage(prompt, completion or 0, asked))
 
     async def models(self) -> list[ModelCard]:
         """Ask the server for its models."""
         async with self._ask("GET", "/models", None, self._session.timeout) as response:
-            return reading.cards(await response.read())
+            return reading.read_cards(await response.read())
 
     async def _whole(self, path: str, asked: str) -> bytes:
         """Return the body of an answer, which may be silent for as long as the request has time."""
@@ -147,7 +147,7 @@ class OpenAI:
                 allow_redirects=False,
             ) as response:
                 if response.status >= 300:
-                    raise refusal(response.status, response.headers, await _beginning(response))
+                    raise refusal_of(response.status, response.headers, await _beginning(response))
                 yield response
         except (ClientError, TimeoutError) as error:
             deadline.remaining()  # the caller's time, and not the server, has failed

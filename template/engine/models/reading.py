@@ -63,19 +63,19 @@ CHAT = msgspec.json.Decoder(Chat)
 EMBEDDINGS = msgspec.json.Decoder(Embeddings)
 
 
-def chat(body: bytes) -> tuple[bytes, Chat]:
+def read_chat(body: bytes) -> tuple[bytes, Chat]:
     """Return a whole answer as clean JSON, and its fields. Raise `ModelError` where it is none."""
-    body, fields = read(body, CHAT)
+    body, fields = read_json(body, CHAT)
     return (body, fields) if fields.choices else _refuse(body)
 
 
-def embeddings(body: bytes) -> tuple[bytes, Embeddings]:
+def read_embeddings(body: bytes) -> tuple[bytes, Embeddings]:
     """Return embeddings as clean JSON, and their fields. Raise `ModelError` for none."""
-    body, fields = read(body, EMBEDDINGS)
+    body, fields = read_json(body, EMBEDDINGS)
     return (body, fields) if fields.data else _refuse(body)
 
 
-def cards(body: bytes) -> list[ModelCard]:
+def read_cards(body: bytes) -> list[ModelCard]:
     """Return a list of models with all their fields. Raise `ModelError` for no list."""
     try:
         said = _parse(body)
@@ -88,10 +88,10 @@ def cards(body: bytes) -> list[ModelCard]:
     return [_card(each) for each in found if isinstance(each.get("id"), str)]
 
 
-def read(data: bytes, decoder: msgspec.json.Decoder[T]) -> tuple[bytes, T]:
+def read_json(data: bytes, decoder: msgspec.json.Decoder[T]) -> tuple[bytes, T]:
     """Return clean JSON and its fields. Raise `ModelError` for an error, or for no JSON at all."""
     try:
-        fields = decode(data, decoder)
+        fields = decode_answer(data, decoder)
     except NO_JSON:
         data, fields = _read_odd(data, decoder)
     if fields.error:
@@ -99,7 +99,7 @@ def read(data: bytes, decoder: msgspec.json.Decoder[T]) -> tuple[bytes, T]:
     return data, fields
 
 
-def decode(data: bytes, decoder: msgspec.json.Decoder[T]) -> T:
+def decode_answer(data: bytes, decoder: msgspec.json.Decoder[T]) -> T:
     """Return the fields. Raise one of `NO_JSON` where it is no strict JSON."""
     if not data.isascii():
         data.decode()
@@ -118,13 +118,13 @@ def one_line(body: bytes) -> bytes:
     return body
 
 
-def counts(usage: object) -> tuple[int | None, int | None]:
+def token_counts(usage: object) -> tuple[int | None, int | None]:
     """Return the tokens of the prompt and of the answer, None for one that `usage` lacks."""
     said = usage if isinstance(usage, dict) else {}
     return _count(said.get("prompt_tokens")), _count(said.get("completion_tokens"))
 
 
-def text(body: bytes) -> str:
+def answer_text(body: bytes) -> str:
     """Return the text of a whole answer, so that its tokens can be counted."""
     messages = [each.get("message", each.get("text")) for each in _parse(body)["choices"]]
     contents = [each.get("content") if isinstance(each, dict) else each for each in messages]

@@ -57,7 +57,7 @@ class Detail:
     """OpenAI's `type`."""
 
 
-def refusal(status: int, headers: Mapping[str, str], body: bytes) -> AppError:
+def refusal_of(status: int, headers: Mapping[str, str], body: bytes) -> AppError:
     """Return the error for an answer with this status, which is not a good one."""
     return _error(status, headers, _detail(body))
 

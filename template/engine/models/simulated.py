@@ -51,11 +51,11 @@ class Simulated:
 
     async def complete(self, request: ChatRequest, so_far: Progress | None = None) -> Answer:
         """Answer as a whole, as slowly as the stream."""
-        return await wire.whole(self._limited(request), so_far)
+        return await wire.whole_answer(self._limited(request), so_far)
 
     def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
         """Answer token by token."""
-        return wire.streamed(self._limited(request), request)
+        return wire.streamed_answer(self._limited(request), request)
 
     async def embed(self, request: EmbeddingsRequest) -> Answer:
         """Return unit vectors drawn from each text's hash."""
@@ -66,10 +66,10 @@ class Simulated:
             raise Unsupported(message, param="dimensions")
         async with self._slots:
             await self._begin()
-        texts = await wire.texts(request.input, self._tokenizer, "input")
+        texts = await wire.input_texts(request.input, self._tokenizer, "input")
         tokens = sum([await self._tokenizer.count(text) for text in texts])
         vectors = await in_thread(self._embedding, _vectors, texts, size)
-        return wire.embeddings(request, vectors, tokens)
+        return wire.embeddings_answer(request, vectors, tokens)
 
     async def models(self) -> list[ModelCard]:
         """List the two simulated models."""
@@ -85,7 +85,7 @@ class Simulated:
         wire.refuse_others(request, honoured=("tools", "tool_choice"))
         plan = script(request)
         await self._begin()
-        prompt = wire.encode([message.model_dump() for message in request.messages])
+        prompt = wire.encode_json([message.model_dump() for message in request.messages])
         seed = (
             f"{self._settings.simulated_seed} {request.seed} {hashlib.sha256(prompt).hexdigest()}"
         )

@@ -10,10 +10,10 @@ from engine.models.reading import (
     NO_JSON,
     NOT_OPENAI,
     Chat,
-    chat,
-    decode,
+    decode_answer,
     is_error,
-    read,
+    read_chat,
+    read_json,
 )
 from engine.models.refusals import refusal_within
 
@@ -123,7 +123,7 @@ class Events:
             raise ModelUnavailable(NOT_OPENAI)
         if self.done or not data:
             return b""
-        data, fields = read(data, CHAT)
+        data, fields = read_json(data, CHAT)
         if not fields.choices and is_error(data):
             raise refusal_within(data)
         self._note(fields)
@@ -143,7 +143,7 @@ def _as_it_is(event: bytes) -> Chat | None:
     if not event.startswith(b"data:"):
         return None
     try:
-        fields = decode(event[5:], CHAT)
+        fields = decode_answer(event[5:], CHAT)
     except NO_JSON:
         return None  # not JSON alone: several events, or one with an id
     return fields if fields.choices and fields.usage is None and fields.error is None else None
@@ -151,7 +151,7 @@ def _as_it_is(event: bytes) -> Chat | None:
 
 def _data(event: bytes) -> bytes:
     if event.lstrip()[:1] in (b"{", b"["):  # no event at all: a server that does not stream
-        chat(event)
+        read_chat(event)
         raise ModelUnavailable(NO_STREAM)
     lines = [line for line in event.split(b"\n") if line.startswith(b"data:")]
     return b"".join(line.removeprefix(b"data:").strip() for line in lines)

@@ -39,14 +39,14 @@ ALTERING: dict[str, tuple[object, ...]] = {
 fields only tune it: a provider may pass them over."""
 
 
-def encode(value: Any) -> bytes:  # noqa: ANN401 -- any JSON
+def encode_json(value: Any) -> bytes:  # noqa: ANN401 -- any JSON
     """Return JSON."""
     return msgspec.json.encode(value)
 
 
-def event(chunk: Json) -> bytes:
+def sse_event(chunk: Json) -> bytes:
     """Return a chunk as a server-sent event."""
-    return b"data: " + encode(chunk) + b"\n\n"
+    return b"data: " + encode_json(chunk) + b"\n\n"
 
 
 def usage_object(usage: Usage) -> dict[str, int]:
@@ -88,7 +88,9 @@ def unsupported(field: str) -> Unsupported:
     return Unsupported(message, param=field)
 
 
-def embeddings(request: EmbeddingsRequest, vectors: NDArray[np.float32], tokens: int) -> Answer:
+def embeddings_answer(
+    request: EmbeddingsRequest, vectors: NDArray[np.float32], tokens: int
+) -> Answer:
     """Return vectors, one a row, as OpenAI's list: floats, or base64 of little-endian float32."""
     as_base64 = request.encoding_format == "base64"
     little = vectors.astype("<f4")
@@ -102,10 +104,10 @@ def embeddings(request: EmbeddingsRequest, vectors: NDArray[np.float32], tokens:
     ]
     usage = {"prompt_tokens": tokens, "total_tokens": tokens}
     body = {"object": "list", "data": data, "model": request.model, "usage": usage}
-    return Answer(encode(body), Usage(prompt_tokens=tokens))
+    return Answer(encode_json(body), Usage(prompt_tokens=tokens))
 
 
-async def texts(
+async def input_texts(
     inputs: str | list[str] | list[int] | list[list[int]], tokenizer: Tokenizer, param: str
 ) -> list[str]:
     """Return the inputs as texts; token ids are decoded. Raise `InvalidRequest` for unknown ids."""
@@ -119,7 +121,9 @@ async def texts(
         raise InvalidRequest(str(error), param=param) from error
 
 
-async def whole(chunks: AsyncGenerator[Json, None], so_far: Progress | None = None) -> Answer:
+async def whole_answer(
+    chunks: AsyncGenerator[Json, None], so_far: Progress | None = None
+) -> Answer:
     """Return `chat.completion.chunk` objects, the last with the usage, as one answer.
 
     The choices that have come are counted in `so_far`.
@@ -133,14 +137,14 @@ async def whole(chunks: AsyncGenerator[Json, None], so_far: Progress | None = No
     return assembly.whole(usage)
 
 
-async def streamed(
+async def streamed_answer(
     chunks: AsyncGenerator[Json, None], request: ChatRequest
 ) -> AsyncGenerator[Chunk, None]:
     """Yield `chat.completion.chunk` objects as events; the usage only where it is asked for."""
     async with aclosing(chunks):
         async for chunk in chunks:
             wanted = chunk["choices"] or request.include_usage
-            yield Chunk(event(chunk) if wanted else b"", usage_of(chunk))
+            yield Chunk(sse_event(chunk) if wanted else b"", usage_of(chunk))
 
 
 class Assembly:
@@ -163,7 +167,7 @@ class Assembly:
         """Return the answer."""
         choices = [self._choices[index] for index in sorted(self._choices)]
         body = {**self._head, "object": "chat.completion", "choices": choices}
-        return Answer(encode({**body, "usage": usage_object(usage)}), usage)
+        return Answer(encode_json({**body, "usage": usage_object(usage)}), usage)
 
 
 def _empty_choice(index: int) -> Json:

@@ -139,7 +139,7 @@ def _text(request: ChatRequest) -> str | None:
     if schema := (form.model_extra or {}).get("schema"):  # as llama.cpp has it
         return _filled(schema)
     asking = [message for message in request.messages if message.role not in ("assistant", "tool")]
-    return wire.encode(asked_for(_said(asking))).decode()
+    return wire.encode_json(asked_for(_said(asking))).decode()
 
 
 def _said(messages: list[Message]) -> str:
@@ -154,7 +154,7 @@ def _texts(content: str | list[Json] | None) -> list[str]:
 
 
 def _filled(schema: Schema) -> str:
-    return wire.encode(instance(schema)).decode()
+    return wire.encode_json(instance(schema)).decode()
 
 
 def _call_deltas(call: Call, chance: random.Random) -> Iterator[tuple[Json, str]]:

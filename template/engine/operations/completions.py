@@ -27,7 +27,7 @@ DEFAULT_TOKENS = 16
 """OpenAI's, where the caller sets no limit."""
 
 
-async def complete(model: BoundModel, request: CompletionRequest) -> Answer:
+async def complete_prompts(model: BoundModel, request: CompletionRequest) -> Answer:
     """Return a whole `text_completion`: the choices of the first prompt, of the second, and so on.
 
     Raise `InvalidRequest` for too many prompts.
@@ -40,10 +40,12 @@ async def complete(model: BoundModel, request: CompletionRequest) -> Answer:
         choices += _texts(body, prompt, number)
         usage += answer.usage
     whole = {**head, "choices": choices, "usage": wire.usage_object(usage)}
-    return Answer(wire.encode(whole), usage)
+    return Answer(wire.encode_json(whole), usage)
 
 
-async def stream(model: BoundModel, request: CompletionRequest) -> AsyncGenerator[Chunk, None]:
+async def stream_prompts(
+    model: BoundModel, request: CompletionRequest
+) -> AsyncGenerator[Chunk, None]:
     """Yield the same in pieces, one prompt after the other, with one usage at the end."""
     head, usage = Json(), Usage()
     for number, prompt in enumerate(await _prompts(model, request)):
@@ -53,13 +55,13 @@ async def stream(model: BoundModel, request: CompletionRequest) -> AsyncGenerato
                 for body in _bodies(chunk.events):
                     head = head or _head(body)
                     if choices := _texts(body, prompt, number):
-                        yield Chunk(wire.event({**head, "choices": choices}))
+                        yield Chunk(wire.sse_event({**head, "choices": choices}))
     last = {**head, "choices": [], "usage": wire.usage_object(usage)}
-    yield Chunk(wire.event(last) if request.include_usage else b"", usage)
+    yield Chunk(wire.sse_event(last) if request.include_usage else b"", usage)
 
 
 async def _prompts(model: BoundModel, request: CompletionRequest) -> list[Continuation]:
-    texts = await wire.texts(request.prompt, model.tokenizer, "prompt")
+    texts = await wire.input_texts(request.prompt, model.tokenizer, "prompt")
     if len(texts) * (request.n or 1) > MOST_CHOICES:
         message = f"An answer may have {MOST_CHOICES} choices: send fewer prompts."
         raise InvalidRequest(message, param="prompt")
@@ -131,4 +133,4 @@ def _logprobs(found: Json | None) -> Json | None:
     }
 
 
-COMPLETIONS = Operation("/v1/completions", CompletionRequest, complete)
+COMPLETIONS = Operation("/v1/completions", CompletionRequest, complete_prompts)

@@ -25,7 +25,7 @@ async def end_tasks(*tasks: asyncio.Task[Any], patience: float = 1.0) -> None:
             task.exception()  # seen, so that asyncio does not complain of it
 
 
-async def uncut(work: Coroutine[Any, Any, T]) -> T:
+async def run_uncut(work: Coroutine[Any, Any, T]) -> T:
     """Return `await work`. A cancellation takes effect after it, a second one cuts it off.
 
     For work that gives something back: its caller may be cancelled while it already ends by itself.

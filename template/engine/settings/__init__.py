@@ -22,7 +22,7 @@ from engine.settings.limits import MIB, LimitSettings
 from engine.settings.model import OPENAI_URL, Fallback, ModelSettings
 from engine.settings.service import ServiceSettings
 from engine.settings.urls import NO_REDIS, Discreet
-from engine.settings.values import bare
+from engine.settings.values import without_quotes
 
 __all__ = ["MIB", "NO_REDIS", "OPENAI_URL", "SETTINGS_FILES", "Fallback", "Settings", "reads_files"]
 
@@ -55,7 +55,7 @@ class Settings(Discreet, JobSettings, LimitSettings, ModelSettings, ServiceSetti
     @model_validator(mode="before")
     @classmethod
     def _without_what_copying_leaves(cls, values: dict[str, Any]) -> Any:  # noqa: ANN401
-        return bare(values)
+        return without_quotes(values)
 
     @classmethod
     def settings_customise_sources(

@@ -45,10 +45,10 @@ class Discreet(BaseModel):
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         for name, value in super().__repr_args__():
-            yield name, masked(value) if isinstance(value, str) else value
+            yield name, mask_secrets(value) if isinstance(value, str) else value
 
 
-def masked(value: str) -> str:
+def mask_secrets(value: str) -> str:
     """Return the text without passwords of URLs; secrets of their own type mask themselves."""
     value = re.sub(r"(://[^:@/]*):.+@", rf"\1:{MASK}@", value)
     return re.sub(r"(?i)([?&][^=&]*(?:password|secret|key|token)=)[^&]+", rf"\1{MASK}", value)

@@ -13,16 +13,18 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 """Seconds, or an amount a second, that may not be 0."""
 
 
-def bare(value: Any) -> Any:  # noqa: ANN401 -- of a file or the environment
+def without_quotes(value: Any) -> Any:  # noqa: ANN401 -- of a file or the environment
     """Return it without the spaces, line ends and quotes that copying leaves; blank is not set."""
     match value:
         case str():
             text = value.strip()
             return text[1:-1].strip() if len(text) > 1 and text[0] == text[-1] in "'\"" else text
         case dict():
-            return {name: inner for name, each in value.items() if (inner := bare(each)) != ""}
+            return {
+                name: inner for name, each in value.items() if (inner := without_quotes(each)) != ""
+            }
         case list() | tuple():
-            return [bare(each) for each in value]
+            return [without_quotes(each) for each in value]
     return value
 
 

@@ -18,7 +18,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 
-def some(locking: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
+def some_rows(locking: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
     """Return the rows of a limited select with `SKIP LOCKED`, to be used with `in_`.
 
     It is run once. PostgreSQL may run a plain subquery for each row of the other table, and this
@@ -28,7 +28,7 @@ def some(locking: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
     return select(locking.cte(nesting=True))
 
 
-def constant(value: str) -> ColumnElement[str]:
+def sql_constant(value: str) -> ColumnElement[str]:
     """Return a value that is written into a statement, not bound to it.
 
     A partial index is used only where its condition is seen in the statement: not by PostgreSQL's
@@ -48,7 +48,7 @@ def skip_scan(column: InstrumentedAttribute[Any], *where: ColumnExpressionArgume
     return values.union_all(select(following).where(values.c.value.is_not(None)))
 
 
-def changed(session: Session, statement: Update | Delete | Insert) -> int:
+def rows_changed(session: Session, statement: Update | Delete | Insert) -> int:
     """Run the statement and return how many rows it has changed."""
     result = session.execute(statement.execution_options(synchronize_session=False))
     assert isinstance(result, CursorResult)  # noqa: S101 -- of all three

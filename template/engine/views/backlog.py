@@ -5,10 +5,10 @@ from sqlalchemy import ColumnElement, CompoundSelect, case, func, literal, null,
 from sqlalchemy.orm import Session
 
 from engine.batches import readiness
-from engine.batches.caller_pauses import Pause, pauses
+from engine.batches.caller_pauses import Pause, list_pauses
 from engine.jobs.runs import IS_QUEUED, IS_RUNNING
 from engine.sql.clock import instant, now
-from engine.sql.statements import constant
+from engine.sql.statements import sql_constant
 from engine.sql.tables import (
     BatchLaneRow,
     BatchRow,
@@ -85,11 +85,11 @@ class Backlog(BaseModel):
 
 def backlog(session: Session, lease_seconds: float) -> Backlog:
     """Return the waiting and running work, the leases and the workers."""
-    dead = WebhookDeliveryRow.status == constant("dead")
+    dead = WebhookDeliveryRow.status == sql_constant("dead")
     return Backlog(
         depths=depths(session, lease_seconds),
         lanes=_lanes(session, lease_seconds),
-        pauses=pauses(session),
+        pauses=list_pauses(session),
         dead_webhooks=session.scalar(select(func.count()).where(dead)) or 0,
         snapshot=oldest_snapshot(session),
         leases=_leases(session),
@@ -158,7 +158,9 @@ def _items(session: Session) -> Depth:
     """Count by the batches' own counters. Lines that are still being checked do not wait yet."""
     left = func.sum(BatchRow.total - BatchRow.completed - BatchRow.failed)
     is_open = session.scalar(select(left).where(BatchRow.status == "in_progress")) or 0
-    running = session.scalar(select(func.count()).where(ItemRow.status == constant("running"))) or 0
+    running = (
+        session.scalar(select(func.count()).where(ItemRow.status == sql_constant("running"))) or 0
+    )
     return Depth(work="items", waiting=max(0, is_open - running), running=running)
 
 
@@ -178,7 +180,7 @@ def _jobs(session: Session) -> list[Depth]:
 def _webhooks(session: Session) -> Depth:
     due = case((WebhookDeliveryRow.next_at <= now(), WebhookDeliveryRow.next_at))
     all_of_them = select(func.count(), now() - func.min(due))
-    pending = WebhookDeliveryRow.status == constant("pending")
+    pending = WebhookDeliveryRow.status == sql_constant("pending")
     waiting, oldest = session.execute(all_of_them.where(pending)).one()
     return Depth(work="webhooks", waiting=waiting, running=0, oldest=oldest)
 
@@ -186,7 +188,7 @@ def _webhooks(session: Session) -> Depth:
 def _leases(session: Session) -> list[Lease]:
     items = (
         select(ItemRow.owner, func.min(ItemRow.batch_id).label("batch_id"))
-        .where(ItemRow.status == constant("running"))
+        .where(ItemRow.status == sql_constant("running"))
         .group_by(ItemRow.owner)
         .subquery()
     )

@@ -17,7 +17,7 @@ from engine.sql.tables import (
     JobRow,
     LeaseRow,
 )
-from engine.views.overview import find
+from engine.views.overview import find_subject
 
 SHOWN_FAILURES = 5
 
@@ -78,9 +78,9 @@ class JobDetail(BaseModel):
     lease_left: float | None
 
 
-def show(session: Session, subject_id: str) -> BatchDetail | JobDetail:
+def show_details(session: Session, subject_id: str) -> BatchDetail | JobDetail:
     """Return all about a batch or a job; raise `NotFound` where there is none of that id."""
-    row = find(session, subject_id)
+    row = find_subject(session, subject_id)
     return _batch(session, row) if isinstance(row, BatchRow) else _job(session, row)
 
 
@@ -88,7 +88,7 @@ def _batch(session: Session, row: BatchRow) -> BatchDetail:
     return BatchDetail(
         caller=session.get_one(CallerRow, row.caller_id).name,
         request_id=row.request_id,
-        batch=batches.get(session, row.caller_id, row.id),
+        batch=batches.get_batch(session, row.caller_id, row.id),
         lanes=_lanes(session, row.id),
         items=_items(session, row.id),
         failures=_failures(session, row.id),

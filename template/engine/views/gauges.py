@@ -15,7 +15,7 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 def exposition(resources: Resources) -> bytes:
     """Return all metrics as text. Called on the event loop, where alone AnyIO tells its limits."""
-    for name, used, waiting, size in limits(resources):
+    for name, used, waiting, size in limits_in_use(resources):
         metrics.used.labels(name).set(used)
         metrics.waiting.labels(name).set(waiting)
         metrics.size.labels(name).set(size)
@@ -30,7 +30,7 @@ def tell_slots(model: Upstreams) -> None:
             metrics.slots.labels(pool, state).set(getattr(slots, state))
 
 
-def limits(resources: Resources) -> Iterator[tuple[str, float, int, float]]:
+def limits_in_use(resources: Resources) -> Iterator[tuple[str, float, int, float]]:
     """Yield each limit of this process: its name, places in use, waiters, its size."""
     for name, queue in {"requests": resources.admission_queue, **own_threads.limits}.items():
         yield name, queue.taken, queue.waiting, queue.places

@@ -45,7 +45,7 @@ class Entry(BaseModel):
     error: str | None
 
 
-def entries(session: Session, wanted: Wanted) -> list[Entry]:
+def list_entries(session: Session, wanted: Wanted) -> list[Entry]:
     """Return batches and jobs, newest first. Raise `InvalidRequest` for a status that none has."""
     if wanted.status is not None and wanted.status not in STATUSES:
         known = ", ".join(sorted(set(STATUSES)))
@@ -54,7 +54,9 @@ def entries(session: Session, wanted: Wanted) -> list[Entry]:
     return sorted(found, key=lambda entry: entry.created_at, reverse=True)[: wanted.limit]
 
 
-def find(session: Session, subject_id: str, *, for_update: bool = False) -> BatchRow | JobRow:
+def find_subject(
+    session: Session, subject_id: str, *, for_update: bool = False
+) -> BatchRow | JobRow:
     """Return the row of a batch or a job; raise `NotFound` where there is none of that id."""
     row: BatchRow | JobRow | None
     if subject_id.startswith("batch_"):
@@ -66,15 +68,15 @@ def find(session: Session, subject_id: str, *, for_update: bool = False) -> Batc
     return row
 
 
-def cancel(session: Session, subject_id: str) -> BatchObject | JobObject:
+def cancel_subject(session: Session, subject_id: str) -> BatchObject | JobObject:
     """Cancel a batch or a job, as its caller may. Raise `Conflict` where it has ended."""
-    row = find(session, subject_id, for_update=True)
+    row = find_subject(session, subject_id, for_update=True)
     if isinstance(row, BatchRow):
-        return batches.cancel(session, row.caller_id, row.id)
+        return batches.cancel_batch(session, row.caller_id, row.id)
     return jobs.cancel_row(session, row)
 
 
-def retry(
+def retry_subject(
     session: Session,
     subject_id: str,
     *,
@@ -88,11 +90,11 @@ def retry(
 
     `flags` are the ones set for all callers. Raise `Conflict` where there is no reason to.
     """
-    row = find(session, subject_id, for_update=True)
+    row = find_subject(session, subject_id, for_update=True)
     if isinstance(row, JobRow):
         return jobs.retry_row(session, row, kinds)
     caller = session.get_one(CallerRow, row.caller_id)
-    return retries.retry(
+    return retries.retry_batch(
         session,
         caller.id,
         row.id,

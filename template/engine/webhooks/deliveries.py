@@ -10,13 +10,13 @@ from sqlalchemy.orm import Session
 from engine.errors import Conflict, NotFound
 from engine.sql.clock import instant, now
 from engine.sql.ids import new_id
-from engine.sql.statements import changed, constant, skip_scan
+from engine.sql.statements import rows_changed, skip_scan, sql_constant
 from engine.sql.tables import WebhookDeliveryRow, WebhookRow
 from engine.sql.tables.webhooks import IN_FLIGHT
 from engine.webhooks import endpoints as webhooks
 from engine.work.outbox import EventType, event_payload
 
-PENDING = constant("pending")
+PENDING = sql_constant("pending")
 GONE = "The receiver answered 410, so its webhook is disabled."
 
 
@@ -34,7 +34,7 @@ class Notification:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class DeliveryOutcome:
     """The outcome of one try. `delay` is in seconds, until the next one where it is `pending`."""
 
     status: Literal["delivered", "pending", "dead"]
@@ -56,7 +56,9 @@ class DeadLetter:
     finished_at: float
 
 
-def claim(session: Session, *, seconds: float, most_in_flight: int) -> Notification | None:
+def claim_deliveries(
+    session: Session, *, seconds: float, most_in_flight: int
+) -> Notification | None:
     """Claim the message that is due for longest, for `seconds`, or return None.
 
     After these it is due again: its worker is dead. Callers with `most_in_flight` tries under
@@ -76,7 +78,7 @@ def claim(session: Session, *, seconds: float, most_in_flight: int) -> Notificat
     return None
 
 
-def record(session: Session, notification: Notification, outcome: Outcome) -> bool:
+def record_delivery(session: Session, notification: Notification, outcome: DeliveryOutcome) -> bool:
     """Write the outcome of a try; return False where it is taken over or has ended."""
     again = outcome.status == "pending"
     statement = (
@@ -94,10 +96,10 @@ def record(session: Session, notification: Notification, outcome: Outcome) -> bo
             finished_at=None if again else now(),
         )
     )
-    return changed(session, statement) == 1
+    return rows_changed(session, statement) == 1
 
 
-def disable(session: Session, notification: Notification) -> None:
+def disable_endpoint(session: Session, notification: Notification) -> None:
     """Disable a webhook because its receiver is gone, and give up its pending messages.
 
     One with another address by now goes on: the message comes there as after a kill.
@@ -117,12 +119,14 @@ def disable(session: Session, notification: Notification) -> None:
     )
 
 
-def sample(session: Session, caller_id: str, webhook_id: str, event: EventType) -> Notification:
+def sample_event(
+    session: Session, caller_id: str, webhook_id: str, event: EventType
+) -> Notification:
     """Return a sample message, which is not stored and tells of a thing that does not exist.
 
     Raise `NotFound` where this caller has no webhook of that id.
     """
-    webhooks.get(session, caller_id, webhook_id)
+    webhooks.get_endpoint(session, caller_id, webhook_id)
     url, secrets = _receiver(session, webhook_id)
     sample_id, kind = new_id("evt"), event.partition(".")[0]
     payload = event_payload(sample_id, event, f"{kind}_sample", time.time())
@@ -134,7 +138,7 @@ def list_dead(session: Session, limit: int) -> list[DeadLetter]:
     rows = session.execute(
         select(WebhookDeliveryRow, WebhookRow.url)
         .join(WebhookRow, WebhookRow.id == WebhookDeliveryRow.webhook_id)
-        .where(WebhookDeliveryRow.status == constant("dead"))
+        .where(WebhookDeliveryRow.status == sql_constant("dead"))
         .order_by(WebhookDeliveryRow.finished_at.desc())
         .limit(limit)
     )
@@ -152,7 +156,7 @@ def list_dead(session: Session, limit: int) -> list[DeadLetter]:
     ]
 
 
-def resend(session: Session, notification_id: str) -> None:
+def resend_delivery(session: Session, notification_id: str) -> None:
     """Restart the tries of a dead message at once, under its old id.
 
     Raise `NotFound` where there is none of that id, `Conflict` where it is not dead.
@@ -227,4 +231,4 @@ def _revive(session: Session, ids: Select[str]) -> int:
             finished_at=None,
         )
     )
-    return changed(session, statement)
+    return rows_changed(session, statement)

@@ -67,7 +67,7 @@ class WebhookInfo:
     disabled_at: float | None
 
 
-def register(
+def register_endpoint(
     session: Session,
     caller_id: str,
     *,
@@ -105,17 +105,17 @@ def register(
     return _with_secret(webhook)
 
 
-def get(session: Session, caller_id: str, webhook_id: str) -> WebhookObject:
+def get_endpoint(session: Session, caller_id: str, webhook_id: str) -> WebhookObject:
     """Return a webhook; raise `NotFound` where this caller has none of that id."""
     return _object(_row(session, caller_id, webhook_id))
 
 
-def page(session: Session, caller_id: str, query: PageQuery) -> Page[WebhookObject]:
+def page_of_endpoints(session: Session, caller_id: str, query: PageQuery) -> Page[WebhookObject]:
     """Return one page of the caller's webhooks."""
     return page_of(session, WebhookRow, query, _object, WebhookRow.caller_id == caller_id)
 
 
-def update(
+def update_endpoint(
     session: Session,
     caller_id: str,
     webhook_id: str,
@@ -143,13 +143,13 @@ def update(
     return _object(webhook)
 
 
-def remove(session: Session, caller_id: str, webhook_id: str) -> WebhookDeleted:
+def remove_endpoint(session: Session, caller_id: str, webhook_id: str) -> WebhookDeleted:
     """Delete a webhook and its messages."""
     session.delete(_row(session, caller_id, webhook_id, for_update=True))
     return WebhookDeleted(id=webhook_id)
 
 
-def rotate(
+def rotate_secret(
     session: Session, caller_id: str, webhook_id: str, *, keep_seconds: float
 ) -> WebhookWithSecret:
     """Return the webhook with a new secret; the one before signs beside it for `keep_seconds`."""
@@ -161,7 +161,7 @@ def rotate(
     return _with_secret(webhook)
 
 
-def list_webhooks(session: Session) -> list[WebhookInfo]:
+def list_endpoints(session: Session) -> list[WebhookInfo]:
     """Return the webhooks of all callers, oldest first."""
     rows = session.execute(
         select(WebhookRow, CallerRow.name)

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from engine.resources import Resources
 from engine.watch.telemetry import request_id
 from engine.webhooks import deliveries
-from engine.webhooks.deliveries import Notification, Outcome
+from engine.webhooks.deliveries import DeliveryOutcome, Notification
 from engine.webhooks.signing import signed_headers
 
 log = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ LONGEST_ASKED = 86_400.0
 """Seconds; a receiver may ask for a longer wait, but a message that is a day late is of no use."""
 
 
-async def claim(
+async def claim_sending(
     resources: Resources, _stopping: asyncio.Event
 ) -> Callable[[], Coroutine[Any, Any, None]] | None:
     """Claim the message that is due for longest; return the function that sends it, or None.
@@ -33,14 +33,14 @@ async def claim(
     """
     settings = resources.settings
     notification = await resources.database.write(
-        deliveries.claim,
+        deliveries.claim_deliveries,
         seconds=settings.webhook_timeout + settings.lease_seconds,
         most_in_flight=settings.webhooks_in_flight,
     )
-    return partial(deliver, resources, notification) if notification else None
+    return partial(deliver_message, resources, notification) if notification else None
 
 
-async def deliver(resources: Resources, notification: Notification) -> None:
+async def deliver_message(resources: Resources, notification: Notification) -> None:
     """Send a claimed message once and record the outcome."""
     request_id.set(notification.id)
     outcome = await _send(resources, notification)
@@ -48,12 +48,12 @@ async def deliver(resources: Resources, notification: Notification) -> None:
         host = urlsplit(notification.url).hostname  # the rest may be a secret
         log.warning("webhook to %s, try %s: %s", host, notification.attempt, outcome.error)
     if outcome.http_status == GONE:
-        await resources.database.write(deliveries.disable, notification)
+        await resources.database.write(deliveries.disable_endpoint, notification)
     else:
-        await resources.database.write(deliveries.record, notification, outcome)
+        await resources.database.write(deliveries.record_delivery, notification, outcome)
 
 
-async def _send(resources: Resources, notification: Notification) -> Outcome:
+async def _send(resources: Resources, notification: Notification) -> DeliveryOutcome:
     waits = resources.settings.webhook_waits
     payload = notification.payload
     try:
@@ -62,7 +62,7 @@ async def _send(resources: Resources, notification: Notification) -> Outcome:
     except Exception as error:  # noqa: BLE001 -- an error that got out would be retried for ever
         return _failed(waits, notification, None, f"{type(error).__name__}: {error}")
     if 200 <= reply.status < 300:
-        return Outcome("delivered", reply.status)
+        return DeliveryOutcome("delivered", reply.status)
     message = f"The receiver answered {reply.status}."
     return _failed(waits, notification, reply.status, message, reply.retry_after)
 
@@ -73,10 +73,10 @@ def _failed(
     status: int | None,
     message: str,
     asked: float = 0.0,
-) -> Outcome:
+) -> DeliveryOutcome:
     error = " ".join(message.replace("\0", "").split())  # PostgreSQL cannot store NUL
     if notification.attempt > len(waits):
-        return Outcome("dead", status, error)
+        return DeliveryOutcome("dead", status, error)
     wait = max(waits[notification.attempt - 1], min(asked, LONGEST_ASKED))
     # Longer by chance, so that messages which failed together do not come together again.
-    return Outcome("pending", status, error, delay=wait * random.uniform(1.0, 1.2))  # noqa: S311
+    return DeliveryOutcome("pending", status, error, delay=wait * random.uniform(1.0, 1.2))  # noqa: S311

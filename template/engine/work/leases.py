@@ -8,16 +8,16 @@ from sqlalchemy import ColumnElement, delete, exists, select, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from engine.sql.clock import now
-from engine.sql.statements import changed
+from engine.sql.statements import rows_changed
 from engine.sql.tables import LeaseRow
 
 
-def grant(session: Session, owner: str, seconds: float) -> None:
+def grant_lease(session: Session, owner: str, seconds: float) -> None:
     """Give `owner` a lease."""
     session.add(LeaseRow(id=owner, expires_at=now() + seconds))
 
 
-def prolong(session: Session, owner: str, seconds: float) -> bool:
+def prolong_lease(session: Session, owner: str, seconds: float) -> bool:
     """Prolong a lease; return False where it is lost.
 
     An expired lease is not revived: its claims may be another worker's by now.
@@ -27,15 +27,15 @@ def prolong(session: Session, owner: str, seconds: float) -> bool:
         .where(LeaseRow.id == owner, LeaseRow.expires_at > now())
         .values(expires_at=now() + seconds)
     )
-    return changed(session, statement) == 1
+    return rows_changed(session, statement) == 1
 
 
-def end(session: Session, owner: str) -> None:
+def end_lease(session: Session, owner: str) -> None:
     """Give a lease back."""
     session.execute(delete(LeaseRow).where(LeaseRow.id == owner))
 
 
-def alive(owner: InstrumentedAttribute[str | None]) -> ColumnElement[bool]:
+def is_alive(owner: InstrumentedAttribute[str | None]) -> ColumnElement[bool]:
     """Return the condition that the owner in this column has a lease."""
     return exists(select(LeaseRow.id).where(LeaseRow.id == owner, LeaseRow.expires_at > now()))
 
@@ -51,7 +51,7 @@ LOST = "the lease on %s is lost: it was last renewed %.2f s ago"
 """Another worker then runs the items again that were in flight."""
 
 
-async def kept(
+async def keep_lease(
     renew: Callable[[], Awaitable[str | None]],
     name: str,
     seconds: float,

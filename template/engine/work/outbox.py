@@ -44,7 +44,7 @@ def enqueue_event(session: Session, caller_id: str | None, event: str, subject_i
             session.add(_delivery(webhook.id, event, subject_id))
 
 
-def forget(session: Session, subject_id: str) -> None:
+def forget_events(session: Session, subject_id: str) -> None:
     """Delete the deliveries of a subject that restarts, so that its next end is announced."""
     session.execute(delete(WebhookDeliveryRow).where(WebhookDeliveryRow.subject_id == subject_id))
 

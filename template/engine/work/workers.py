@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from engine.sql.clock import now
 from engine.sql.ids import new_id
-from engine.sql.statements import changed
+from engine.sql.statements import rows_changed
 from engine.sql.tables import WorkerRow
 
 FORGOTTEN = 3600.0
@@ -28,7 +28,7 @@ class Worker:
 def sign_in(session: Session, worker: Worker) -> None:
     """Record a sign of life, and forget workers that gave none for long."""
     mine = update(WorkerRow).where(WorkerRow.id == worker.id).values(seen_at=now())
-    if not changed(session, mine):
+    if not rows_changed(session, mine):
         moment = session.scalars(select(now())).one()
         session.add(
             WorkerRow(
@@ -49,7 +49,7 @@ def sign_off(session: Session, worker: Worker) -> None:
     session.execute(delete(WorkerRow).where(WorkerRow.id == worker.id))
 
 
-def living(session: Session, seconds: float) -> int:
+def living_workers(session: Session, seconds: float) -> int:
     """Return the number of workers that gave a sign of life in the last `seconds`."""
     seen = select(func.count()).select_from(WorkerRow).where(WorkerRow.seen_at > now() - seconds)
     return session.scalars(seen).one()

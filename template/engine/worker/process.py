@@ -22,12 +22,12 @@ from engine.webhooks import sender
 from engine.worker.pool import Pool
 from engine.worker.probes import Liveness, serving_probes
 from engine.worker.reaper import reap_for_ever
-from engine.worker.wake_up import listen_for_ever
+from engine.worker.wake_up import listen_for_wake_ups
 
 log = logging.getLogger(__name__)
 
 
-async def run(settings: Settings, opening: AbstractAsyncContextManager[Resources]) -> None:
+async def run_worker(settings: Settings, opening: AbstractAsyncContextManager[Resources]) -> None:
     """Open the resources and work until SIGTERM or SIGINT, then finish the work in flight.
 
     Work that does not end within `shutdown_grace` is given back, on a second signal at once.
@@ -43,10 +43,10 @@ async def run(settings: Settings, opening: AbstractAsyncContextManager[Resources
     async with opening as resources:
         pulse = Liveness()
         async with serving_probes(resources, pulse):
-            await work(resources, pulse, stopping, over)
+            await work_until_stopped(resources, pulse, stopping, over)
 
 
-async def work(
+async def work_until_stopped(
     resources: Resources, pulse: Liveness, stopping: asyncio.Event, over: asyncio.Event
 ) -> None:
     """Claim and do work of every kind until `stopping` is set, then come to an end.
@@ -54,10 +54,10 @@ async def work(
     Work in flight may then go on until `over` is set, for `shutdown_grace` at most.
     """
     settings = resources.settings
-    all_pools = pools(resources, stopping)
+    all_pools = open_pools(resources, stopping)
     helpers = [asyncio.create_task(reap_for_ever(resources, pulse))]
     if isinstance(resources.queue, RedisQueue):
-        helpers.append(asyncio.create_task(listen_for_ever(resources.queue, all_pools)))
+        helpers.append(asyncio.create_task(listen_for_wake_ups(resources.queue, all_pools)))
     working = [asyncio.create_task(p.work(stopping, settings.sweep_seconds)) for p in all_pools]
     log.info("worker ready")
     await stopping.wait()
@@ -73,14 +73,16 @@ async def work(
             finishing.create_task(pool.finish(over, settings.close_timeout))
 
 
-def pools(resources: Resources, stopping: asyncio.Event) -> list[Pool]:
+def open_pools(resources: Resources, stopping: asyncio.Event) -> list[Pool]:
     """Return a pool for each kind of work, so that no kind holds another up."""
     settings = resources.settings
-    scheduled = partial(runner.claim, scheduled=True)
-    lanes = partial(lane_worker.claim, resources, stopping, HeldLanes(resources))
+    scheduled = partial(runner.claim_run, scheduled=True)
+    lanes = partial(lane_worker.claim_drain, resources, stopping, HeldLanes(resources))
     return [
         Pool(Kind.BATCHES, lanes, settings.worker_batches),
-        Pool(Kind.JOBS, partial(runner.claim, resources, stopping), settings.worker_jobs),
+        Pool(Kind.JOBS, partial(runner.claim_run, resources, stopping), settings.worker_jobs),
         Pool(Kind.JOBS, partial(scheduled, resources, stopping), settings.scheduled_jobs),
-        Pool(Kind.WEBHOOKS, partial(sender.claim, resources, stopping), settings.worker_jobs),
+        Pool(
+            Kind.WEBHOOKS, partial(sender.claim_sending, resources, stopping), settings.worker_jobs
+        ),
     ]

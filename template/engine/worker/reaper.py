@@ -11,7 +11,7 @@ from engine.batches import readiness
 from engine.jobs import runs
 from engine.resources import Resources
 from engine.sql.clock import instant, now
-from engine.sql.statements import constant
+from engine.sql.statements import sql_constant
 from engine.sql.tables import BatchRow, ItemRow
 from engine.work import leases, workers
 from engine.work.workers import Worker
@@ -29,7 +29,7 @@ async def reap_for_ever(resources: Resources, pulse: Liveness) -> None:
         while True:
             try:
                 await write(workers.sign_in, worker)
-                await sweep(resources)
+                await reap_once(resources)
                 pulse.tried(well=True)
             except Exception:
                 pulse.tried(well=False)
@@ -39,28 +39,30 @@ async def reap_for_ever(resources: Resources, pulse: Liveness) -> None:
         await write(workers.sign_off, worker)
 
 
-async def sweep(resources: Resources) -> None:
+async def reap_once(resources: Resources) -> None:
     """Put lost work back, end late work, submit due jobs."""
     settings, write = resources.settings, resources.database.write
-    await write(recover, lease_seconds=settings.lease_seconds, most_crashes=settings.batch_crashes)
+    await write(
+        recover_work, lease_seconds=settings.lease_seconds, most_crashes=settings.batch_crashes
+    )
     await write(schedules.start_due, resources.jobs.values())
 
 
 CRASHED = "The workers that ran this died {crashes} times; it is not tried again."
 
 
-def recover(session: Session, *, lease_seconds: float, most_crashes: int) -> None:
+def recover_work(session: Session, *, lease_seconds: float, most_crashes: int) -> None:
     """Put lost items and jobs back, expire late batches and jobs, make due lanes ready."""
-    readiness.adopt(session)
-    readiness.promote(session)
+    readiness.adopt_lanes(session)
+    readiness.promote_lanes(session)
     _put_back(session, most_crashes)
     _expire(session)
-    runs.recover(session, most_crashes, CRASHED.format(crashes=most_crashes))
+    runs.recover_jobs(session, most_crashes, CRASHED.format(crashes=most_crashes))
     leases.forget_expired(session, 10 * lease_seconds)
 
 
 def _put_back(session: Session, most_crashes: int) -> None:
-    lost = ItemRow.status == constant("running"), ~leases.alive(ItemRow.owner)
+    lost = ItemRow.status == sql_constant("running"), ~leases.is_alive(ItemRow.owner)
     locking = select(ItemRow.id).where(*lost).order_by(ItemRow.batch_id, ItemRow.owner)
     locked = session.scalars(locking.with_for_update(skip_locked=True)).all()
     if not locked:
@@ -90,7 +92,7 @@ def _put_back(session: Session, most_crashes: int) -> None:
             .where(BatchRow.id == batch_id)
             .values(failed=BatchRow.failed + failed[batch_id])
         )
-    readiness.wake(session, {batch_id for batch_id, _ in rows})
+    readiness.wake_lanes(session, {batch_id for batch_id, _ in rows})
 
 
 def _expire(session: Session) -> None:
@@ -104,4 +106,4 @@ def _expire(session: Session) -> None:
         .values(status="finalizing", expired_at=now(), finalizing_at=now())
         .execution_options(synchronize_session=False)
     )
-    readiness.wake(session, batch_ids)
+    readiness.wake_lanes(session, batch_ids)

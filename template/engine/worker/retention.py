@@ -24,7 +24,7 @@ from engine.jobs.runs import Run
 from engine.settings import Settings
 from engine.sql.clock import now
 from engine.sql.ids import id_at
-from engine.sql.statements import changed, some
+from engine.sql.statements import rows_changed, some_rows
 from engine.sql.tables import (
     BatchRow,
     FileChunkRow,
@@ -97,9 +97,9 @@ def delete_batch(session: Session, seconds: float) -> Counter[str]:
     if batch is None:
         return Counter()
     of_batch = FileRow.id.in_((batch.output_file_id, batch.error_file_id))
-    files = changed(session, delete(FileRow).where(of_batch))
+    files = rows_changed(session, delete(FileRow).where(of_batch))
     rows = select(ItemRow.id).where(ItemRow.batch_id == batch.id).order_by(ItemRow.seq).limit(ROWS)
-    items = changed(session, delete(ItemRow).where(ItemRow.id.in_(rows)))
+    items = rows_changed(session, delete(ItemRow).where(ItemRow.id.in_(rows)))
     if items == ROWS:
         return Counter(items=items, files=files)
     session.delete(batch)  # and with it its lanes
@@ -129,8 +129,8 @@ def delete_jobs(session: Session, seconds: float) -> Counter[str]:
         )
         .order_by(JobRow.id)
     )
-    rows = some(old.limit(ROWS).with_for_update(skip_locked=True))
-    return +Counter(jobs=changed(session, delete(JobRow).where(JobRow.id.in_(rows))))
+    rows = some_rows(old.limit(ROWS).with_for_update(skip_locked=True))
+    return +Counter(jobs=rows_changed(session, delete(JobRow).where(JobRow.id.in_(rows))))
 
 
 def delete_deliveries(session: Session, seconds: float) -> Counter[str]:
@@ -145,16 +145,16 @@ def delete_deliveries(session: Session, seconds: float) -> Counter[str]:
         )
         .order_by(row.id)
     )
-    rows = some(old.limit(ROWS).with_for_update(skip_locked=True))
-    return +Counter(webhook_deliveries=changed(session, delete(row).where(row.id.in_(rows))))
+    rows = some_rows(old.limit(ROWS).with_for_update(skip_locked=True))
+    return +Counter(webhook_deliveries=rows_changed(session, delete(row).where(row.id.in_(rows))))
 
 
 def delete_idempotency_keys(session: Session, seconds: float) -> Counter[str]:
     """Delete expired idempotency keys with their answers."""
     key = IdempotencyRow.caller_id, IdempotencyRow.key
     old = select(*key).where(IdempotencyRow.created_at < now() - seconds).order_by(*key)
-    rows = some(old.limit(ROWS).with_for_update(skip_locked=True))
-    gone = changed(session, delete(IdempotencyRow).where(tuple_(*key).in_(rows)))
+    rows = some_rows(old.limit(ROWS).with_for_update(skip_locked=True))
+    gone = rows_changed(session, delete(IdempotencyRow).where(tuple_(*key).in_(rows)))
     return +Counter(idempotency_keys=gone)
 
 
@@ -182,7 +182,7 @@ def _delete_file(session: Session, seconds: float, *which: ColumnElement[bool]) 
     file.complete = False  # from here on it is invisible; `delete_upload` deletes the rest
     of_file = FileChunkRow.file_id == file.id
     rows = select(FileChunkRow.seq).where(of_file).order_by(FileChunkRow.seq).limit(CHUNKS)
-    chunks = changed(session, delete(FileChunkRow).where(of_file, FileChunkRow.seq.in_(rows)))
+    chunks = rows_changed(session, delete(FileChunkRow).where(of_file, FileChunkRow.seq.in_(rows)))
     if chunks == CHUNKS:
         return Counter(chunks=chunks)
     session.delete(file)
@@ -190,7 +190,7 @@ def _delete_file(session: Session, seconds: float, *which: ColumnElement[bool]) 
 
 
 def _is_needed(session: Session, file_id: str) -> bool:
-    """Return whether a batch was made from the file before this lock: see `files.hold`."""
+    """Return whether a batch was made from the file before this lock: see `files.hold_file`."""
     return session.scalar(select(exists().where(BatchRow.input_file_id == file_id))) or False
 
 

@@ -8,9 +8,9 @@ from cronsim import CronSim
 from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
-from engine.jobs.jobs import Job, submit
+from engine.jobs.jobs import Job, submit_job
 from engine.sql.clock import now
-from engine.sql.statements import changed
+from engine.sql.statements import rows_changed
 from engine.sql.tables import ScheduleRow
 
 # The same text for SQLite and PostgreSQL: SQLAlchemy's constructs for it differ.
@@ -37,7 +37,7 @@ def _start(session: Session, job: Job[Any], moment: float) -> bool:
     tick = last_tick(job.cron or "", moment)
     session.execute(MEET, {"name": job.name, "tick": tick})
     missed = (ScheduleRow.name == job.name, ScheduleRow.tick < tick)
-    if not changed(session, update(ScheduleRow).where(*missed).values(tick=tick)):
+    if not rows_changed(session, update(ScheduleRow).where(*missed).values(tick=tick)):
         return False
-    submit(session, None, job, job.subject(), request_id=f"tick_{tick:.0f}")
+    submit_job(session, None, job, job.subject(), request_id=f"tick_{tick:.0f}")
     return True

@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 LONGEST_PAUSE = 30.0
 
 
-async def listen_for_ever(queue: RedisQueue, all_pools: list[Pool]) -> None:
+async def listen_for_wake_ups(queue: RedisQueue, all_pools: list[Pool]) -> None:
     """Run arq's worker, again after growing pauses when it breaks: arq ends when Redis does."""
     failures = 0
     while True:

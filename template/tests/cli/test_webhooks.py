@@ -42,10 +42,10 @@ def owe(session: Session) -> None:
     for number in range(3):
         outbox.enqueue_event(session, "caller_a", "batch.completed", f"batch_{number}")
     for _ in range(2):
-        claimed = deliveries.claim(session, seconds=60, most_in_flight=9)
+        claimed = deliveries.claim_deliveries(session, seconds=60, most_in_flight=9)
         assert claimed
-        outcome = deliveries.Outcome("dead", 500, "The receiver answered 500.")
-        deliveries.record(session, claimed, outcome)
+        outcome = deliveries.DeliveryOutcome("dead", 500, "The receiver answered 500.")
+        deliveries.record_delivery(session, claimed, outcome)
 
 
 def run(*arguments: str) -> str:

@@ -16,7 +16,7 @@ from engine.sql.clock import now
 from engine.sql.tables import WebhookDeliveryRow
 from engine.webhooks import deliveries, endpoints
 from engine.webhooks.endpoints import WebhookWithSecret
-from engine.webhooks.sender import claim
+from engine.webhooks.sender import claim_sending
 from engine.work import outbox
 from tests.owing import add_caller, make_due, owe, owed, register
 from tests.receiver import Receiver
@@ -64,7 +64,7 @@ def _elsewhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 async def work(resources: Resources) -> int:
     """Send all that is due, as a worker does, and return how many messages that were."""
     sent = 0
-    while run := await claim(resources, asyncio.Event()):
+    while run := await claim_sending(resources, asyncio.Event()):
         await run()
         sent += 1
     return sent
@@ -192,7 +192,9 @@ async def test_a_url_that_no_library_can_send_to_dies_like_any_other(
 async def test_while_a_secret_rotates_each_of_both_verifies(
     resources: Resources, webhook: WebhookWithSecret, receiver: Receiver
 ) -> None:
-    new = await resources.database.write(endpoints.rotate, "caller_a", webhook.id, keep_seconds=60)
+    new = await resources.database.write(
+        endpoints.rotate_secret, "caller_a", webhook.id, keep_seconds=60
+    )
     await work(resources)
     (request,) = receiver.requests
     assert request.verified(new.signing_secret) == request.verified(webhook.signing_secret)
@@ -207,7 +209,7 @@ async def test_a_receiver_that_is_gone_is_left_alone(
     await resources.database.write(outbox.enqueue_event, "caller_a", "batch.completed", "batch_2")
     assert await work(resources) == 1
     assert {row.status for row in await resources.database.read(owed)} == {"dead"}
-    (seen,) = await resources.database.read(endpoints.list_webhooks)
+    (seen,) = await resources.database.read(endpoints.list_endpoints)
     assert seen.disabled_at is not None
 
 
@@ -229,7 +231,7 @@ async def test_a_message_of_a_dead_worker_is_sent_again_after_its_time(
     resources: Resources, receiver: Receiver
 ) -> None:
     receiver.open.clear()
-    run = await claim(resources, asyncio.Event())
+    run = await claim_sending(resources, asyncio.Event())
     assert run
     sending = asyncio.create_task(run())
     await asyncio.to_thread(eventually, lambda: receiver.requests)

@@ -26,7 +26,7 @@ from engine.operate.cli import (
     settings,
     webhooks,
 )
-from engine.operate.cli.project import Project, project
+from engine.operate.cli.project import AppParts, project
 from engine.operate.dev import CannotStart
 
 PROJECT = Path(__file__).parents[3]
@@ -35,7 +35,7 @@ EXTRAS = {"doctor": "doctor.command", "lab": "lab.command"}
 """Commands that a project may lack, and the module that each one comes with."""
 
 
-def commands(own: Project) -> typer.Typer:
+def commands(own: AppParts) -> typer.Typer:
     """Return all commands, for an app."""
     project.set(own)
     app = typer.Typer(
@@ -67,14 +67,14 @@ def run(app: typer.Typer) -> None:
 
 def dev() -> None:
     """Run everything for development: Redis, the database, the API and a worker."""
-    from engine.operate.dev.lock import hold
+    from engine.operate.dev.lock import hold_folder
     from engine.operate.dev.supervisor import run_everything
 
     values = settings.read_settings()
     if values.production:
         raise CannotStart("`app dev` is for development: APP_ENV is production here.")
-    with hold(values.data_dir):
-        migrations.migrate()
+    with hold_folder(values.data_dir):
+        migrations.migrate_tables()
         run_everything(values)
 
 
@@ -84,9 +84,9 @@ def worker() -> None:
 
 
 COMMANDS = {
-    "api": api.serve,
+    "api": api.serve_api,
     "dev": dev,
-    "migrate": migrations.migrate,
-    "settings": settings.show,
+    "migrate": migrations.migrate_tables,
+    "settings": settings.show_settings,
     "worker": worker,
 }

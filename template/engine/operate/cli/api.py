@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from engine.settings import Settings
 
 
-def serve(
+def serve_api(
     *,
     reload: Annotated[bool, typer.Option(help="Restart when code changes.")] = False,
     workers: Annotated[int, typer.Option(min=1, help="Processes that share the port.")] = 1,

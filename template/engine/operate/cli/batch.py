@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from engine.operate.cli.columns import minute
+from engine.operate.cli.columns import to_minute
 from engine.operate.cli.database import with_database
 from engine.operate.cli.settings import read_settings
 
@@ -25,8 +25,8 @@ def pause(caller: Caller = None) -> None:
     from engine.batches import caller_pauses as pauses
 
     async def run(database: "Database") -> "list[Pause]":
-        await database.write(pauses.pause, caller)
-        return await database.read(pauses.pauses)
+        await database.write(pauses.pause_caller, caller)
+        return await database.read(pauses.list_pauses)
 
     show_pauses(with_database(run))
 
@@ -38,10 +38,10 @@ def resume(caller: Caller = None) -> None:
     from engine.process.queue import Kind, open_queue
 
     async def run(database: "Database") -> "list[Pause]":
-        await database.write(pauses.resume, caller)
+        await database.write(pauses.resume_caller, caller)
         async with open_queue(read_settings()) as queue:
             await queue.wake(Kind.BATCHES)
-        return await database.read(pauses.pauses)
+        return await database.read(pauses.list_pauses)
 
     show_pauses(with_database(run))
 
@@ -50,6 +50,6 @@ def show_pauses(pauses: "Sequence[Pause]") -> None:
     """Print each pause of batches with its caller and its start."""
     for pause in pauses:
         whose = "All batches" if pause.caller is None else f"The batches of {pause.caller}"
-        typer.echo(f"{whose} are paused since {minute(pause.since)}.")
+        typer.echo(f"{whose} are paused since {to_minute(pause.since)}.")
     if not pauses:
         typer.echo("No batch is paused.")

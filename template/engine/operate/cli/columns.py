@@ -17,6 +17,6 @@ def show_columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         typer.secho(line.translate(ESCAPED), bold=row is header)
 
 
-def minute(time: float | None) -> str:
+def to_minute(time: float | None) -> str:
     """Return a moment to the minute, in UTC, and "-" for none."""
     return "-" if time is None else datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%d %H:%M")

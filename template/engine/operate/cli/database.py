@@ -28,9 +28,9 @@ def with_database(use: Callable[["Database"], Awaitable[T]]) -> T:
     try:
         return asyncio.run(run())
     except (DBAPIError, OSError) as error:
-        raise unusable(error, "Is it running, and has `app migrate` been run?") from error
+        raise unusable_database(error, "Is it running, and has `app migrate` been run?") from error
 
 
-def unusable(error: Exception, question: str) -> AppError:
+def unusable_database(error: Exception, question: str) -> AppError:
     """Return the error of a database that cannot be used, in the words of its driver."""
     return AppError(f"The database cannot be used: {getattr(error, 'orig', error)}. {question}")

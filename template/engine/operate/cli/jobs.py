@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from engine.operate.cli.columns import minute, show_columns
+from engine.operate.cli.columns import show_columns, to_minute
 from engine.operate.cli.database import with_database
 from engine.operate.cli.project import project
 from engine.operate.cli.settings import read_settings
@@ -36,10 +36,10 @@ def show_list(
     as_json: AsJson = False,
 ) -> None:
     """List batches and jobs of all callers, newest first."""
-    from engine.views.overview import Wanted, entries
+    from engine.views.overview import Wanted, list_entries
 
     wanted = Wanted(status, name, caller, limit)
-    found = with_database(lambda database: database.read(entries, wanted))
+    found = with_database(lambda database: database.read(list_entries, wanted))
     if as_json:
         _print_json(found)
         return
@@ -54,7 +54,7 @@ def show(subject_id: Id, *, as_json: AsJson = False) -> None:
     from engine.views import details
     from engine.views.details import BatchDetail
 
-    detail = with_database(lambda database: database.read(details.show, subject_id))
+    detail = with_database(lambda database: database.read(details.show_details, subject_id))
     if as_json:
         _print_json(detail)
     elif isinstance(detail, BatchDetail):
@@ -70,7 +70,7 @@ def cancel(subject_id: Id) -> None:
     from engine.views import overview
 
     async def run(database: "Database") -> "BatchObject | JobObject":
-        cancelled = await database.write(overview.cancel, subject_id)
+        cancelled = await database.write(overview.cancel_subject, subject_id)
         await _wake(Kind.BATCHES if cancelled.object == "batch" else Kind.JOBS)
         return cancelled
 
@@ -88,7 +88,7 @@ def retry(subject_id: Id) -> None:
 
     async def run(database: "Database") -> "BatchObject | JobObject":
         queued = await database.write(
-            overview.retry,
+            overview.retry_subject,
             subject_id,
             kinds=own.jobs(),
             operations=own.operations(),
@@ -118,7 +118,7 @@ def _row(entry: "Entry") -> tuple[str, ...]:
         entry.caller or "-",
         entry.status,
         _progress(entry.progress),
-        minute(entry.created_at),
+        to_minute(entry.created_at),
         _line(entry.error),
     )
 
@@ -153,7 +153,7 @@ def _show_facts(facts: dict[str, Any]) -> None:
     width = max(map(len, facts))
     for name, value in facts.items():
         if value is not None:
-            text = minute(value) if name.endswith("_at") else _line(value)
+            text = to_minute(value) if name.endswith("_at") else _line(value)
             typer.echo(f"{name.ljust(width)}  {text}")
 
 

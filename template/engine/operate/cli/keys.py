@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from engine.operate.cli.columns import minute, show_columns
+from engine.operate.cli.columns import show_columns, to_minute
 from engine.operate.cli.database import with_database
 
 app = typer.Typer(help="Make, list and revoke API keys.", no_args_is_help=True)
@@ -58,8 +58,8 @@ def show() -> None:
             (
                 key.id,
                 key.caller,
-                minute(key.created_at),
-                minute(key.revoked_at),
+                to_minute(key.created_at),
+                to_minute(key.revoked_at),
                 str(key.requests_per_minute or "-"),
                 f"{key.weight:g}",
                 str(key.priority),

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from engine.errors import AppError, Conflict
-from engine.operate.cli.database import unusable
+from engine.operate.cli.database import unusable_database
 from engine.operate.cli.settings import read_settings
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ STRANGE = (
 )
 
 
-def migrate(
+def migrate_tables(
     wait: Annotated[float, typer.Option(help="Seconds to try for while tables are locked.")] = 60.0,
 ) -> None:
     """Bring the database to the newest revisions. Several may do so at once: one of them works."""
@@ -41,7 +41,7 @@ def migrate(
             raise Conflict(LOCKED) from error
         if getattr(error, "statement", None):  # a step is wrong, and its traceback says which
             raise
-        raise unusable(error, "Is it running, and is DATABASE_URL right?") from error
+        raise unusable_database(error, "Is it running, and is DATABASE_URL right?") from error
     found, heads = config.attributes["found"], set(ScriptDirectory.from_config(config).get_heads())
     typer.echo(f"Database: {_result(found, heads, strange)}.")
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from engine.settings import Settings
 
 
-class Project(Protocol):
+class AppParts(Protocol):
     """The parts of an app that commands need. Each is imported when a command asks for it."""
 
     factory: str
@@ -33,5 +33,5 @@ class Project(Protocol):
         ...
 
 
-project: ContextVar[Project] = ContextVar("project")
+project: ContextVar[AppParts] = ContextVar("project")
 """Set by the app's own `main`."""

@@ -39,7 +39,7 @@ def read_settings() -> "Settings":
         raise typer.Exit(2) from None
 
 
-def show(
+def show_settings(
     *,
     env_example: Annotated[
         bool, typer.Option("--env-example", help="Print the text of .env.example instead.")
@@ -47,9 +47,9 @@ def show(
 ) -> None:
     """Show every setting, its value in force and its source; secrets are masked."""
     if env_example:
-        typer.echo(example(), nl=False)
+        typer.echo(example_file(), nl=False)
         return
-    from engine.settings.urls import masked
+    from engine.settings.urls import mask_secrets
 
     settings = read_settings()
     origins = {name: source for source, names in _sources() for name in names}
@@ -60,22 +60,23 @@ def show(
     show_columns(
         ("SETTING", "VALUE", "FROM"),
         [
-            (name.upper(), masked(text(value)), origins.get(name, "default"))
+            (name.upper(), mask_secrets(as_text(value)), origins.get(name, "default"))
             for name, value in in_force.items()
         ],
     )
 
 
-def example() -> str:
+def example_file() -> str:
     """Return `.env.example`: each setting with its description, commented out at its default."""
     head = "# Copy settings that you change to .env. `app settings` shows the values in force.\n"
+    fields = project.get().settings().model_fields
     return head + "".join(
-        f"\n{_comment(field.description or '')}\n# {name.upper()}={_quoted(text(field.default))}\n"
-        for name, field in project.get().settings().model_fields.items()
+        f"\n{_comment(each.description or '')}\n# {name.upper()}={_quoted(as_text(each.default))}\n"
+        for name, each in fields.items()
     )
 
 
-def text(value: object) -> str:
+def as_text(value: object) -> str:
     """Return a setting as it stands in the environment."""
     match value:
         case None:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from engine.operate.cli.columns import minute, show_columns
+from engine.operate.cli.columns import show_columns, to_minute
 from engine.operate.cli.database import with_database
 
 app = typer.Typer(help="List webhooks, and resend lost messages.", no_args_is_help=True)
@@ -13,9 +13,9 @@ app = typer.Typer(help="List webhooks, and resend lost messages.", no_args_is_he
 @app.command("list")
 def show() -> None:
     """List the webhooks of all callers, oldest first."""
-    from engine.webhooks.endpoints import list_webhooks
+    from engine.webhooks.endpoints import list_endpoints
 
-    webhooks = with_database(lambda database: database.read(list_webhooks))
+    webhooks = with_database(lambda database: database.read(list_endpoints))
     show_columns(
         ("ID", "CALLER", "NAME", "URL", "EVENTS", "CREATED", "DISABLED"),
         [
@@ -25,8 +25,8 @@ def show() -> None:
                 webhook.name,
                 webhook.url,
                 ", ".join(webhook.events),
-                minute(webhook.created_at),
-                minute(webhook.disabled_at),
+                to_minute(webhook.created_at),
+                to_minute(webhook.disabled_at),
             )
             for webhook in webhooks
         ],
@@ -50,7 +50,7 @@ def dead(
                 letter.subject_id,
                 letter.url,
                 str(letter.attempt),
-                minute(letter.finished_at),
+                to_minute(letter.finished_at),
                 letter.error,
             )
             for letter in letters
@@ -75,5 +75,5 @@ def resend(
         count = with_database(lambda database: database.write(deliveries.resend_all))
         typer.echo(f"Messages to be sent again: {count}.")
     else:
-        with_database(lambda database: database.write(deliveries.resend, message_id))
+        with_database(lambda database: database.write(deliveries.resend_delivery, message_id))
         typer.echo(f"{message_id} will be sent again.")

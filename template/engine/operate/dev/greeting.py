@@ -12,7 +12,7 @@ import typer
 
 from engine.callers.keys import create_key, find_caller
 from engine.settings import Settings
-from engine.settings.urls import masked
+from engine.settings.urls import mask_secrets
 from engine.sql.database import open_database
 
 POLL = 0.1  # seconds
@@ -38,7 +38,7 @@ async def greet(settings: Settings, listener: socket.socket, key: str) -> None:
     model = None if problem else settings.default_model or next(iter(models), None)
     if model is None:
         problem = problem or "The model server lists no model: set DEFAULT_MODEL."
-        warning = WITHOUT_MODEL.format(problem=problem, url=masked(settings.openai_base_url))
+        warning = WITHOUT_MODEL.format(problem=problem, url=mask_secrets(settings.openai_base_url))
         typer.secho(warning, fg=typer.colors.YELLOW, err=True)
     typer.echo(_greeting(settings, address, key, model))
 

@@ -10,7 +10,7 @@ from engine.operate.dev import CannotStart
 
 
 @contextmanager
-def hold(folder: Path) -> Iterator[None]:
+def hold_folder(folder: Path) -> Iterator[None]:
     """Make `folder` and keep it for this process; the system frees it when the process ends.
 
     Raise `CannotStart` where another process has it.

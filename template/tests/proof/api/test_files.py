@@ -55,8 +55,8 @@ def test_half_an_upload_of_a_killed_process_is_not_there(
 def _begin_upload(session: Session, key: str) -> str:
     caller = keys.find_caller(session, key)
     assert caller
-    file_id = files.begin(session, caller.id, filename="in.jsonl", purpose="batch")
-    files.append(session, caller.id, file_id, 0, b"{}\n")
+    file_id = files.begin_file(session, caller.id, filename="in.jsonl", purpose="batch")
+    files.append_part(session, caller.id, file_id, 0, b"{}\n")
     return file_id
 
 
@@ -66,9 +66,9 @@ def test_abandoned_uploads_are_gone_and_finished_ones_stay(
     caller = live.in_database(keys.find_caller, key)
     assert caller
     begun, finished = (live.in_database(_begin_upload, key) for _ in range(2))
-    live.in_database(files.finish, caller.id, finished)
+    live.in_database(files.finish_file, caller.id, finished)
     for file_id in (begun, finished):
-        live.in_database(files.abandon, caller.id, file_id)
+        live.in_database(files.abandon_file, caller.id, file_id)
     assert live.in_database(_exists, begun) is False
     assert client.files.content(finished).content == b"{}\n"
 

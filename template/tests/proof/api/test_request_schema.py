@@ -25,7 +25,7 @@ from openai.types import batch_create_params, completion_create_params, embeddin
 from openai.types.chat import completion_create_params as chat_create_params
 from openai.types.file_create_params import FileCreateParams
 
-from engine.body import read
+from engine.body import read_body
 from engine.models.interface import ChatRequest
 from tests.lines import chats
 from tests.service import Service
@@ -213,7 +213,7 @@ def test_a_request_to_a_provider_has_no_nulls_but_the_callers_own() -> None:
         "tools": [tool],
         "vendors_own": None,
     }
-    request = read(ChatRequest, json.dumps(body).encode())
+    request = read_body(ChatRequest, json.dumps(body).encode())
     sent = json.loads(request.sent()[1].model_dump_json(exclude_unset=True))
     assert list(nulls(sent)) == [
         "/messages/0/content",

@@ -55,10 +55,10 @@ def file_id(hasty: Service, key: str) -> str:
 def store(session: Session, key: str) -> str:
     caller = keys.find_caller(session, key)
     assert caller
-    file_id = files.begin(session, caller.id, filename="in.jsonl", purpose="batch")
+    file_id = files.begin_file(session, caller.id, filename="in.jsonl", purpose="batch")
     for seq, start in enumerate(range(0, len(CONTENT), MIB)):
-        files.append(session, caller.id, file_id, seq, CONTENT[start : start + MIB])
-    return files.finish(session, caller.id, file_id).id
+        files.append_part(session, caller.id, file_id, seq, CONTENT[start : start + MIB])
+    return files.finish_file(session, caller.id, file_id).id
 
 
 def longer_than_a_request(began: float) -> bool:

@@ -39,6 +39,6 @@ def add_batch(session: Session, times: dict[str, float]) -> None:
 async def test_the_end_is_announced_once(database: Database, status: str) -> None:
     await database.write(add_batch, TIMES[status])
     for _ in range(2):
-        await database.write(finalise.finish, "batch_1", 0, 0)
+        await database.write(finalise.finish_batch, "batch_1", 0, 0)
     (row,) = await database.read(owed)
     assert (row.event, row.subject_id) == (f"batch.{status}", "batch_1")

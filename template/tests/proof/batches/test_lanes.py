@@ -30,7 +30,7 @@ def take(session: Session) -> LaneHold:
     batch_id = past.add_batch(session, 0, "in_progress")
     session.execute(update(ItemRow).values(not_before=now() + 10 * LEASE))
     session.execute(update(BatchLaneRow).where(BatchLaneRow.lane == 1).values(ready=False))
-    hold = lanes.claim(session, "lease_a", TERMS)
+    hold = lanes.claim_lane(session, "lease_a", TERMS)
     assert hold == LaneHold(batch_id, 0, 1, "lease_a")
     return hold
 
@@ -49,10 +49,10 @@ async def test_a_lane_that_is_being_given_back_is_not_claimed(database: Database
     claimed: list[LaneHold | None] = []
 
     def leave(session: Session) -> None:
-        items.leave(session, hold, LEASE, at_once=True)
+        items.leave_lane(session, hold, LEASE, at_once=True)
 
     def claim(session: Session) -> None:
-        claimed.append(lanes.claim(session, "lease_b", TERMS))
+        claimed.append(lanes.claim_lane(session, "lease_b", TERMS))
 
     await run_into(database, Held(leave, "SELECT batch_lanes"), Counted(claim))
     assert [each for each in claimed if each and each.lane == 0] == []
@@ -64,10 +64,10 @@ async def test_a_cancelled_batch_is_looked_at_although_its_lane_was_locked(
     hold = await database.write(take)
 
     def leave(session: Session) -> None:
-        items.leave(session, hold, LEASE, at_once=True)
+        items.leave_lane(session, hold, LEASE, at_once=True)
 
     def cancel(session: Session) -> None:
-        batches.cancel(session, past.CALLER, hold.batch_id)
+        batches.cancel_batch(session, past.CALLER, hold.batch_id)
 
     await run_into(database, Held(leave, "SELECT batches"), Counted(cancel))
     assert await database.read(is_ready)
@@ -82,10 +82,10 @@ async def test_a_batch_that_expires_is_looked_at_although_its_lane_was_locked(
         session.execute(update(BatchRow).values(expires_at=1.0))
 
     def sweep(session: Session) -> None:
-        reaper.recover(session, lease_seconds=LEASE, most_crashes=3)
+        reaper.recover_work(session, lease_seconds=LEASE, most_crashes=3)
 
     def leave(session: Session) -> None:
-        items.leave(session, hold, LEASE, at_once=True)
+        items.leave_lane(session, hold, LEASE, at_once=True)
 
     await database.write(be_late)
     await run_into(database, Held(sweep, "UPDATE batches"), Counted(leave))

@@ -56,7 +56,7 @@ def test_a_lane_whose_time_comes_while_all_are_at_work_is_waited_for(session: Se
     of_small = BatchLaneRow.batch_id == contest.submit(small, 10)
     session.execute(update(BatchLaneRow).where(of_small).values(ready=False, ready_at=1.0))
     before = contest.run[big]
-    reaper.recover(session, lease_seconds=1000, most_crashes=3)
+    reaper.recover_work(session, lease_seconds=1000, most_crashes=3)
     contest.until(small, 10)
     assert contest.run[big] - before <= 6 * CHUNK
 
@@ -149,10 +149,10 @@ def test_a_paused_caller_waits_and_has_saved_up_nothing(session: Session) -> Non
         contest.submit(caller, 200, number=6)
     contest.go_on(5)
     before = contest.run[ada]
-    caller_pauses.pause(session, "ada")
+    caller_pauses.pause_caller(session, "ada")
     contest.until(bob, 300)
     assert (contest.run[ada], set(contest.holders())) == (before, {bob})
-    caller_pauses.resume(session, "ada")
+    caller_pauses.resume_caller(session, "ada")
     shares = contest.run_meanwhile(ada, turns=12)
     assert abs(shares[ada] - shares[bob]) <= 4 * CHUNK
 
@@ -163,7 +163,7 @@ def test_a_paused_caller_holds_no_newcomer_back(session: Session) -> None:
     ada, bob, new = (contest.join(name) for name in ("ada", "bob", "new"))
     for caller in ada, bob:
         contest.submit(caller, 200, number=6)
-    caller_pauses.pause(session, "ada")
+    caller_pauses.pause_caller(session, "ada")
     contest.until(bob, 300)
     contest.submit(new, 200, number=4)
     shares = contest.run_meanwhile(bob, turns=12)
@@ -177,13 +177,13 @@ def test_a_pause_of_all_lets_cancelled_batches_end(session: Session) -> None:
     waiting, cancelled = contest.submit(caller, 100, number=2), contest.submit(caller, 100)
     contest.go_on(2)
     before = contest.run[caller]
-    caller_pauses.pause(session, None)
-    batches.cancel(session, caller, cancelled)
+    caller_pauses.pause_caller(session, None)
+    batches.cancel_batch(session, caller, cancelled)
     contest.go_on(5)
-    assert batches.get(session, caller, cancelled).status == "cancelled"
-    assert batches.get(session, caller, waiting).status != "cancelled"
+    assert batches.get_batch(session, caller, cancelled).status == "cancelled"
+    assert batches.get_batch(session, caller, waiting).status != "cancelled"
     assert (contest.run[caller], contest.holders()) == (before, [])
-    caller_pauses.resume(session, None)
+    caller_pauses.resume_caller(session, None)
     contest.until(caller, before + 10)
 
 
@@ -204,14 +204,14 @@ def test_a_caller_of_another_priority_begins_where_its_like_are(session: Session
 def test_a_pause_begins_once(session: Session) -> None:
     Contest(session).join("ada")
     for caller in (None, "ada", None):
-        caller_pauses.pause(session, caller)
-    first, second = caller_pauses.pauses(session)
+        caller_pauses.pause_caller(session, caller)
+    first, second = caller_pauses.list_pauses(session)
     assert (first.caller, second.caller) == (None, "ada")
     assert 0 < first.since <= second.since
-    caller_pauses.resume(session, None)
-    assert [pause.caller for pause in caller_pauses.pauses(session)] == ["ada"]
+    caller_pauses.resume_caller(session, None)
+    assert [pause.caller for pause in caller_pauses.list_pauses(session)] == ["ada"]
     with pytest.raises(NotFound, match="`app keys list` shows them"):
-        caller_pauses.pause(session, "nobody")
+        caller_pauses.pause_caller(session, "nobody")
 
 
 @story
@@ -228,12 +228,12 @@ def test_the_caller_with_the_fewest_running_jobs_goes_first(session: Session) ->
 
     def submit(caller: str) -> str:
         subject = counting.Counting(numbers=1)
-        return jobs.submit(session, caller, counting.JOB, subject, request_id="req_a").id
+        return jobs.submit_job(session, caller, counting.JOB, subject, request_id="req_a").id
 
     queued = [submit(many) for _ in range(3)]
     queued.append(submit(few))
     names = [counting.JOB.name]
-    claimed = [runs.claim(session, f"lease_{n}", 60, names, scheduled=False) for n in range(4)]
+    claimed = [runs.claim_job(session, f"lease_{n}", 60, names, scheduled=False) for n in range(4)]
     order = [queued.index(job.id) for job in claimed if job]
     assert order == [0, 3, 1, 2]
 

@@ -7,7 +7,7 @@ import pytest
 from fastapi import FastAPI
 from pydantic import BaseModel, Field
 
-from app.dependencies.body import describe
+from app.dependencies.body import describe_body
 from engine.models.schema import instance
 
 
@@ -47,7 +47,7 @@ RECURSIVE = [Tree, Link, Question, Answer]
 def test_a_body_that_contains_itself_is_described(model: type[BaseModel]) -> None:
     app = FastAPI()
 
-    @app.post("/", openapi_extra=describe(model))
+    @app.post("/", openapi_extra=describe_body(model))
     async def _answer() -> None: ...
 
     described = app.openapi()["paths"]["/"]["post"]["requestBody"]["content"]["application/json"]

@@ -8,7 +8,7 @@ from typing import Literal
 import pytest
 
 from engine.batches import batch_output, batches
-from engine.batches.items import Claimed, Outcome
+from engine.batches.items import ClaimedItem, ItemOutcome
 from engine.batches.lanes import LaneHold
 from engine.batches.readiness import QUARANTINE
 from tests.proof.machines.looks import A_LITTLE, Look
@@ -59,7 +59,7 @@ class Books:
         """Note that its lease begins anew."""
         self._leases[hold.owner] = (hold, self._store.time + LEASE)
 
-    def claim(self, hold: LaneHold, claimed: Sequence[Claimed]) -> None:
+    def claim(self, hold: LaneHold, claimed: Sequence[ClaimedItem]) -> None:
         """Note who has these items now, which nobody may have had."""
         if hold.lane == QUARANTINE and claimed:
             assert all(each.alone for each in self._open(hold.batch_id))
@@ -193,8 +193,8 @@ class Books:
 
 def sizes(store: Store, batch_id: str) -> tuple[int, int]:
     """Return how many bytes a batch puts out, as answers and as errors."""
-    output, _ = store.write(batch_output.lines, batch_id, batch_output.OUTPUT, 0)
-    errors, _ = store.write(batch_output.lines, batch_id, batch_output.ERRORS, 0)
+    output, _ = store.write(batch_output.output_lines, batch_id, batch_output.OUTPUT, 0)
+    errors, _ = store.write(batch_output.output_lines, batch_id, batch_output.ERRORS, 0)
     return len(output), len(errors)
 
 
@@ -203,10 +203,12 @@ def sign(item_id: int, attempt: int, owner: str | None) -> str:
     return f'"{item_id} {attempt} {owner}"'
 
 
-def outcome(hold: LaneHold, item_id: int, attempt: int, ending: Ending) -> Outcome:
+def outcome(hold: LaneHold, item_id: int, attempt: int, ending: Ending) -> ItemOutcome:
     """Return an outcome that says whose it is."""
     says = sign(item_id, attempt, hold.owner)
     if ending == "succeeded":
-        return Outcome(item_id, attempt, ending, response=says.encode())
+        return ItemOutcome(item_id, attempt, ending, response=says.encode())
     delay = 0.0 if attempt % 2 else 3 * LEASE
-    return Outcome(item_id, attempt, ending, error_code="broken", error_message=says, delay=delay)
+    return ItemOutcome(
+        item_id, attempt, ending, error_code="broken", error_message=says, delay=delay
+    )

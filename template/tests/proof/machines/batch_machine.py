@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from app.resources.lifespan import all_operations
 from engine.batches import batch_input, batches, caller_pauses, finalise, items, lanes
 from engine.batches.batch_input import NewItem
-from engine.batches.items import Claimed
+from engine.batches.items import ClaimedItem
 from engine.batches.lanes import LaneHold, LostLaneError, Terms
 from engine.errors import Conflict
 from engine.worker import reaper
@@ -29,7 +29,7 @@ class Drain:
 
     hold: LaneHold
     intake: Iterator[None]
-    flight: list[Claimed] = field(default_factory=list)
+    flight: list[ClaimedItem] = field(default_factory=list)
     frozen: bool = False
 
 
@@ -74,7 +74,7 @@ class BatchMachine(RuleBasedStateMachine):
     @rule(lines=st.integers(0, 3), window=st.sampled_from((20, 1000)))
     def submit(self, lines: int, window: int) -> None:
         batch = self.store.write(
-            batches.create,
+            batches.create_batch,
             CALLER,
             endpoint="/v1/embeddings",
             input_file_id=INPUT,
@@ -94,7 +94,7 @@ class BatchMachine(RuleBasedStateMachine):
         batch_id = list(self.lines)[which % len(self.lines)]
         ended = self.books.status[batch_id] in set(batches.FINAL) - {"cancelled"}
         try:
-            self.store.write(batches.cancel, CALLER, batch_id)
+            self.store.write(batches.cancel_batch, CALLER, batch_id)
         except Conflict:
             assert ended
         else:
@@ -121,7 +121,7 @@ class BatchMachine(RuleBasedStateMachine):
     @rule()
     def claim_lanes(self) -> None:
         for _ in range(2 * LANES):
-            hold = self.store.write(lanes.claim, next(self.owners), TERMS)
+            hold = self.store.write(lanes.claim_lane, next(self.owners), TERMS)
             if hold is not None:
                 self.books.renew(hold)
                 self.drains.append(Drain(hold, self._intake(hold)))
@@ -155,9 +155,9 @@ class BatchMachine(RuleBasedStateMachine):
     def pause(self, which: int) -> None:
         """Let a worker go on while batches are paused: it begins nothing."""
         begun = len(self.books.claims)
-        self.store.write(caller_pauses.pause, None)
+        self.store.write(caller_pauses.pause_caller, None)
         self.work(which, 3, ["succeeded", "succeeded", "succeeded"])
-        self.store.write(caller_pauses.resume, None)
+        self.store.write(caller_pauses.resume_caller, None)
         assert len(self.books.claims) == begun
 
     @precondition(lambda self: self.books.claims)
@@ -170,7 +170,7 @@ class BatchMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.begun)
     @rule(which=ANY)
     def finish(self, which: int) -> None:
-        self.store.write(finalise.finish, *self.begun[which % len(self.begun)])
+        self.store.write(finalise.finish_batch, *self.begun[which % len(self.begun)])
 
     @precondition(lambda self: self.drains)
     @rule(which=ANY, sweeping=st.booleans())
@@ -217,18 +217,18 @@ class BatchMachine(RuleBasedStateMachine):
         ended = zip(reversed(group), endings, strict=False)
         self._record(drain.hold, [(item.id, item.attempt, ending) for item, ending in ended])
 
-    def _claim(self, drain: Drain, limit: int) -> list[Claimed]:
-        drain.flight = self.store.write(items.claim, drain.hold, limit)
+    def _claim(self, drain: Drain, limit: int) -> list[ClaimedItem]:
+        drain.flight = self.store.write(items.claim_items, drain.hold, limit)
         self.books.claim(drain.hold, drain.flight)
         return drain.flight
 
     def _settle(self, batch_id: str) -> None:
         self.store.write(finalise.cut_off, batch_id)
-        if self.store.write(finalise.begin, batch_id):
+        if self.store.write(finalise.begin_finalising, batch_id):
             self.begun.append((batch_id, *sizes(self.store, batch_id)))
 
     def _renew(self, drain: Drain) -> None:
-        status = self.store.write(lanes.renew, drain.hold, LEASE)
+        status = self.store.write(lanes.renew_lane, drain.hold, LEASE)
         if self.books.alive(drain.hold):
             assert status == self.books.status[drain.hold.batch_id]
             self.books.renew(drain.hold)
@@ -238,28 +238,28 @@ class BatchMachine(RuleBasedStateMachine):
 
     def _sweep(self) -> None:
         lost = self.books.lost()
-        self.store.write(reaper.recover, lease_seconds=LEASE, most_crashes=MOST_CRASHES)
+        self.store.write(reaper.recover_work, lease_seconds=LEASE, most_crashes=MOST_CRASHES)
         self.books.crash(lost)
         self.books.check()
 
     def _intake(self, hold: LaneHold) -> Iterator[None]:
-        if self.store.write(batches.work, hold.batch_id).status != "validating":
+        if self.store.write(batches.find_work, hold.batch_id).status != "validating":
             return
         lines = self.lines[hold.batch_id]
-        yield self.store.write(batch_input.restart, hold)
+        yield self.store.write(batch_input.restart_input, hold)
         new = [NewItem(seq, f"item-{seq}", b"{}") for seq in range(lines)]
-        yield self.store.write(batch_input.add, hold, new)
+        yield self.store.write(batch_input.add_items, hold, new)
         if lines:
-            yield self.store.write(batch_input.accept, hold, lines, LANES)
+            yield self.store.write(batch_input.accept_input, hold, lines, LANES)
         else:
-            yield self.store.write(batch_input.reject, hold, [])
+            yield self.store.write(batch_input.reject_input, hold, [])
 
     def _leave(self, drain: Drain) -> None:
-        self.store.write(items.leave, drain.hold, LEASE, at_once=True)
+        self.store.write(items.leave_lane, drain.hold, LEASE, at_once=True)
         self.books.leave(drain.hold)
         self.drains.remove(drain)
 
     def _record(self, hold: LaneHold, group: list[Written]) -> None:
         outcomes = [outcome(hold, *each) for each in group]
-        accepted = self.store.write(items.record, hold, CALLER, outcomes)
+        accepted = self.store.write(items.record_items, hold, CALLER, outcomes)
         assert accepted == self.books.record(hold, group)

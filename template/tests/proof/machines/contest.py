@@ -16,7 +16,7 @@ from engine.batches import (
     lanes,
 )
 from engine.batches.batch_input import NewItem
-from engine.batches.items import Outcome
+from engine.batches.items import ItemOutcome
 from engine.batches.lanes import LaneHold, Terms
 from engine.callers import keys
 from engine.models.interface import Usage
@@ -54,9 +54,9 @@ class Contest:
         """Create batches of so many lines; return the id of the last."""
         batch_id = ""
         for _ in range(number):
-            file_id = files.begin(self._session, caller_id, filename="in", purpose="batch")
-            files.finish(self._session, caller_id, file_id)
-            batch = batches.create(
+            file_id = files.begin_file(self._session, caller_id, filename="in", purpose="batch")
+            files.finish_file(self._session, caller_id, file_id)
+            batch = batches.create_batch(
                 self._session,
                 caller_id,
                 endpoint="/v1/embeddings",
@@ -98,14 +98,14 @@ class Contest:
         return [self._session.get_one(BatchRow, batch_id).caller_id for batch_id in held]
 
     def _turn(self, hold: LaneHold | None) -> LaneHold | None:
-        if hold and lanes.contended(self._session, hold, self._terms(), 0):
+        if hold and lanes.is_contended(self._session, hold, self._terms(), 0):
             self._leave(hold)
             hold = None
-        hold = hold or lanes.claim(self._session, next(self._owners), self._terms())
+        hold = hold or lanes.claim_lane(self._session, next(self._owners), self._terms())
         if hold and not self._work(hold):
             finalise.cut_off(self._session, hold.batch_id)
-            if finalise.begin(self._session, hold.batch_id):
-                finalise.finish(self._session, hold.batch_id, 0, 0)
+            if finalise.begin_finalising(self._session, hold.batch_id):
+                finalise.finish_batch(self._session, hold.batch_id, 0, 0)
             self._leave(hold)
             hold = None
         self._session.flush()
@@ -114,22 +114,22 @@ class Contest:
 
     def _work(self, hold: LaneHold) -> bool:
         """Take lines in or run items; return whether there was anything to do."""
-        work = batches.work(self._session, hold.batch_id)
+        work = batches.find_work(self._session, hold.batch_id)
         if work.status == "validating":
             lines = self._lines[hold.batch_id]
             new = [NewItem(seq, f"item-{seq}", b"{}") for seq in range(lines)]
-            batch_input.add(self._session, hold, new)
-            batch_input.accept(self._session, hold, lines, 2)
+            batch_input.add_items(self._session, hold, new)
+            batch_input.accept_input(self._session, hold, lines, 2)
             return True
-        claimed = items.claim(self._session, hold, CHUNK)
+        claimed = items.claim_items(self._session, hold, CHUNK)
         used = Usage(self._tokens[work.caller_id], 0)
-        done = [Outcome(item.id, item.attempt, "succeeded", b"{}", used) for item in claimed]
-        self.run[work.caller_id] += items.record(self._session, hold, work.caller_id, done)
+        done = [ItemOutcome(item.id, item.attempt, "succeeded", b"{}", used) for item in claimed]
+        self.run[work.caller_id] += items.record_items(self._session, hold, work.caller_id, done)
         return bool(claimed)
 
     def _leave(self, hold: LaneHold) -> None:
         items.give_back(self._session, hold)
-        lanes.release(self._session, hold, LEASE, at_once=True)
+        lanes.release_lanes(self._session, hold, LEASE, at_once=True)
 
     def _terms(self) -> Terms:
         held = Counter(hold.batch_id for hold in self.holds if hold)

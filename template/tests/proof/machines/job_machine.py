@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from engine.errors import Conflict
 from engine.jobs import jobs, runs
-from engine.jobs.runs import Claimed, LostRunError, Outcome
+from engine.jobs.runs import ClaimedJob, JobOutcome, LostRunError
 from engine.worker import reaper, schedules
 from tests.proof.machines.features import counting, greeting
 from tests.proof.machines.machine import ANY, LEASE, MOST_CRASHES, allow_everything, store
@@ -44,8 +44,8 @@ class JobMachine(RuleBasedStateMachine):
         self.store.empty()
         self.owners = (f"lease_{number}" for number in count())
         self.mine: list[str] = []
-        self.running: list[Claimed] = []
-        self.claims: list[Claimed] = []
+        self.running: list[ClaimedJob] = []
+        self.claims: list[ClaimedJob] = []
         self.leases: dict[str, float] = {}
         self.held: dict[str, tuple[int, str]] = {}
         self.errors: Counter[str] = Counter()
@@ -69,7 +69,7 @@ class JobMachine(RuleBasedStateMachine):
     def submit(self, seconds: int) -> None:
         job = replace(counting.JOB, seconds=seconds)
         subject = counting.Counting(numbers=3)
-        shown = self.store.write(jobs.submit, CALLER, job, subject, request_id="req_a")
+        shown = self.store.write(jobs.submit_job, CALLER, job, subject, request_id="req_a")
         self.mine.append(shown.id)
 
     @rule(which=ANY)
@@ -77,7 +77,7 @@ class JobMachine(RuleBasedStateMachine):
         job_id = self.mine[which % len(self.mine)]
         ended = job_id in self.ended and self.ended[job_id].status != "cancelled"
         try:
-            self.store.write(jobs.cancel, CALLER, job_id)
+            self.store.write(jobs.cancel_job, CALLER, job_id)
         except Conflict:
             assert ended
         else:
@@ -90,7 +90,7 @@ class JobMachine(RuleBasedStateMachine):
         job_id = self.mine[which % len(self.mine)]
         unsuccessful = job_id in self.ended and self.ended[job_id].status != "succeeded"
         try:
-            self.store.write(jobs.retry, CALLER, job_id, KINDS)
+            self.store.write(jobs.retry_job, CALLER, job_id, KINDS)
         except Conflict:
             assert not unsuccessful
         else:
@@ -108,7 +108,7 @@ class JobMachine(RuleBasedStateMachine):
     @rule(scheduled=st.booleans())
     def claim(self, scheduled: bool) -> None:
         owner = next(self.owners)
-        job = self.store.write(runs.claim, owner, LEASE, NAMES, scheduled=scheduled)
+        job = self.store.write(runs.claim_job, owner, LEASE, NAMES, scheduled=scheduled)
         if job is not None:
             assert job.id not in self.held
             self.held[job.id] = (job.attempt, owner)
@@ -122,7 +122,7 @@ class JobMachine(RuleBasedStateMachine):
         """Let whoever has ever claimed a job say how far it is."""
         job = self.claims[-1 - which % len(self.claims)]
         try:
-            self.store.write(runs.report, job.id, job.owner, signed(job))
+            self.store.write(runs.report_progress, job.id, job.owner, signed(job))
         except LostRunError:
             assert not self._holds(job)
         else:
@@ -143,7 +143,7 @@ class JobMachine(RuleBasedStateMachine):
     @rule(which=ANY)
     def renew(self, which: int) -> None:
         job = self.running[which % len(self.running)]
-        status = self.store.write(runs.renew, job.id, job.owner, LEASE)
+        status = self.store.write(runs.renew_job, job.id, job.owner, LEASE)
         assert (status is not None) == self._alive(job.owner)
         if status is not None:
             self.leases[job.owner] = self.store.time + LEASE
@@ -156,7 +156,7 @@ class JobMachine(RuleBasedStateMachine):
     @rule()
     def sweep(self) -> None:
         lost = [job_id for job_id, (_, owner) in self.held.items() if not self._alive(owner)]
-        self.store.write(reaper.recover, lease_seconds=LEASE, most_crashes=MOST_CRASHES)
+        self.store.write(reaper.recover_work, lease_seconds=LEASE, most_crashes=MOST_CRASHES)
         for job_id in lost:
             del self.held[job_id]
             self.crashes[job_id] += 1
@@ -201,15 +201,15 @@ class JobMachine(RuleBasedStateMachine):
             self.the_books_are_right()
             self.claim(scheduled)
 
-    def _holds(self, job: Claimed) -> bool:
+    def _holds(self, job: ClaimedJob) -> bool:
         return self.held.get(job.id) == (job.attempt, job.owner)
 
     def _alive(self, owner: str) -> bool:
         return self.leases.get(owner, 0.0) > self.store.time
 
-    def _record(self, job: Claimed, ending: Ending) -> None:
+    def _record(self, job: ClaimedJob, ending: Ending) -> None:
         holds = self._holds(job)
-        assert self.store.write(runs.record, job, outcome(job, ending)) == holds
+        assert self.store.write(runs.record_job, job, outcome(job, ending)) == holds
         self.leases.pop(job.owner, None)
         if holds:
             del self.held[job.id]
@@ -241,21 +241,21 @@ class JobMachine(RuleBasedStateMachine):
         assert sorted(rows) == sorted(expected)
 
 
-def signed(job: Claimed) -> dict[str, Any]:
+def signed(job: ClaimedJob) -> dict[str, Any]:
     """Return what this attempt writes and no other does."""
     return {"job": job.id, "attempt": job.attempt, "owner": job.owner}
 
 
-def outcome(job: Claimed, ending: Ending) -> Outcome:
+def outcome(job: ClaimedJob, ending: Ending) -> JobOutcome:
     """Return an outcome that says whose it is."""
     match ending:
         case "succeeded":
-            return Outcome("succeeded", result=signed(job))
+            return JobOutcome("succeeded", result=signed(job))
         case "stopped":
-            return Outcome("queued")
+            return JobOutcome("queued")
         case "cancelled":
-            return Outcome("cancelled")
+            return JobOutcome("cancelled")
         case "again":
-            return Outcome("queued", error_code="broken", delay=3.0)
+            return JobOutcome("queued", error_code="broken", delay=3.0)
         case _:
-            return Outcome(ending, error_code="broken")
+            return JobOutcome(ending, error_code="broken")

@@ -25,11 +25,11 @@ OWNER_OF_AN_ITEM = "_running().where(ItemRow.id.in_(item_ids), ItemRow.owner == 
 ANY_ITEM = "select(ItemRow.id).where(ItemRow.id.in_(item_ids))"
 ATTEMPT_AT_AN_ITEM = "held.get(outcome.item_id) == outcome.attempt"
 ANY_ATTEMPT = "outcome.item_id in held"
-LIFE_OF_AN_ITEMS_OWNER = ", ~leases.alive(ItemRow.owner)"
+LIFE_OF_AN_ITEMS_OWNER = ", ~leases.is_alive(ItemRow.owner)"
 LIFE_OF_A_LEASE = ", LeaseRow.expires_at > now())\n        .values"
 OWNER_OF_A_JOB = ", JobRow.owner == owner"
 LIFE_OF_A_LANES_HOLDER = "BatchLaneRow.ready, ~_alive(terms), "
-LIFE_OF_A_JOBS_OWNER = ", ~leases.alive(JobRow.owner)"
+LIFE_OF_A_JOBS_OWNER = ", ~leases.is_alive(JobRow.owner)"
 
 CONTROLS = (
     Mutant(
@@ -56,7 +56,7 @@ SLEEPLESS = (
     ("batches.readiness", "SLEEPING = ~HELD, ", "SLEEPING = "),
     ("batches.lanes", "ready_at = False, now() + terms.lease_seconds", "ready_at = False, None"),
     ("batches.lanes", "ready=False, ready_at=now() + seconds", "ready=True, ready_at=now()"),
-    ("batches.finalise", "    readiness.close(session, batch.id)\n", ""),
+    ("batches.finalise", "    readiness.close_lanes(session, batch.id)\n", ""),
     ("batches.items", "    give_back(session, hold)\n    lanes", "    lanes"),
 )
 """Each place that says when a lane is looked at, without that."""
@@ -151,19 +151,19 @@ MUTANTS = (
             (
                 "test_a_batch_that_is_cancelled_between_two_tries_is_looked_at",
                 "batches.batches",
-                "        readiness.wake(session, [batch.id])\n",
+                "        readiness.wake_lanes(session, [batch.id])\n",
                 "",
             ),
             (
                 "test_a_free_lane_is_looked_at_when_items_of_a_dead_worker_are_put_back",
                 "worker.recovery",
-                "    readiness.wake(session, {batch_id for batch_id, _ in rows})\n",
+                "    readiness.wake_lanes(session, {batch_id for batch_id, _ in rows})\n",
                 "",
             ),
             (
                 "test_a_batch_that_expires_between_two_tries_is_looked_at",
                 "worker.recovery",
-                "    readiness.wake(session, batch_ids)\n",
+                "    readiness.wake_lanes(session, batch_ids)\n",
                 "",
             ),
             (
@@ -265,7 +265,7 @@ MUTANTS = (
             (
                 "test_a_job_may_fail_again_after_a_retry",
                 "jobs.jobs",
-                "    outbox.forget(session, row.id)\n",
+                "    outbox.forget_events(session, row.id)\n",
                 "",
             ),
             (

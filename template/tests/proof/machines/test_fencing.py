@@ -206,7 +206,7 @@ def test_a_lane_that_a_worker_of_the_release_before_holds_is_left_alone() -> Non
     machine = BatchMachine()
     machine.submit(1, 1000)
     machine.store.write(hold_as_before)
-    assert machine.store.write(lanes.claim, "lease_a", TERMS) is None
+    assert machine.store.write(lanes.claim_lane, "lease_a", TERMS) is None
 
 
 @on_a_batch
@@ -250,7 +250,7 @@ def test_no_line_runs_before_all_are_checked(batch: Story) -> None:
         batch.work(1, 1, [])
     machine = batch.machine
     assert isinstance(machine, BatchMachine)
-    assert machine.store.write(items.claim, machine.drains[1].hold, 1) == []
+    assert machine.store.write(items.claim_items, machine.drains[1].hold, 1) == []
 
 
 @on_a_batch

@@ -33,14 +33,14 @@ def make(session: Session) -> str:
 
 def claim_all(session: Session) -> list[int]:
     """Return which lanes can be claimed, in their order."""
-    holds = iter(lambda: lanes.claim(session, new_id("lease"), TERMS), None)
+    holds = iter(lambda: lanes.claim_lane(session, new_id("lease"), TERMS), None)
     return [hold.lane for hold in holds]
 
 
 async def test_a_sweep_adopts_lanes_that_are_told_of_nowhere(database: Database) -> None:
     await database.write(make)
     assert await database.write(claim_all) == []
-    await database.write(reaper.recover, lease_seconds=60.0, most_crashes=3)
+    await database.write(reaper.recover_work, lease_seconds=60.0, most_crashes=3)
     assert await database.write(claim_all) == [1]
 
 

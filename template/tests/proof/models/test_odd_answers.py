@@ -12,9 +12,9 @@ from aiohttp import ClientSession, TCPConnector, web
 from app.main import create_app
 from app.resources.lifespan import Resources, open_resources
 from engine.batches import batch_output
-from engine.batches.attempt import attempt
+from engine.batches.attempt import attempt_item
 from engine.batches.batches import Work
-from engine.batches.items import Claimed, Outcome
+from engine.batches.items import ClaimedItem, ItemOutcome
 from engine.models.interface import (
     ChatRequest,
     Chunk,
@@ -110,9 +110,11 @@ def body(name: str, **fields: object) -> Json:
     return {"model": name, "messages": [{"role": "user", "content": "Hello"}], **fields}
 
 
-async def run(resources: Resources, name: str) -> Outcome:
+async def run(resources: Resources, name: str) -> ItemOutcome:
     """Return what comes of an item of a batch whose answer the row is."""
-    return await attempt(resources, WORK, Claimed(1, json.dumps(body(name)).encode(), 1, 0))
+    return await attempt_item(
+        resources, WORK, ClaimedItem(1, json.dumps(body(name)).encode(), 1, 0)
+    )
 
 
 def check_usage(usage: Usage | None, expected: tuple[int, int]) -> None:
@@ -167,7 +169,7 @@ async def test_a_batch_writes(resources: Resources, name: str) -> None:
         assert "\0" not in error["code"]
 
 
-def line_of(outcome: Outcome) -> bytes:
+def line_of(outcome: ItemOutcome) -> bytes:
     response = outcome.response or b""
     ended = batch_output.Ended(
         id=1,
@@ -180,7 +182,7 @@ def line_of(outcome: Outcome) -> bytes:
         size=len(response),
         response=response,
     )
-    return batch_output.line(ended)
+    return batch_output.output_line(ended)
 
 
 @pytest.mark.parametrize("name", STREAMED)

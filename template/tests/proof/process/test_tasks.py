@@ -3,7 +3,7 @@ from contextlib import suppress
 
 import pytest
 
-from engine.process.tasks import end_tasks, uncut
+from engine.process.tasks import end_tasks, run_uncut
 
 pytestmark = pytest.mark.anyio
 
@@ -54,7 +54,7 @@ async def test_a_clean_up_is_done_before_its_cancelled_caller_ends() -> None:
         await go_on.wait()
         done.set()
 
-    task = asyncio.create_task(uncut(give_back()))
+    task = asyncio.create_task(run_uncut(give_back()))
     await begun.wait()
     task.cancel()
     await asyncio.sleep(0)
@@ -69,7 +69,7 @@ async def test_a_hanging_clean_up_is_cut_off_by_a_second_cancellation() -> None:
     async def hang() -> None:
         await asyncio.Event().wait()
 
-    task = asyncio.create_task(uncut(hang()))
+    task = asyncio.create_task(run_uncut(hang()))
     await asyncio.sleep(0)
     await end_tasks(task, patience=0.01)
     assert task.cancelled()
@@ -80,4 +80,4 @@ async def test_a_failing_clean_up_says_so() -> None:
         raise LookupError
 
     with pytest.raises(LookupError):
-        await uncut(fail())
+        await run_uncut(fail())

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from engine.batches import items
 from engine.batches.lanes import LaneHold
 from engine.sql.database import Database
-from engine.sql.statements import changed
+from engine.sql.statements import rows_changed
 from engine.sql.tables import ItemRow
 from engine.worker import retention
 from engine.worker.retention import ROWS
@@ -50,14 +50,14 @@ async def test_a_subquery_would_take_more_than_its_limit(database: Database) -> 
         some = select(ItemRow.id).where(*mine).order_by(ItemRow.not_before, ItemRow.seq).limit(10)
         some = some.with_for_update(skip_locked=True)
         taken = update(ItemRow).where(ItemRow.id.in_(some)).values(status="running")
-        return changed(session, taken)
+        return rows_changed(session, taken)
 
     assert await database.write(twin) > 10
 
 
 async def test_a_claim_takes_no_more_items_than_its_limit(database: Database) -> None:
     def claim(session: Session) -> int:
-        return len(items.claim(session, waiting(session), 10))
+        return len(items.claim_items(session, waiting(session), 10))
 
     assert await database.write(claim) == 10
 

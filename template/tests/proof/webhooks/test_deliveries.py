@@ -10,15 +10,15 @@ from sqlalchemy.util import await_only
 from engine.errors import Conflict, NotFound
 from engine.sql.database import Database
 from engine.webhooks import deliveries, endpoints
-from engine.webhooks.deliveries import Notification, Outcome
+from engine.webhooks.deliveries import DeliveryOutcome, Notification
 from engine.work import outbox
 from tests.owing import add_caller, change, make_due, owed, register
 
 pytestmark = pytest.mark.anyio
 
-DELIVERED = Outcome("delivered", 200)
-LATER = Outcome("pending", 500, "The receiver answered 500.", delay=3600)
-DEAD = Outcome("dead", 500, "The receiver answered 500.")
+DELIVERED = DeliveryOutcome("delivered", 200)
+LATER = DeliveryOutcome("pending", 500, "The receiver answered 500.", delay=3600)
+DEAD = DeliveryOutcome("dead", 500, "The receiver answered 500.")
 
 
 @pytest.fixture
@@ -36,7 +36,9 @@ async def enqueue_event(database: Database, caller: str, count: int = 1) -> None
 async def claim(
     database: Database, seconds: float = 60, most_in_flight: int = 100
 ) -> Notification | None:
-    return await database.write(deliveries.claim, seconds=seconds, most_in_flight=most_in_flight)
+    return await database.write(
+        deliveries.claim_deliveries, seconds=seconds, most_in_flight=most_in_flight
+    )
 
 
 async def claimed(database: Database) -> Notification:
@@ -66,7 +68,7 @@ async def test_claims_at_once_get_different_messages(database: Database, caller:
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 async def test_a_claim_does_not_wait_for_another(database: Database, caller: str) -> None:
     def claim_inside(session: Session) -> tuple[Notification | None, Notification | None]:
-        first = deliveries.claim(session, seconds=60, most_in_flight=100)
+        first = deliveries.claim_deliveries(session, seconds=60, most_in_flight=100)
         return first, await_only(asyncio.wait_for(claim(database), 5))
 
     await enqueue_event(database, caller, 2)
@@ -91,8 +93,8 @@ async def test_a_late_record_of_a_lost_try_is_refused(database: Database, caller
     lost = await claim(database, seconds=0)
     again = await claimed(database)
     assert lost
-    assert not await database.write(deliveries.record, lost, DEAD)
-    assert await database.write(deliveries.record, again, DELIVERED)
+    assert not await database.write(deliveries.record_delivery, lost, DEAD)
+    assert await database.write(deliveries.record_delivery, again, DELIVERED)
     (row,) = await database.read(owed)
     assert (row.status, row.last_status, row.last_error) == ("delivered", 200, None)
     assert row.finished_at is not None
@@ -101,15 +103,15 @@ async def test_a_late_record_of_a_lost_try_is_refused(database: Database, caller
 async def test_an_ended_message_stays_ended(database: Database, caller: str) -> None:
     await enqueue_event(database, caller)
     notification = await claimed(database)
-    assert await database.write(deliveries.record, notification, DELIVERED)
-    assert not await database.write(deliveries.record, notification, LATER)
+    assert await database.write(deliveries.record_delivery, notification, DELIVERED)
+    assert not await database.write(deliveries.record_delivery, notification, LATER)
     await database.write(make_due)
     assert await claim(database) is None
 
 
 async def test_a_failed_try_waits(database: Database, caller: str) -> None:
     await enqueue_event(database, caller)
-    assert await database.write(deliveries.record, await claimed(database), LATER)
+    assert await database.write(deliveries.record_delivery, await claimed(database), LATER)
     assert await claim(database) is None
     await database.write(make_due)
     assert (await claimed(database)).attempt == 2
@@ -130,14 +132,14 @@ async def test_a_caller_whose_receiver_hangs_holds_only_itself_up(
 
 async def test_a_failed_try_is_not_in_flight(database: Database, caller: str) -> None:
     await enqueue_event(database, caller, 2)
-    await database.write(deliveries.record, await claimed(database), LATER)
+    await database.write(deliveries.record_delivery, await claimed(database), LATER)
     assert await claim(database, most_in_flight=1)
 
 
 async def test_while_a_secret_rotates_both_sign(database: Database, caller: str) -> None:
-    (webhook,) = await database.read(endpoints.list_webhooks)
-    new = await database.write(endpoints.rotate, caller, webhook.id, keep_seconds=60)
-    newest = await database.write(endpoints.rotate, caller, webhook.id, keep_seconds=60)
+    (webhook,) = await database.read(endpoints.list_endpoints)
+    new = await database.write(endpoints.rotate_secret, caller, webhook.id, keep_seconds=60)
+    newest = await database.write(endpoints.rotate_secret, caller, webhook.id, keep_seconds=60)
     await enqueue_event(database, caller)
     assert (await claimed(database)).secrets == [newest.signing_secret, new.signing_secret]
 
@@ -145,8 +147,8 @@ async def test_while_a_secret_rotates_both_sign(database: Database, caller: str)
 async def test_after_the_rotation_only_the_new_secret_signs(
     database: Database, caller: str
 ) -> None:
-    (webhook,) = await database.read(endpoints.list_webhooks)
-    new = await database.write(endpoints.rotate, caller, webhook.id, keep_seconds=0)
+    (webhook,) = await database.read(endpoints.list_endpoints)
+    new = await database.write(endpoints.rotate_secret, caller, webhook.id, keep_seconds=0)
     await enqueue_event(database, caller)
     assert (await claimed(database)).secrets == [new.signing_secret]
 
@@ -156,9 +158,9 @@ async def test_a_receiver_that_is_gone_ends_all_that_is_owed_to_it(
 ) -> None:
     await enqueue_event(database, caller, 3)
     notification = await claimed(database)
-    await database.write(deliveries.disable, notification)
+    await database.write(deliveries.disable_endpoint, notification)
     assert {row.status for row in await database.read(owed)} == {"dead"}
-    (webhook,) = await database.read(endpoints.list_webhooks)
+    (webhook,) = await database.read(endpoints.list_endpoints)
     assert webhook.disabled_at is not None
     await database.write(outbox.enqueue_event, caller, "batch.completed", "batch_later")
     assert len(await database.read(owed)) == 3
@@ -169,8 +171,8 @@ async def test_a_webhook_that_is_deleted_already_is_not_disabled(
 ) -> None:
     await enqueue_event(database, caller)
     notification = await claimed(database)
-    await database.write(endpoints.remove, caller, notification.webhook_id)
-    await database.write(deliveries.disable, notification)
+    await database.write(endpoints.remove_endpoint, caller, notification.webhook_id)
+    await database.write(deliveries.disable_endpoint, notification)
 
 
 async def test_a_webhook_with_another_address_meanwhile_is_not_disabled(
@@ -179,8 +181,8 @@ async def test_a_webhook_with_another_address_meanwhile_is_not_disabled(
     await enqueue_event(database, caller)
     notification = await claimed(database)
     await database.write(change, caller, notification.webhook_id, url="https://new.example/")
-    await database.write(deliveries.disable, notification)
-    (webhook,) = await database.read(endpoints.list_webhooks)
+    await database.write(deliveries.disable_endpoint, notification)
+    (webhook,) = await database.read(endpoints.list_endpoints)
     assert webhook.disabled_at is None
     await database.write(make_due)
     assert (await claimed(database)).url == "https://new.example/"
@@ -189,9 +191,9 @@ async def test_a_webhook_with_another_address_meanwhile_is_not_disabled(
 async def test_a_sample_is_signed_like_a_message_and_owed_to_nobody(
     database: Database, caller: str
 ) -> None:
-    (webhook,) = await database.read(endpoints.list_webhooks)
-    new = await database.write(endpoints.rotate, caller, webhook.id, keep_seconds=0)
-    sample = await database.read(deliveries.sample, caller, webhook.id, "job.failed")
+    (webhook,) = await database.read(endpoints.list_endpoints)
+    new = await database.write(endpoints.rotate_secret, caller, webhook.id, keep_seconds=0)
+    sample = await database.read(deliveries.sample_event, caller, webhook.id, "job.failed")
     assert (sample.url, sample.secrets) == (webhook.url, [new.signing_secret])
     assert json.loads(sample.payload)["data"] == {"id": "job_sample"}
     assert await database.read(owed) == []
@@ -200,7 +202,7 @@ async def test_a_sample_is_signed_like_a_message_and_owed_to_nobody(
 async def test_the_dead_are_listed_latest_first(database: Database, caller: str) -> None:
     await enqueue_event(database, caller, 3)
     for _ in range(2):
-        await database.write(deliveries.record, await claimed(database), DEAD)
+        await database.write(deliveries.record_delivery, await claimed(database), DEAD)
     letters = await database.read(deliveries.list_dead, 10)
     assert [letter.subject_id for letter in letters] == ["batch_1", "batch_0"]
     assert letters[0].error == "The receiver answered 500."
@@ -212,8 +214,8 @@ async def test_a_dead_message_is_sent_again_with_all_its_tries(
 ) -> None:
     await enqueue_event(database, caller)
     notification = await claimed(database)
-    await database.write(deliveries.record, notification, DEAD)
-    await database.write(deliveries.resend, notification.id)
+    await database.write(deliveries.record_delivery, notification, DEAD)
+    await database.write(deliveries.resend_delivery, notification.id)
     again = await claimed(database)
     assert (again.id, again.attempt) == (notification.id, 1)
 
@@ -223,7 +225,7 @@ async def test_all_dead_messages_are_sent_again_and_no_others(
 ) -> None:
     await enqueue_event(database, caller, 3)
     for outcome in (DEAD, DEAD, DELIVERED):
-        await database.write(deliveries.record, await claimed(database), outcome)
+        await database.write(deliveries.record_delivery, await claimed(database), outcome)
     assert await database.write(deliveries.resend_all) == 2
     statuses = [row.status for row in await database.read(owed)]
     assert statuses == ["pending", "pending", "delivered"]
@@ -233,6 +235,6 @@ async def test_only_the_dead_are_resent(database: Database, caller: str) -> None
     await enqueue_event(database, caller)
     notification = await claimed(database)
     with pytest.raises(Conflict, match="is pending"):
-        await database.write(deliveries.resend, notification.id)
+        await database.write(deliveries.resend_delivery, notification.id)
     with pytest.raises(NotFound, match="app webhooks dead"):
-        await database.write(deliveries.resend, "evt_none")
+        await database.write(deliveries.resend_delivery, "evt_none")

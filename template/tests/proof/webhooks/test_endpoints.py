@@ -35,8 +35,8 @@ async def test_a_secret_is_as_standard_webhooks_demands(database: Database, call
 
 async def test_a_secret_is_shown_once(database: Database, caller: str) -> None:
     webhook = await database.write(register, caller)
-    shown = await database.read(endpoints.get, caller, webhook.id)
-    listed = await database.read(endpoints.page, caller, PageQuery())
+    shown = await database.read(endpoints.get_endpoint, caller, webhook.id)
+    listed = await database.read(endpoints.page_of_endpoints, caller, PageQuery())
     assert "signing_secret" not in shown.model_dump()
     assert webhook.signing_secret not in listed.model_dump_json()
     assert shown.signing_secret_hint == f"whsec_****{webhook.signing_secret[-4:]}"
@@ -83,7 +83,7 @@ async def test_a_caller_has_a_number_of_webhooks(database: Database, caller: str
     with pytest.raises(Conflict, match="You have 1 webhook endpoints"):
         await database.write(register, caller, most=1)
     await database.write(register, other, most=1)
-    await database.write(endpoints.remove, caller, first.id)
+    await database.write(endpoints.remove_endpoint, caller, first.id)
     await database.write(register, caller, most=1)
 
 
@@ -99,20 +99,22 @@ async def test_another_callers_webhook_does_not_exist(database: Database, caller
     stranger = await database.write(add_caller, "caller_b")
     webhook = await database.write(register, caller)
     with pytest.raises(NotFound):
-        await database.read(endpoints.get, stranger, webhook.id)
+        await database.read(endpoints.get_endpoint, stranger, webhook.id)
     with pytest.raises(NotFound):
-        await database.write(endpoints.remove, stranger, webhook.id)
+        await database.write(endpoints.remove_endpoint, stranger, webhook.id)
     with pytest.raises(NotFound):
         await database.write(change, stranger, webhook.id, name="theirs")
     with pytest.raises(NotFound):
-        await database.write(endpoints.rotate, stranger, webhook.id, keep_seconds=1)
-    assert (await database.read(endpoints.page, stranger, PageQuery())).data == []
+        await database.write(endpoints.rotate_secret, stranger, webhook.id, keep_seconds=1)
+    assert (await database.read(endpoints.page_of_endpoints, stranger, PageQuery())).data == []
 
 
 async def test_of_several_that_delete_it_at_once_one_does(database: Database, caller: str) -> None:
     made = [await database.write(register, caller) for _ in range(10)]
     removals = [
-        database.write(endpoints.remove, caller, each.id) for each in made for _ in range(4)
+        database.write(endpoints.remove_endpoint, caller, each.id)
+        for each in made
+        for _ in range(4)
     ]
     results = await asyncio.gather(*removals, return_exceptions=True)
     assert sum(isinstance(each, NotFound) for each in results) == 30
@@ -123,7 +125,7 @@ async def test_an_update_changes_only_what_it_names(database: Database, caller: 
     await database.write(change, caller, before.id, name="new")
     await database.write(change, caller, before.id, url="https://new.example/")
     await database.write(change, caller, before.id, event_types=["job.failed", "batch.failed"])
-    after = await database.read(endpoints.get, caller, before.id)
+    after = await database.read(endpoints.get_endpoint, caller, before.id)
     assert (after.name, after.url) == ("new", "https://new.example/")
     assert after.event_types == ["batch.failed", "job.failed"]
     assert after.created_at == before.created_at
@@ -139,7 +141,7 @@ async def test_only_a_change_is_the_last_change(database: Database, caller: str)
     assert same.updated_at == 1
     assert (await database.write(change, caller, made.id, name="new")).updated_at > 1
     await database.write(age)
-    rotated = await database.write(endpoints.rotate, caller, made.id, keep_seconds=0)
+    rotated = await database.write(endpoints.rotate_secret, caller, made.id, keep_seconds=0)
     assert rotated.updated_at > 1
 
 
@@ -149,7 +151,7 @@ async def test_an_update_to_a_url_that_nothing_is_sent_to_changes_nothing(
     made = await database.write(register, caller)
     with pytest.raises(InvalidRequest):
         await database.write(change, caller, made.id, name="new", url="https://127.0.0.1/")
-    assert (await database.read(endpoints.get, caller, made.id)).name == made.name
+    assert (await database.read(endpoints.get_endpoint, caller, made.id)).name == made.name
 
 
 @pytest.mark.parametrize("url", ["https://receiver.example/hook", "https://new.example/"])
@@ -164,8 +166,8 @@ async def test_an_old_secret_is_forgotten_unless_it_is_to_be_kept(
     database: Database, caller: str
 ) -> None:
     made = await database.write(register, caller)
-    await database.write(endpoints.rotate, caller, made.id, keep_seconds=60)
-    await database.write(endpoints.rotate, caller, made.id, keep_seconds=0)
+    await database.write(endpoints.rotate_secret, caller, made.id, keep_seconds=60)
+    await database.write(endpoints.rotate_secret, caller, made.id, keep_seconds=0)
     assert await database.read(previous_secrets) == [None]
 
 

@@ -17,7 +17,7 @@ from engine.process.address_guard import open_guarded_http
 from engine.process.webhook_client import WebhookClient
 from engine.sql.database import Database
 from engine.webhooks.deliveries import Notification
-from engine.webhooks.sender import deliver
+from engine.webhooks.sender import deliver_message
 
 pytestmark = pytest.mark.anyio
 
@@ -82,7 +82,7 @@ async def test_no_log_line_has_more_of_a_receiver_than_its_host(
             webhook_client=WebhookClient(http, settings), settings=settings, database=Nothing()
         )
         with caplog.at_level(logging.DEBUG):
-            await deliver(resources, notification())
+            await deliver_message(resources, notification())
     assert "receiver.example" in caplog.text
     assert "hush" not in caplog.text + repr(notification())
 

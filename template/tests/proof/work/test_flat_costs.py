@@ -65,26 +65,26 @@ Step = Callable[[Session, LaneHold], object]
 
 
 def claim_a_job(session: Session, _hold: LaneHold) -> object:
-    return runs.claim(session, new_id("lease"), LEASE, ["count"], scheduled=False)
+    return runs.claim_job(session, new_id("lease"), LEASE, ["count"], scheduled=False)
 
 
 def sweep(session: Session, _hold: LaneHold) -> None:
-    reaper.recover(session, lease_seconds=LEASE, most_crashes=3)
+    reaper.recover_work(session, lease_seconds=LEASE, most_crashes=3)
 
 
 STEPS: dict[str, Step] = {
-    "claim": lambda session, _hold: lanes.claim(session, new_id("lease"), TERMS),
-    "contended": lambda session, hold: lanes.contended(session, hold, TERMS, 0),
+    "claim": lambda session, _hold: lanes.claim_lane(session, new_id("lease"), TERMS),
+    "contended": lambda session, hold: lanes.is_contended(session, hold, TERMS, 0),
     "is_waiting": lambda session, _hold: lanes.is_waiting(session, "caller_1"),
-    "renew": lambda session, hold: lanes.renew(session, hold, LEASE),
-    "release": lambda session, hold: lanes.release(session, hold, LEASE, at_once=True),
+    "renew": lambda session, hold: lanes.renew_lane(session, hold, LEASE),
+    "release": lambda session, hold: lanes.release_lanes(session, hold, LEASE, at_once=True),
     "has_open_items": lambda session, hold: readiness.has_open_items(session, hold.batch_id),
-    "claim items": lambda session, hold: items.claim(session, hold, 8),
+    "claim items": lambda session, hold: items.claim_items(session, hold, 8),
     "depths": lambda session, _hold: backlog.depths(session, LEASE),
     "backlog": lambda session, _hold: backlog.backlog(session, LEASE),
     "sweep": sweep,
     "claim a job": claim_a_job,
-    "claim a message": lambda session, _hold: deliveries.claim(
+    "claim a message": lambda session, _hold: deliveries.claim_deliveries(
         session, seconds=LEASE, most_in_flight=100
     ),
 }
@@ -143,7 +143,7 @@ async def measured(url: str, sizes: Sizes, *moments: Sizes | None) -> dict[str, 
             if moment is not sizes or None in moments:
                 await database.write(lambda session: session.execute(text("ANALYZE")))
     async with open_database(settings) as database:
-        hold = await database.write(lanes.claim, "lease_a", TERMS)
+        hold = await database.write(lanes.claim_lane, "lease_a", TERMS)
         assert hold
         await database.write(put_behind, hold)
         plans = Plans(database)
@@ -223,7 +223,7 @@ def test_sqlite_scans_no_table_that_is_large(name: str) -> None:
 
     store = Store()
     store.write(fill, **FEW)
-    hold = store.write(lanes.claim, "lease_a", TERMS)
+    hold = store.write(lanes.claim_lane, "lease_a", TERMS)
     assert hold
     event.listen(Engine, "before_cursor_execute", ask)
     try:

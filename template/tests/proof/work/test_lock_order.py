@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from app.settings import Settings
 from engine.batches import items
-from engine.batches.items import Outcome
+from engine.batches.items import ItemOutcome
 from engine.batches.lanes import LaneHold
 from engine.callers import fairness
 from engine.models.interface import Usage
@@ -82,11 +82,11 @@ def populate(session: Session) -> None:
             )
 
 
-def record(session: Session, group: list[Outcome]) -> None:
-    items.record(session, HOLD, "caller_a", group)
+def record(session: Session, group: list[ItemOutcome]) -> None:
+    items.record_items(session, HOLD, "caller_a", group)
 
 
-def give_back(session: Session, group: list[Outcome]) -> None:
+def give_back(session: Session, group: list[ItemOutcome]) -> None:
     assert group
     items.give_back(session, HOLD)
 
@@ -96,9 +96,9 @@ async def meet_on_items(database: Database, step: Callable[..., None], *, forwar
 
     As they lie in the table, the one with the greater id comes first.
     """
-    claimed = [item for _ in range(2) for item in await database.write(items.claim, HOLD, 1)]
+    claimed = [item for _ in range(2) for item in await database.write(items.claim_items, HOLD, 1)]
     assert claimed[0].id > claimed[1].id
-    group = [Outcome(item.id, item.attempt, "succeeded", response=b"{}") for item in claimed]
+    group = [ItemOutcome(item.id, item.attempt, "succeeded", response=b"{}") for item in claimed]
     ids = sorted((item.id for item in claimed), reverse=not forwards)
 
     def lock_one_by_one(session: Session) -> None:
@@ -112,9 +112,9 @@ async def record_for_one_caller(database: Database, first: Step, stop_after: str
     """Record an item of each of a caller's batches; the first transaction begins with a step."""
     steps: list[Step] = []
     for hold in (HOLD, LaneHold("batch_b", 0, 1, "lease_b")):
-        [item] = await database.write(items.claim, hold, 1)
-        used = Outcome(item.id, item.attempt, "succeeded", b"{}", Usage(1, 1), "model_a")
-        steps.append(partial(items.record, hold=hold, caller_id="caller_a", outcomes=[used]))
+        [item] = await database.write(items.claim_items, hold, 1)
+        used = ItemOutcome(item.id, item.attempt, "succeeded", b"{}", Usage(1, 1), "model_a")
+        steps.append(partial(items.record_items, hold=hold, caller_id="caller_a", outcomes=[used]))
 
     def begin_and_record(session: Session) -> None:
         first(session)
@@ -125,9 +125,9 @@ async def record_for_one_caller(database: Database, first: Step, stop_after: str
 
 async def sweep_twice(database: Database) -> None:
     """Let two workers sweep after an outage, when many batches are late at once."""
-    await database.write(items.claim, LaneHold("batch_b", 0, 1, "lease_dead"), 1)
+    await database.write(items.claim_items, LaneHold("batch_b", 0, 1, "lease_dead"), 1)
     await database.write(be_late)
-    sweep = partial(reaper.recover, lease_seconds=15, most_crashes=1)
+    sweep = partial(reaper.recover_work, lease_seconds=15, most_crashes=1)
     await run_into(database, Held(sweep, "UPDATE batches"), Counted(sweep))
 
 
@@ -157,7 +157,7 @@ async def test_usage_and_virtual_time_are_written_in_one_order(
 
 
 async def test_with_the_virtual_time_first_they_would_deadlock(database: Database) -> None:
-    charge = partial(fairness.charge, caller_id="caller_a", cost=1)
+    charge = partial(fairness.charge_caller, caller_id="caller_a", cost=1)
     with pytest.raises(AssertionError, match="deadlock"):
         await record_for_one_caller(database, charge, "UPDATE callers")
 

@@ -52,7 +52,7 @@ async def test_a_subject_that_begins_again_is_announced_again(
     await database.write(register, caller)
     await database.write(outbox.enqueue_event, caller, "batch.completed", "batch_1")
     (before,) = await database.read(owed)
-    await database.write(outbox.forget, "batch_1")
+    await database.write(outbox.forget_events, "batch_1")
     await database.write(outbox.enqueue_event, caller, "batch.completed", "batch_1")
     (after,) = await database.read(owed)
     assert after.id != before.id
@@ -72,7 +72,7 @@ async def test_an_event_that_is_rolled_back_is_not_owed(database: Database, call
 async def test_a_deleted_webhook_is_owed_nothing_more(database: Database, caller: str) -> None:
     webhook = await database.write(register, caller)
     await database.write(outbox.enqueue_event, caller, "batch.completed", "batch_1")
-    await database.write(endpoints.remove, caller, webhook.id)
+    await database.write(endpoints.remove_endpoint, caller, webhook.id)
     assert await database.read(owed) == []
 
 
@@ -84,7 +84,7 @@ async def test_webhooks_that_go_while_things_end_break_nothing(
         database.write(outbox.enqueue_event, caller, "batch.completed", f"batch_{number}")
         for number in range(8)
     ]
-    removals = [database.write(endpoints.remove, caller, webhook.id) for webhook in made]
+    removals = [database.write(endpoints.remove_endpoint, caller, webhook.id) for webhook in made]
     both = [each for pair in zip(ends, removals, strict=True) for each in pair]
     await asyncio.gather(*both)
     assert await database.read(owed) == []

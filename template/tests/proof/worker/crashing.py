@@ -28,7 +28,7 @@ from engine.jobs import jobs
 from engine.sql.database import Database, Transaction
 from engine.sql.tables import BatchRow, JobRow
 from engine.worker.probes import Liveness
-from engine.worker.process import work
+from engine.worker.process import work_until_stopped
 from tests.proof.machines.features import features, greeting
 from tests.service import PROJECT
 
@@ -47,7 +47,7 @@ SEEKING = ("claim", "start_due", "begin")
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """Where a worker dies: at the commit of the `nth` step of this name, such as `items.claim`.
+    """Where a worker dies: at the commit of the `nth` step, such as `items.claim_items`.
 
     Or within that step, after so many of its statements.
     """
@@ -121,7 +121,7 @@ async def run(point: Point | None) -> None:
         if point is not None:
             database = Crashing(database, point)
         crashing = replace(resources, database=database)
-        await work(crashing, Liveness(), stopping, asyncio.Event())
+        await work_until_stopped(crashing, Liveness(), stopping, asyncio.Event())
         await ending
 
 

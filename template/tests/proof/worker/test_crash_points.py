@@ -40,34 +40,34 @@ LANES, CHUNK, ITEMS = 2, 3, 12
 NUMBERS = 3
 
 STEPS = (
-    Point("lanes.claim", "before"),
-    Point("lanes.claim", "after"),
-    Point("batch_input.restart", "after"),
-    Point("batch_input.restart", "before"),
-    Point("batch_input.add", "before"),
-    Point("batch_input.add", "after"),
-    Point("batch_input.accept", "after"),
-    Point("batch_input.accept", "before"),
-    Point("items.claim", "before", nth=2),
-    Point("items.claim", "after", nth=2),
-    Point("items.record", "before", nth=2),  # after the model has answered
-    Point("items.record", "after", nth=2),
+    Point("lanes.claim_lane", "before"),
+    Point("lanes.claim_lane", "after"),
+    Point("batch_input.restart_input", "after"),
+    Point("batch_input.restart_input", "before"),
+    Point("batch_input.add_items", "before"),
+    Point("batch_input.add_items", "after"),
+    Point("batch_input.accept_input", "after"),
+    Point("batch_input.accept_input", "before"),
+    Point("items.claim_items", "before", nth=2),
+    Point("items.claim_items", "after", nth=2),
+    Point("items.record_items", "before", nth=2),  # after the model has answered
+    Point("items.record_items", "after", nth=2),
     Point("items.give_back", "after"),
     Point("items.give_back", "before"),
     Point("finalise.cut_off", "before"),
     Point("finalise.cut_off", "after"),
-    Point("finalise.begin", "after"),
-    Point("finalise.begin", "before"),
-    Point("finalise.finish", "before"),
-    Point("finalise.finish", "after"),
-    Point("items.leave", "after"),
-    Point("items.leave", "before"),
-    Point("runs.claim", "before"),
-    Point("runs.claim", "after"),
-    Point("runs.report", "after", nth=2),
-    Point("runs.report", "before", nth=2),
-    Point("runs.record", "before"),
-    Point("runs.record", "after"),
+    Point("finalise.begin_finalising", "after"),
+    Point("finalise.begin_finalising", "before"),
+    Point("finalise.finish_batch", "before"),
+    Point("finalise.finish_batch", "after"),
+    Point("items.leave_lane", "after"),
+    Point("items.leave_lane", "before"),
+    Point("runs.claim_job", "before"),
+    Point("runs.claim_job", "after"),
+    Point("runs.report_progress", "after", nth=2),
+    Point("runs.report_progress", "before", nth=2),
+    Point("runs.record_job", "before"),
+    Point("runs.record_job", "after"),
     Point("schedules.start_due", "after"),
     Point("schedules.start_due", "before"),
 )
@@ -76,10 +76,10 @@ STEPS = (
 CLAIMING, LEAVING = 7, 8
 """Statements of a claim that takes a lane, and of giving it back."""
 WITHIN = [
-    *(Point("lanes.claim", "within", statements=number) for number in range(1, CLAIMING + 1)),
-    *(Point("items.leave", "within", statements=number) for number in range(1, LEAVING + 1)),
+    *(Point("lanes.claim_lane", "within", statements=number) for number in range(1, CLAIMING + 1)),
+    *(Point("items.leave_lane", "within", statements=number) for number in range(1, LEAVING + 1)),
 ]
-SOME = [point for point in STEPS if point.step in {"items.record", "runs.record"}]
+SOME = [point for point in STEPS if point.step in {"items.record_items", "runs.record_job"}]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,11 +114,11 @@ def empty(session: Session) -> None:
 
 def submit(session: Session) -> None:
     caller_id = session.scalars(select(CallerRow.id)).one()
-    file_id = files.begin(session, caller_id, filename="in.jsonl", purpose="batch")
+    file_id = files.begin_file(session, caller_id, filename="in.jsonl", purpose="batch")
     session.flush()
-    files.append(session, caller_id, file_id, 0, chats(ITEMS))
-    files.finish(session, caller_id, file_id)
-    batches.create(
+    files.append_part(session, caller_id, file_id, 0, chats(ITEMS))
+    files.finish_file(session, caller_id, file_id)
+    batches.create_batch(
         session,
         caller_id,
         endpoint=CHAT_URL,
@@ -130,7 +130,7 @@ def submit(session: Session) -> None:
         request_id="req_a",
     )
     subject = counting.Counting(numbers=NUMBERS)
-    jobs.submit(session, caller_id, counting.JOB, subject, request_id="req_b")
+    jobs.submit_job(session, caller_id, counting.JOB, subject, request_id="req_b")
     session.add(ScheduleRow(name=greeting.JOB.name, tick=0.0))
 
 
@@ -153,7 +153,7 @@ def check_batch(session: Session, crashes: int) -> None:
     assert sum(row.errors for row in rows) == 0
     shown = session.scalars(select(FileRow.id).where(FileRow.batch_id == batch.id)).all()
     assert shown == [batch.output_file_id]
-    lines, _ = batch_output.lines(session, batch.id, batch_output.OUTPUT, 0)
+    lines, _ = batch_output.output_lines(session, batch.id, batch_output.OUTPUT, 0)
     assert [json.loads(line)["custom_id"] for line in lines.splitlines()] == [
         row.custom_id for row in rows
     ]
@@ -239,6 +239,6 @@ def test_a_worker_may_die_while_it_recovers_what_another_left(
 ) -> None:
     check_crash(
         request.getfixturevalue(database),
-        Point("items.record", "before", nth=2),
+        Point("items.record_items", "before", nth=2),
         Point("recovery.recover", when),
     )

@@ -10,10 +10,10 @@ from pydantic import BaseModel
 
 from app.resources.lifespan import all_operations
 from engine import deadline
-from engine.batches.attempt import attempt
+from engine.batches.attempt import attempt_item
 from engine.batches.batches import Work
-from engine.batches.items import Claimed, Outcome
-from engine.batches.lane_worker import Drain
+from engine.batches.items import ClaimedItem, ItemOutcome
+from engine.batches.lane_worker import LaneDrain
 from engine.batches.lanes import LaneHold
 from engine.batches.turns import Turn
 from engine.jobs import runs
@@ -28,7 +28,7 @@ from tests.proof.models.asking import settings as configured
 pytestmark = pytest.mark.anyio
 
 WORK = Work("caller", CHAT_URL, "file_a", "in_progress", "req_a", 3600.0)
-ITEM = Claimed(id=1, body=json.dumps(chat_body("Hello")).encode(), attempt=1, errors=0)
+ITEM = ClaimedItem(id=1, body=json.dumps(chat_body("Hello")).encode(), attempt=1, errors=0)
 
 
 class Asked:
@@ -56,10 +56,10 @@ def resources(model: Asked, **settings: float) -> Any:  # noqa: ANN401 -- stands
     )
 
 
-async def within(seconds: float, model: Asked) -> Outcome:
+async def within(seconds: float, model: Asked) -> ItemOutcome:
     """Return what comes of an item whose batch expires in so many seconds."""
     deadline.shorten(seconds)
-    return await attempt(resources(model, request_timeout=1000), WORK, ITEM)
+    return await attempt_item(resources(model, request_timeout=1000), WORK, ITEM)
 
 
 async def test_an_item_has_less_where_its_batch_expires_before() -> None:
@@ -80,12 +80,12 @@ async def test_wherever_the_time_ran_out_it_is_the_same_failure() -> None:
 
 
 async def test_the_items_of_a_batch_are_given_its_time_and_the_batch_goes_on_without() -> None:
-    model, recorded = Asked(), list[Outcome]()
+    model, recorded = Asked(), list[ItemOutcome]()
 
-    async def claim(*_args: object) -> list[Claimed]:
+    async def claim(*_args: object) -> list[ClaimedItem]:
         return [ITEM]
 
-    async def record(outcome: Outcome) -> None:
+    async def record(outcome: ItemOutcome) -> None:
         recorded.append(outcome)
 
     shared = resources(model, request_timeout=1000)
@@ -93,7 +93,7 @@ async def test_the_items_of_a_batch_are_given_its_time_and_the_batch_goes_on_wit
     expires_at = asyncio.get_running_loop().time() + 50
     hold = LaneHold("batch", 0, 0, "owner")
     turn = Turn(cast("Any", None), hold, 1000.0)
-    drain = Drain(shared, asyncio.Event(), hold, turn, WORK, expires_at, asked_at=0.0)
+    drain = LaneDrain(shared, asyncio.Event(), hold, turn, WORK, expires_at, asked_at=0.0)
     started = await drain._start_items(cast("Any", SimpleNamespace(record=record)), 1)
     await asyncio.gather(*started)
     assert recorded[0].status == "succeeded"
@@ -106,13 +106,13 @@ class Nothing(BaseModel):
     """No subject."""
 
 
-async def attempted(model: Asked, seconds: float) -> runs.Outcome:
+async def attempted(model: Asked, seconds: float) -> runs.JobOutcome:
     """Return what comes of a job that asks the model, with so many seconds until its deadline."""
 
     async def ask(run: Run, _subject: Nothing) -> None:
         await run.model.complete(ChatRequest.model_validate(chat_body("Hello")))
 
-    claimed = runs.Claimed(
+    claimed = runs.ClaimedJob(
         id="job",
         name="ask",
         caller_id=None,

@@ -16,7 +16,7 @@ from app.settings import Settings
 from engine.batches.lane_worker import run_batch
 from engine.batches.lanes import LaneHold
 from engine.jobs.runner import run_job
-from engine.jobs.runs import Claimed
+from engine.jobs.runs import ClaimedJob
 from engine.resources import Resources
 from engine.sql.database import Database
 from engine.work import leases
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.anyio
 
 OWNER = "lease_a"
 HOLD = LaneHold("batch_that_nobody_has", 0, 1, OWNER)
-JOB = Claimed("job_a", "name_that_no_job_has", None, {}, None, "req_a", None, 1, 0, 60.0, OWNER)
+JOB = ClaimedJob("job_a", "name_that_no_job_has", None, {}, None, "req_a", None, 1, 0, 60.0, OWNER)
 
 
 class Busy:
@@ -55,7 +55,7 @@ def of_a_job(resources: Resources) -> Coroutine[Any, Any, None]:
 @pytest.mark.parametrize("end", [of_a_lane, of_a_job])
 async def test_the_end_is_not_cut_off(database: Database, end: Any) -> None:  # noqa: ANN401
     def grant(session: Session) -> None:
-        leases.grant(session, OWNER, 60.0)
+        leases.grant_lease(session, OWNER, 60.0)
 
     await database.write(grant)
     busy = Busy(database)

@@ -12,7 +12,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from engine.batches.group_commit import GroupCommit
-from engine.batches.items import Outcome
+from engine.batches.items import ItemOutcome
 from engine.batches.lanes import LaneHold
 from engine.models.interface import Usage
 from engine.sql.database import Database
@@ -42,7 +42,7 @@ REFUSED_BY_POSTGRES: dict[str, dict[str, Any]] = {
 
 
 def insert(session: Session) -> None:
-    leases.grant(session, HOLD.owner, 3600)
+    leases.grant_lease(session, HOLD.owner, 3600)
     session.add(CallerRow(id=CALLER, name="a", requests_per_minute=None, flags=[], created_at=0.0))
     session.flush()
     times = {"created_at": 0.0, "expires_at": 2.0**33}
@@ -71,12 +71,12 @@ def ends(session: Session) -> list[tuple[str, str | None]]:
     return [(row.status, row.error_code) for row in rows]
 
 
-def outcome(number: int, **odd: Any) -> Outcome:  # noqa: ANN401 -- what SQL refuses
+def outcome(number: int, **odd: Any) -> ItemOutcome:  # noqa: ANN401 -- what SQL refuses
     good: dict[str, Any] = {"response": b"{}", "usage": USED, "model": "m"}
-    return Outcome(number, 1, "succeeded", **{**good, **odd})
+    return ItemOutcome(number, 1, "succeeded", **{**good, **odd})
 
 
-async def record(database: Database, *outcomes: Outcome) -> None:
+async def record(database: Database, *outcomes: ItemOutcome) -> None:
     async with GroupCommit(database, HOLD, CALLER) as commits, asyncio.TaskGroup() as group:
         for each in outcomes:
             group.create_task(commits.record(each))

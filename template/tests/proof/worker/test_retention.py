@@ -13,7 +13,7 @@ from app.resources.lifespan import all_operations
 from app.settings import Settings
 from engine.batches import batches, files
 from engine.jobs import jobs, runs
-from engine.jobs.runs import Claimed, Run
+from engine.jobs.runs import ClaimedJob, Run
 from engine.sql.database import Database
 from engine.sql.ids import new_id
 from engine.sql.tables import (
@@ -47,10 +47,10 @@ async def _caller(database: Database) -> None:
     await database.write(past.add_caller)
 
 
-def submit(session: Session) -> Claimed:
+def submit(session: Session) -> ClaimedJob:
     """Return the claimed job of a worker."""
-    jobs.submit(session, None, retention.RETENTION, Everything(), request_id="tick")
-    claimed = runs.claim(session, new_id("lease"), 60, ["retention"], scheduled=True)
+    jobs.submit_job(session, None, retention.RETENTION, Everything(), request_id="tick")
+    claimed = runs.claim_job(session, new_id("lease"), 60, ["retention"], scheduled=True)
     assert claimed
     return claimed
 
@@ -70,7 +70,7 @@ async def clean(
     claimed = await database.write(submit)
     run = run_of(database, claimed.id, claimed.owner, keep_days, progress)
     deleted = await retention.delete_old(run, Everything())
-    await database.write(runs.record, claimed, runs.Outcome("succeeded"))
+    await database.write(runs.record_job, claimed, runs.JobOutcome("succeeded"))
     return deleted
 
 
@@ -206,7 +206,7 @@ async def test_an_input_that_a_new_batch_is_made_from_stays(database: Database) 
     file_id = await database.write(past.add_file, OLD, chunks=1)
 
     def create_beside_retention(session: Session) -> None:
-        batches.create(
+        batches.create_batch(
             session,
             past.CALLER,
             endpoint="/v1/chat/completions",
@@ -221,7 +221,7 @@ async def test_an_input_that_a_new_batch_is_made_from_stays(database: Database) 
 
     await database.write(create_beside_retention)
     assert await clean(database) == Deleted()
-    assert (await database.read(files.get, past.CALLER, file_id)).id == file_id
+    assert (await database.read(files.get_file, past.CALLER, file_id)).id == file_id
 
 
 async def test_zero_days_keep_all_but_what_is_of_no_use(database: Database) -> None:

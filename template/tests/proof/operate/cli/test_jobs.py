@@ -89,7 +89,7 @@ class TestShow:
 
     def test_a_job_shows_who_holds_it_and_until_when(self) -> None:
         job_id = in_database(past.add_job, 1, "running", owner="lease_1", attempt=2, crashes=1)
-        in_database(leases.grant, "lease_1", 60.0)
+        in_database(leases.grant_lease, "lease_1", 60.0)
         shown = told_json("jobs", "show", job_id)
         assert (shown["lease"], shown["caller"], shown["crashes"]) == ("lease_1", "ada", 1)
         assert 0 < shown["lease_left"] <= 60

@@ -44,7 +44,7 @@ def hold(session: Session, batch_id: str, seconds_ago: float = 0.0) -> None:
     session.execute(update(BatchLaneRow).where(*lane).values(**held))
     item = ItemRow.batch_id == batch_id, ItemRow.seq == 0
     session.execute(update(ItemRow).where(*item).values(status="running", owner="lease_1"))
-    leases.grant(session, "lease_1", 60.0 - seconds_ago)
+    leases.grant_lease(session, "lease_1", 60.0 - seconds_ago)
 
 
 def delay_items(session: Session, batch_id: str) -> None:
@@ -115,12 +115,12 @@ class TestLeases:
 
     def test_one_on_a_job_names_it(self) -> None:
         job_id = in_database(past.add_job, 1, "running", owner="lease_2")
-        in_database(leases.grant, "lease_2", 60.0)
+        in_database(leases.grant_lease, "lease_2", 60.0)
         [lease] = told_json("queue", "status")["leases"]
         assert (lease["work"], lease["subject"]) == ("job report", job_id)
 
     def test_one_without_anything_in_flight_names_nothing(self) -> None:
-        in_database(leases.grant, "lease_3", 60.0)
+        in_database(leases.grant_lease, "lease_3", 60.0)
         assert any(line.startswith("lease_3 - - ") for line in told("queue", "status"))
 
 
