@@ -22,9 +22,9 @@ from redis.asyncio import Redis
 from app.settings import Settings
 from benchmarks.upload import say
 from engine.process.redis import open_redis
-from engine.slots.pools import Limits, open_capacity
+from engine.slots.pools import open_capacity
 from engine.slots.redis_semaphore import Priority
-from engine.slots.semaphore import SlotSemaphore
+from engine.slots.semaphore import Limits, SlotSemaphore
 from tests.servers import EmbeddedRedis, running
 
 SLOTS = 50

@@ -14,12 +14,12 @@ import logging
 import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 
 from engine.errors import Overloaded
 from engine.slots.admission_queue import CoDel
 from engine.slots.fair_queue import FairQueue
 from engine.slots.pauses import Pause, Pauses, Reason
-from engine.slots.pools import Limits
 from engine.slots.pubsub import AWAY
 from engine.slots.redis_semaphore import (
     Allowance,
@@ -44,6 +44,32 @@ or another provider asked."""
 
 BATCH_PAUSE = 5.0
 """Seconds for which batches get no more slots after an online caller had waited too long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """A provider's slots and the rules by which they are shared out. Times are in seconds."""
+
+    slots: int
+    reserve: float = 0.1
+    """Share of the slots that batches leave free."""
+    lease: float = 6.0
+    """Time after which the slots of a dead process are free again."""
+    longest_wait: float = 20.0
+    """Time after which an online caller is refused. Batches wait as long as they must."""
+    target: float = 2.0
+    """Its longest wait once there has been a queue for `longest_wait`."""
+    alone: float = 0.5
+    """Share of the slots that all processes together use while they cannot hear of each other."""
+    batch_pause_wait: float = 1.0
+    """Wait of an online caller from which on batches pause for a moment."""
+    longest_pause: float = 60.0
+    """Longest pause of a model that its provider asks for."""
+
+    @property
+    def reserved(self) -> int:
+        """Slots that batches leave free; one at least is always theirs."""
+        return min(math.ceil(self.slots * self.reserve), self.slots - 1)
 
 
 class SlotSemaphore:

@@ -34,9 +34,8 @@ from engine.models.quota import Quota
 from engine.models.retries import Budget, Patience, RetryBudget
 from engine.models.upstreams import Upstream, Upstreams
 from engine.slots.pauses import Reason
-from engine.slots.pools import Limits
 from engine.slots.redis_semaphore import Priority
-from engine.slots.semaphore import SlotSemaphore
+from engine.slots.semaphore import Limits, SlotSemaphore
 
 pytestmark = pytest.mark.anyio
 
