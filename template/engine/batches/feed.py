@@ -3,8 +3,8 @@
 An item that comes to an end of its own gets the next number of its batch, its place
 (`items.record_items`). A time would not do: the transaction that took the earlier one may commit
 later, and a reader past it would never see it. Neither would the input's order, which one retried
-item would hold up. Items that were cut off, or given up with the workers that they took down, have no
-place: they are read when the batch has ended, after all items with a place.
+item would hold up. Items that were cut off, or given up with the workers that they took down, have
+no place: they are read when the batch has ended, after all items with a place.
 """
 
 from dataclasses import dataclass
