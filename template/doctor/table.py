@@ -105,7 +105,8 @@ def _zone(case: Case, route: Route) -> str:
 
 
 def _is_background(visit: Visit) -> bool:
-    return "background" in visit.function.module.path.parent.parts[-1:]
+    path = visit.function.module.path
+    return "background" in (path.stem, path.parent.name)
 
 
 def _hands_over(case: Case, visit: Visit) -> bool:

@@ -1,4 +1,4 @@
-"""Errors in the caller's words. `api/errors.py` maps each class to an HTTP status.
+"""Errors in the caller's words. `app/api/errors.py` maps each class to an HTTP status.
 
 Misconfigured                 the settings do not allow a start
 OpenError                     the process cannot start

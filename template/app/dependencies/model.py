@@ -37,7 +37,7 @@ class RequestModel:
         return await until_disconnect(self.request, self.bound.complete(request))
 
     def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
-        """Answer a chat as it is generated; `streamed` makes an answer of it."""
+        """Answer a chat as it is generated; `answer_streamed` makes an answer of it."""
         return self.bound.stream(request)
 
     async def embed(self, request: EmbeddingsRequest) -> Answer:

@@ -2,7 +2,7 @@
 
 A feature is on once it stands in these lists: its operations, jobs and tables here, its endpoints
 in `endpoints.py`, which the worker does not load. To delete the example, delete its folder, its
-test and its two lines.
+test and its lines here and in `endpoints.py`.
 """
 
 from typing import Any

@@ -149,7 +149,7 @@ def restart_input(session: Session, hold: LaneHold) -> None:
 
 
 def add_items(session: Session, hold: LaneHold, items: list[NewItem]) -> None:
-    """Add items, which no worker claims before `accept`."""
+    """Add items, which no worker claims before `accept_input`."""
     lanes.require_lane(session, hold)
     rows = [
         {"batch_id": hold.batch_id, "seq": i.seq, "custom_id": i.custom_id, "body": i.body}

@@ -33,6 +33,7 @@ STATUS = {
     "internal_error": 500,
     "model_error": 502,
     "model_unavailable": 503,
+    "service_unavailable": 503,
     "overloaded": 503,
     "deadline_exceeded": 504,
 }
@@ -80,7 +81,7 @@ def output_lines(
 def output_size(
     session: Session, batch_id: str, purpose: str, position: int
 ) -> tuple[int, int | None]:
-    """Return the bytes of `lines`, and where the next ones start; read no answer for it."""
+    """Return the bytes of `output_lines`, and where the next ones start; read no answer for it."""
     found = _heads(session, batch_id, purpose, position)
     following = found[-1].seq + 1 if found else None
     return sum(len(output_line(item)) + item.size + 1 for item in found), following

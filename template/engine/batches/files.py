@@ -47,7 +47,7 @@ class Part:
 
 
 def begin_file(session: Session, caller_id: str, *, filename: str, purpose: str) -> str:
-    """Return the id of a new file, which its caller does not see until `finish`."""
+    """Return the id of a new file, which its caller does not see until `finish_file`."""
     file = FileRow(
         id=new_id("file"),
         caller_id=caller_id,
@@ -81,7 +81,7 @@ def get_file(session: Session, caller_id: str, file_id: str) -> FileObject:
 
 
 def hold_file(session: Session, caller_id: str, file_id: str) -> FileObject:
-    """Return a file as `get` does, and lock it against deletion until this transaction ends."""
+    """Return a file as `get_file` does, and lock it against deletion until this transaction ends."""
     session.get(FileRow, file_id, with_for_update={"read": True})
     return get_file(session, caller_id, file_id)
 

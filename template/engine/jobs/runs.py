@@ -198,7 +198,7 @@ def recover_jobs(session: Session, most_crashes: int, crashed: str) -> None:
     lost = IS_RUNNING, ~leases.is_alive(JobRow.owner)
     locking = select(JobRow.id).where(*lost).order_by(JobRow.owner)
     locked = session.scalars(locking.with_for_update(skip_locked=True)).all()
-    # Asked again for the reason in `recovery.py`.
+    # Asked again for the reason in `reaper.py`.
     for job in session.scalars(select(JobRow).where(JobRow.id.in_(locked), *lost)):
         job.crashes, job.owner = job.crashes + 1, None
         if job.status == "cancelling":

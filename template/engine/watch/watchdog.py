@@ -46,7 +46,7 @@ class Stall:
 
     seconds: float
     offender: str
-    """As `app/api/chat.py:17 answer`, or `HOST`."""
+    """As `app/api/chat.py:50 complete`, or `HOST`."""
     stack: str
     """The frames of the loop's thread above the loop, the innermost last."""
     ongoing: bool

@@ -77,8 +77,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Response
 
-from app.api.answering import whole
-from app.dependencies.body import describe, json_body
+from app.api.answering import answer_whole
+from app.dependencies.body import describe_body, json_body
 from app.dependencies.model import CallersModel
 from app.features.$name.task import $constant, $kind, ${kind}Request
 
@@ -88,11 +88,11 @@ ${kind}Body = Annotated[${kind}Request, Depends(json_body(${kind}Request))]
 
 
 @router.post(
-    "/$path", openapi_extra=describe(${kind}Request), responses={200: {"model": $kind}}
+    "/$path", openapi_extra=describe_body(${kind}Request), responses={200: {"model": $kind}}
 )
 async def answer_$name(request: ${kind}Body, model: CallersModel) -> Response:
     """Answer one request now. For many, send a batch of lines with the URL /v1/$path."""
-    return await whole(model, $constant, request)
+    return await answer_whole(model, $constant, request)
 '''
 FEATURE_TEST = '''"""POST /v1/$path."""
 
@@ -203,22 +203,24 @@ def tidy(context: typer.Context) -> None:
 def feature(name: Name) -> None:
     """Write an endpoint that asks the model for a typed result, also for lines of batches."""
     words = _words(name)
-    _write(FEATURES / name / "__init__.py", '"""$title."""\n', words)
+    _begin(name, words)
     _write(FEATURES / name / "task.py", TASK, words)
     _write(FEATURES / name / "endpoint.py", ENDPOINT, words)
     _write(TESTS / f"test_{name}.py", FEATURE_TEST, words)
     operation, package = words["constant"], f"app.features.{name}"
     _enter("__init__.py", "OPERATIONS", f"from {package}.task import {operation}", operation)
     _enter("endpoints.py", "ROUTERS", f"from {package} import endpoint as {name}", f"{name}.router")
+    if Path("routes.txt").exists():
+        typer.echo("accept the new route: app doctor --write-routes")
 
 
 @app.command()
 def job(name: Name) -> None:
     """Write a long job, which goes on where an earlier attempt has stopped."""
     words = _words(name)
-    _write(FEATURES / name / "__init__.py", '"""$title."""\n', words)
+    _begin(name, words)
     _write(FEATURES / name / "job.py", JOB, words)
-    _write(TESTS / f"test_{name}.py", JOB_TEST, words)
+    _write(TESTS / f"test_{name}_job.py", JOB_TEST, words)
     constant = words["constant"]
     _enter("__init__.py", "JOBS", f"from app.features.{name}.job import {constant}", constant)
 
@@ -227,9 +229,9 @@ def job(name: Name) -> None:
 def table(name: Name) -> None:
     """Write a table and its migration; `app migrate` then makes it."""
     words = _words(name)
-    _write(FEATURES / name / "__init__.py", '"""$title."""\n', words)
+    _begin(name, words)
     _write(FEATURES / name / "table.py", TABLE, words)
-    _write(TESTS / f"test_{name}.py", TABLE_TEST, words)
+    _write(TESTS / f"test_{name}_table.py", TABLE_TEST, words)
     row = f"{words['kind']}Row"
     _enter("__init__.py", "TABLES", f"from app.features.{name}.table import {row}", row)
     _write_migration(name)
@@ -238,8 +240,6 @@ def table(name: Name) -> None:
 def _words(name: str) -> dict[str, str]:
     if not NAME.fullmatch(name):
         raise AppError(f"{name} is no name: use a-z, 0-9 and _, like letter_count.")
-    if (FEATURES / name).exists():
-        raise AppError(f"{FEATURES / name} exists: choose another name.")
     parts = name.split("_")
     return {
         "name": name,
@@ -250,7 +250,15 @@ def _words(name: str) -> dict[str, str]:
     }
 
 
+def _begin(name: str, words: dict[str, str]) -> None:
+    """Make the feature's folder, which an endpoint, a job and a table may share."""
+    if not (FEATURES / name / "__init__.py").exists():
+        _write(FEATURES / name / "__init__.py", '"""$title."""\n', words)
+
+
 def _write(path: Path, text: str, words: dict[str, str]) -> None:
+    if path.exists():
+        raise AppError(f"{path} exists: choose another name.")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(Template(text).substitute(words), encoding="utf-8")
     typer.echo(f"wrote {path}")

@@ -34,4 +34,4 @@ class AppParts(Protocol):
 
 
 project: ContextVar[AppParts] = ContextVar("project")
-"""Set by the app's own `main`."""
+"""Set by `cli.commands`."""
