@@ -64,4 +64,4 @@ class Resources:
         """Return the model bound to a caller. Without `counted` no tokens are added up."""
         counter = self.usage if counted else None
         default = self.settings.default_model
-        return BoundModel(self.upstreams, self.tokenizer, caller_id, counter, default)
+        return BoundModel(self.upstreams, self.tokenizer, caller_id, counter, default, self)

@@ -29,6 +29,8 @@ def json_body(model: type[B]) -> Callable[[Request, CurrentCaller], Awaitable[B]
     """Return a dependency that gives the request's body as a `model`."""
 
     async def parse(request: Request, _caller: CurrentCaller) -> B:
+        if hasattr(request.state, "limited"):
+            raise RuntimeError("Take the body before `model`, whose limits count its tokens.")
         request.state.body = body = read_body(model, await request.body())
         return body
 

@@ -17,7 +17,7 @@ T = TypeVar("T")
 class CallerDatabase:
     """Runs transactions `fn(session, caller_id, …)`, with the caller's id put in here.
 
-    An endpoint has no other way to the database, so no transaction lacks the caller's id.
+    Endpoints of callers use nothing else, so no transaction lacks the caller's id.
     """
 
     def __init__(self, database: Database, caller_id: str) -> None:

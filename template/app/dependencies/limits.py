@@ -24,7 +24,7 @@ async def within_limits(request: Request, caller: CurrentCaller) -> dict[str, st
     A body counts by its tokens where it has been read before. Raise `RateLimited` when the caller's
     requests or tokens are used up for now, or all places are taken.
     """
-    shared = opened(request)
+    shared, request.state.limited = opened(request), True
     headers = await _hit(caller, shared, getattr(request.state, "body", None))
     _hold_call(caller, shared, request.state.on_finish, headers)
     return headers

@@ -7,7 +7,7 @@ from engine.batches.batches import Work
 from engine.batches.items import ClaimedItem, ItemOutcome
 from engine.models.reading import one_line
 from engine.resources import Resources
-from engine.work.attempts import failure_of
+from engine.work.retry_policy import failure_of
 
 
 async def attempt_item(resources: Resources, work: Work, item: ClaimedItem) -> ItemOutcome:

@@ -111,7 +111,7 @@ def with_responses(session: Session, items: Iterable[Ended]) -> Iterator[Ended]:
         yield replace(item, response=responses[item_id] or b"")
 
 
-def file_name(batch_id: str, seq: int | str = "") -> str:
+def line_id(batch_id: str, seq: int | str = "") -> str:
     """Return the id of the line of an item."""
     return f"batch_req_{batch_id.removeprefix('batch_')}_{seq}"
 
@@ -121,7 +121,7 @@ def output_line(item: Ended) -> bytes:
 
     As OpenAI has it, `error` is for an item that never got an answer, good or bad.
     """
-    name_ = _json(file_name(item.batch_id, item.seq))
+    name_ = _json(line_id(item.batch_id, item.seq))
     head = b'{"id": %b, "custom_id": %b, ' % (name_, _json(item.custom_id))
     code, message = CUT_OFF.get(item.status, (item.error_code, item.error_message))
     if item.status in CUT_OFF or code == UNANSWERED:

@@ -52,7 +52,7 @@ def page_of_results(
     if ended:
         heads += _unplaced(session, batch_id, last, limit + 1 - len(heads))
     shown = list(batch_output.with_responses(session, batch_output.within_a_page(heads[:limit])))
-    names = [batch_output.file_name(batch_id, item.seq) for item in shown]
+    names = [batch_output.line_id(batch_id, item.seq) for item in shown]
     return Feed(
         lines=[batch_output.output_line(item) for item in shown],
         first_id=names[0] if names else None,
@@ -62,7 +62,7 @@ def page_of_results(
 
 
 def _find(session: Session, batch_id: str, after: str) -> Last:
-    seq = after.removeprefix(batch_output.file_name(batch_id))
+    seq = after.removeprefix(batch_output.line_id(batch_id))
     if len(seq) <= LONGEST_SEQ and seq.isdecimal():
         found = _of(batch_id).where(ItemRow.seq == int(seq), ItemRow.finished_at.is_not(None))
         row = session.execute(found.with_only_columns(ItemRow.place, ItemRow.seq)).one_or_none()

@@ -81,7 +81,7 @@ def get_file(session: Session, caller_id: str, file_id: str) -> FileObject:
 
 
 def hold_file(session: Session, caller_id: str, file_id: str) -> FileObject:
-    """Return a file as `get_file` does, and lock it against deletion until this transaction ends."""
+    """Return a file, and lock it against deletion until this transaction ends."""
     session.get(FileRow, file_id, with_for_update={"read": True})
     return get_file(session, caller_id, file_id)
 

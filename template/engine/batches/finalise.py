@@ -1,4 +1,7 @@
-"""Finalising a batch: open items are cut off, files are made, a final status is set."""
+"""Finalising a batch: cut open items off, write rows of its files and its final status.
+
+The lines of the files are made when they are read.
+"""
 
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session

@@ -12,7 +12,7 @@ from engine.batches.lanes import LaneHold
 from engine.process.outages import is_refused
 from engine.process.tasks import end_tasks
 from engine.sql.database import Database
-from engine.work.attempts import UNRECORDABLE, UNRECORDABLE_MESSAGE
+from engine.work.retry_policy import UNRECORDABLE, UNRECORDABLE_MESSAGE
 
 log = logging.getLogger(__name__)
 

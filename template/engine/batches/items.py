@@ -137,7 +137,7 @@ def give_back(session: Session, hold: LaneHold) -> None:
 def leave_lane(session: Session, hold: LaneHold, seconds: float, *, at_once: bool) -> None:
     """Give the lane back with its unfinished items, to be claimed at once or after a lease."""
     give_back(session, hold)
-    lanes.release_lanes(session, hold, seconds, at_once=at_once)
+    lanes.release_lane(session, hold, seconds, at_once=at_once)
 
 
 def _running() -> Select[int]:

@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 OPEN = ("validating", "in_progress")
 
 
-async def claim_drain(
+async def claim_lane_run(
     resources: Resources, stopping: asyncio.Event, holdings: HeldLanes
 ) -> Callable[[], Coroutine[Any, Any, None]] | None:
     """Claim the next free lane of a batch; return the function that works on it, or None.
@@ -63,12 +63,12 @@ async def _run_held(
 ) -> None:
     turn = Turn(holdings, hold, resources.settings.lane_seconds)
     try:
-        await run_batch(resources, stopping, hold, turn, asked_at)
+        await work_on_lane(resources, stopping, hold, turn, asked_at)
     finally:
         holdings.drop(hold)
 
 
-async def run_batch(
+async def work_on_lane(
     resources: Resources, stopping: asyncio.Event, hold: LaneHold, turn: Turn, asked_at: float
 ) -> None:
     """Work on a lane until nothing is left for it, its turn is over, or `stopping` is set."""
@@ -78,7 +78,7 @@ async def run_batch(
         work = await database.read(batches.find_work, hold.batch_id)
         request_id.set(work.request_id)
         expires_at = asyncio.get_running_loop().time() + work.seconds
-        await LaneDrain(resources, stopping, hold, turn, work, expires_at, asked_at).run()
+        await LaneRun(resources, stopping, hold, turn, work, expires_at, asked_at).run()
         await database.write(items.give_back, hold)
         if not stopping.is_set():
             await finalise_batch(resources, hold.batch_id)
@@ -92,7 +92,7 @@ async def run_batch(
 
 
 @dataclass(frozen=True, slots=True)
-class LaneDrain:
+class LaneRun:
     """One lane's work on a batch."""
 
     resources: Resources

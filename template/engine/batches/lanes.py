@@ -118,7 +118,7 @@ def renew_lane(session: Session, hold: LaneHold, seconds: float) -> str | None:
     return session.scalar(select(BatchRow.status).where(BatchRow.id == hold.batch_id))
 
 
-def release_lanes(session: Session, hold: LaneHold, seconds: float, *, at_once: bool) -> None:
+def release_lane(session: Session, hold: LaneHold, seconds: float, *, at_once: bool) -> None:
     """Give lease and lane back. The remaining work may be claimed when due, or after one lease.
 
     The items are given back before: they are locked before lanes, and are part of that work.
@@ -126,7 +126,7 @@ def release_lanes(session: Session, hold: LaneHold, seconds: float, *, at_once: 
     leases.end_lease(session, hold.owner)
     lane = session.scalar(select(BatchLaneRow).where(*_held(hold)).with_for_update())
     if lane is not None and at_once:
-        readiness.plan(session, lane, seconds)
+        readiness.plan_next_look(session, lane, seconds)
         lane.heartbeat_at = 0.0
 
 

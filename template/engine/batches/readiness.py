@@ -65,7 +65,7 @@ def adopt_lanes(session: Session) -> None:
     )
 
 
-def plan(session: Session, lane: BatchLaneRow, seconds: float) -> None:
+def plan_next_look(session: Session, lane: BatchLaneRow, seconds: float) -> None:
     """Set the next look at a lane that is given back: in a lease, if only other workers can tell.
 
     Its row is locked. So is the batch's, since its cancellation wakes no lane that is locked.

@@ -24,8 +24,8 @@ from engine.process.tasks import end_tasks, run_uncut
 from engine.resources import Resources
 from engine.sql.ids import new_id
 from engine.watch.telemetry import request_id, traceparent
-from engine.work.attempts import UNRECORDABLE, UNRECORDABLE_MESSAGE, failure_of
 from engine.work.leases import keep_lease
+from engine.work.retry_policy import UNRECORDABLE, UNRECORDABLE_MESSAGE, failure_of
 
 log = logging.getLogger(__name__)
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Coroutine
 from contextlib import aclosing
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.callers.usage_buffer import UsageBuffer
 from engine.errors import DeadlineExceeded, ModelError, Overloaded
@@ -18,6 +18,9 @@ from engine.models.interface import (
 )
 from engine.models.upstreams import Upstreams
 from engine.process.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from engine.resources import Resources
 
 
 class BoundModel:
@@ -34,8 +37,11 @@ class BoundModel:
         caller_id: str,
         counter: UsageBuffer | None = None,
         default: str | None = None,
+        resources: "Resources | None" = None,
     ) -> None:
         self.tokenizer = tokenizer
+        self.resources = resources
+        """All that the process has open, for operations that need more than a model."""
         self.counted_as: str | None = None
         self._upstreams = upstreams
         self._caller_id = caller_id

@@ -77,7 +77,7 @@ def open_pools(resources: Resources, stopping: asyncio.Event) -> list[Pool]:
     """Return a pool for each kind of work, so that no kind holds another up."""
     settings = resources.settings
     scheduled = partial(runner.claim_run, scheduled=True)
-    lanes = partial(lane_worker.claim_drain, resources, stopping, HeldLanes(resources))
+    lanes = partial(lane_worker.claim_lane_run, resources, stopping, HeldLanes(resources))
     return [
         Pool(Kind.BATCHES, lanes, settings.worker_batches),
         Pool(Kind.JOBS, partial(runner.claim_run, resources, stopping), settings.worker_jobs),

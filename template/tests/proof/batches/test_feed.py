@@ -98,7 +98,7 @@ def test_items_that_are_cut_off_come_last_and_end_the_feed(
         ["item-0", "item-2"],
         ["item-3", "item-4"],
     ]
-    cut_off = read(live, key, held.id, limit=1, after=batch_output.file_name(held.id, 1)).json()
+    cut_off = read(live, key, held.id, limit=1, after=batch_output.line_id(held.id, 1)).json()
     assert cut_off["data"][0]["error"]["code"] == "batch_cancelled"
 
 
@@ -124,13 +124,13 @@ def test_a_page_ends_where_its_answers_get_large(live: Service, key: str, held: 
 def test_a_cursor_of_nothing_is_refused(
     live: Service, key: str, held: HeldBatch, after: str
 ) -> None:
-    answer = read(live, key, held.id, after=after.format(batch_output.file_name(held.id)))
+    answer = read(live, key, held.id, after=after.format(batch_output.line_id(held.id)))
     assert answer.status_code == 400
     assert answer.json()["error"]["param"] == "after"
 
 
 def test_an_item_that_has_not_ended_is_no_cursor(live: Service, key: str, held: HeldBatch) -> None:
-    assert read(live, key, held.id, after=batch_output.file_name(held.id, 0)).status_code == 400
+    assert read(live, key, held.id, after=batch_output.line_id(held.id, 0)).status_code == 400
 
 
 def test_results_of_a_real_batch_are_those_of_its_file(client: OpenAI) -> None:

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from app.settings import Settings
-from engine.batches.lane_worker import LaneDrain
+from engine.batches.lane_worker import LaneRun
 from engine.batches.lanes import LaneHold, Terms
 from engine.batches.turns import HeldLanes, Turn
 from engine.resources import Resources
@@ -84,7 +84,7 @@ async def test_a_lost_lease_tells_when_it_was_renewed(caplog: pytest.LogCaptureF
     work: Any = SimpleNamespace(status="in_progress")
     asked_at = asyncio.get_running_loop().time() - 7
     nothing: Any = None
-    drain = LaneDrain(resources, asyncio.Event(), HOLDS[0], nothing, work, 0.0, asked_at)
+    drain = LaneRun(resources, asyncio.Event(), HOLDS[0], nothing, work, 0.0, asked_at)
     await drain._keep_alive()
     (said,) = [each.getMessage() for each in caplog.records if each.msg == LOST]
     assert float(said.split()[-3]) >= 7

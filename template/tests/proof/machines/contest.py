@@ -129,7 +129,7 @@ class Contest:
 
     def _leave(self, hold: LaneHold) -> None:
         items.give_back(self._session, hold)
-        lanes.release_lanes(self._session, hold, LEASE, at_once=True)
+        lanes.release_lane(self._session, hold, LEASE, at_once=True)
 
     def _terms(self) -> Terms:
         held = Counter(hold.batch_id for hold in self.holds if hold)

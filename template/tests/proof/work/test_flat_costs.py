@@ -77,7 +77,7 @@ STEPS: dict[str, Step] = {
     "contended": lambda session, hold: lanes.is_contended(session, hold, TERMS, 0),
     "is_waiting": lambda session, _hold: lanes.is_waiting(session, "caller_1"),
     "renew": lambda session, hold: lanes.renew_lane(session, hold, LEASE),
-    "release": lambda session, hold: lanes.release_lanes(session, hold, LEASE, at_once=True),
+    "release": lambda session, hold: lanes.release_lane(session, hold, LEASE, at_once=True),
     "has_open_items": lambda session, hold: readiness.has_open_items(session, hold.batch_id),
     "claim items": lambda session, hold: items.claim_items(session, hold, 8),
     "depths": lambda session, _hold: backlog.depths(session, LEASE),

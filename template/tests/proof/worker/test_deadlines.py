@@ -13,7 +13,7 @@ from engine import deadline
 from engine.batches.attempt import attempt_item
 from engine.batches.batches import Work
 from engine.batches.items import ClaimedItem, ItemOutcome
-from engine.batches.lane_worker import LaneDrain
+from engine.batches.lane_worker import LaneRun
 from engine.batches.lanes import LaneHold
 from engine.batches.turns import Turn
 from engine.jobs import runs
@@ -21,7 +21,7 @@ from engine.jobs.jobs import Job
 from engine.jobs.runner import Attempt
 from engine.jobs.runs import Run
 from engine.models.interface import Answer, ChatRequest, Usage
-from engine.work.attempts import failure_of
+from engine.work.retry_policy import failure_of
 from tests.lines import CHAT_URL, chat_body
 from tests.proof.models.asking import settings as configured
 
@@ -93,7 +93,7 @@ async def test_the_items_of_a_batch_are_given_its_time_and_the_batch_goes_on_wit
     expires_at = asyncio.get_running_loop().time() + 50
     hold = LaneHold("batch", 0, 0, "owner")
     turn = Turn(cast("Any", None), hold, 1000.0)
-    drain = LaneDrain(shared, asyncio.Event(), hold, turn, WORK, expires_at, asked_at=0.0)
+    drain = LaneRun(shared, asyncio.Event(), hold, turn, WORK, expires_at, asked_at=0.0)
     started = await drain._start_items(cast("Any", SimpleNamespace(record=record)), 1)
     await asyncio.gather(*started)
     assert recorded[0].status == "succeeded"

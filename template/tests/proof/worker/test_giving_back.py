@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 from app.settings import Settings
-from engine.batches.lane_worker import run_batch
+from engine.batches.lane_worker import work_on_lane
 from engine.batches.lanes import LaneHold
 from engine.jobs.runner import run_job
 from engine.jobs.runs import ClaimedJob
@@ -45,7 +45,7 @@ class Busy:
 
 def of_a_lane(resources: Resources) -> Coroutine[Any, Any, None]:
     nothing: Any = None
-    return run_batch(resources, asyncio.Event(), HOLD, nothing, 0.0)
+    return work_on_lane(resources, asyncio.Event(), HOLD, nothing, 0.0)
 
 
 def of_a_job(resources: Resources) -> Coroutine[Any, Any, None]:
