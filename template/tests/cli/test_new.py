@@ -1,5 +1,7 @@
 """`app new` writes into the folders of the team, and never over a file."""
 
+import ast
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -31,7 +33,7 @@ def test_a_new_feature_is_in_both_lists(features: Path) -> None:
 
 def test_a_new_job_is_in_the_list_of_jobs(features: Path) -> None:
     run("new", "job", "letter_count")
-    assert "JOBS: list[A] = [LETTER_COUNT]" in (features / "__init__.py").read_text()
+    assert "JOBS: list[A] = [LETTER_COUNT_JOB]" in (features / "__init__.py").read_text()
 
 
 def test_an_unknown_form_of_the_list_is_left_to_the_reader(features: Path) -> None:
@@ -50,6 +52,17 @@ def test_a_name_that_is_none_is_refused(features: Path, name: str) -> None:
 
 def test_an_existing_feature_is_not_written_over(features: Path) -> None:
     run("new", "job", "letter_count")
+    (features / "letter_count" / "job.py").write_text("OURS = True\n")
     with pytest.raises(AppError, match="exists"):
-        run("new", "feature", "letter_count")
-    assert not (features / "letter_count" / "task.py").exists()
+        run("new", "job", "letter_count")
+    assert (features / "letter_count" / "job.py").read_text() == "OURS = True\n"
+
+
+def test_written_modules_import_names_that_exist(features: Path) -> None:
+    run("new", "feature", "letter_count")
+    run("new", "job", "letter_count")
+    for path in sorted(features.glob("letter_count/*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and "letter_count" not in (node.module or ""):
+                module = import_module(node.module or "")
+                assert [each.name for each in node.names if not hasattr(module, each.name)] == []

@@ -138,7 +138,7 @@ async def $name(run: Run, subject: ${kind}Subject) -> ${kind}Result:
     return ${kind}Result(answers=answers)
 
 
-$constant = Job("$name", ${kind}Subject, $name)
+${constant}_JOB = Job("$name", ${kind}Subject, $name)
 '''
 JOB_TEST = '''"""The job $name."""
 
@@ -221,7 +221,7 @@ def job(name: Name) -> None:
     _begin(name, words)
     _write(FEATURES / name / "job.py", JOB, words)
     _write(TESTS / f"test_{name}_job.py", JOB_TEST, words)
-    constant = words["constant"]
+    constant = f"{words['constant']}_JOB"
     _enter("__init__.py", "JOBS", f"from app.features.{name}.job import {constant}", constant)
 
 
