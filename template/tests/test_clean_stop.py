@@ -205,5 +205,5 @@ def test_an_answer_that_outlasts_the_grace_ends_with_the_reason(start: Start) ->
     assert isinstance(whole, InternalServerError)
     assert (whole.status_code, whole.response.headers["retry-after"]) == (503, "1")
     assert whole.code == streamed.code == "shutting_down"
-    assert "ask again" in streamed.message
+    assert "Send the request again" in streamed.message
     assert api.program.process.wait(60) is not None

@@ -1,14 +1,10 @@
 """`app api`: runs the API in one process, in several, or again and again as code changes."""
 
 import math
-import signal
 import socket
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from uvicorn import Config
-from uvicorn.supervisors import Multiprocess
 
 from engine.operate.cli.project import project
 from engine.operate.cli.settings import read_settings
@@ -26,7 +22,7 @@ def serve_api(
     """Run the API."""
     import uvicorn
 
-    from engine.operate.cli.api import run_workers
+    from engine.operate.cli.workers import run_workers
     from engine.watch.telemetry import configure_logging
 
     values, factory = read_settings(), project.get().factory
@@ -61,27 +57,3 @@ def _options(values: "Settings") -> dict[str, Any]:
         # One request's context would reach the next one (python/cpython#140947).
         "reset_contextvars": True,
     }
-
-
-class Workers(Multiprocess):
-    """Stops its workers, and at a second signal at once."""
-
-    def terminate_all(self) -> None:
-        """Stop the workers, and let go of the socket, which each of them closes in its time.
-
-        While this process held it, the kernel would accept connections that no worker serves until
-        the last worker has ended, and reset them then.
-        """
-        for listener in self.sockets:
-            listener.close()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._again)
-        super().terminate_all()
-
-    def _again(self, _number: int, _frame: FrameType | None) -> None:
-        super().terminate_all()
-
-
-def run_workers(config: Config) -> None:
-    """Run as many processes as the configuration says, until a signal ends them."""
-    Workers(config, sockets=[config.bind_socket()]).run()

@@ -117,7 +117,7 @@ def test_a_reader_who_takes_too_little_is_cut_off(
     url = f"/v1/files/{file_id}/content?pace={pace}"
 
     def cut() -> bool:
-        return f"too little: {url}" in hasty.programs[0].text()
+        return f"too slowly: {url}" in hasty.programs[0].text()
 
     def read_slowly_then_all() -> None:
         eventually(lambda: cut() or (pace and not connection.recv(pace)))

@@ -64,7 +64,7 @@ SLEEPLESS = (
 MUTANTS = (
     Mutant(BATCHES, "batches.items", OWNER_OF_AN_ITEM, ANY_ITEM),
     Mutant(BATCHES, "batches.items", ATTEMPT_AT_AN_ITEM, ANY_ATTEMPT),
-    Mutant(BATCHES, "worker.recovery", LIFE_OF_AN_ITEMS_OWNER),
+    Mutant(BATCHES, "worker.reaper", LIFE_OF_AN_ITEMS_OWNER),
     Mutant(BATCHES, "work.leases", LIFE_OF_A_LEASE, ")\n        .values"),
     *(Mutant(BATCHES, *where) for where in SLEEPLESS),
     Mutant(JOBS, "jobs.runs", OWNER_OF_A_JOB),
@@ -85,7 +85,7 @@ MUTANTS = (
                 ATTEMPT_AT_AN_ITEM,
                 ANY_ATTEMPT,
             ),
-            ("test_a_living_worker_keeps_its_items", "worker.recovery", LIFE_OF_AN_ITEMS_OWNER, ""),
+            ("test_a_living_worker_keeps_its_items", "worker.reaper", LIFE_OF_AN_ITEMS_OWNER, ""),
             (
                 "test_an_expired_lease_is_not_revived",
                 "work.leases",
@@ -102,13 +102,13 @@ MUTANTS = (
             ("test_a_living_worker_keeps_its_job", "jobs.runs", LIFE_OF_A_JOBS_OWNER, ""),
             (
                 "test_a_poisonous_item_is_counted_as_failed",
-                "worker.recovery",
+                "worker.reaper",
                 "failed=BatchRow.failed + failed[batch_id]",
                 "failed=BatchRow.failed",
             ),
             (
                 "test_a_poisonous_item_is_counted_as_failed",
-                "worker.recovery",
+                "worker.reaper",
                 "            crashes=ItemRow.crashes + 1,\n",
                 "            crashes=ItemRow.crashes,\n",
             ),
@@ -156,13 +156,13 @@ MUTANTS = (
             ),
             (
                 "test_a_free_lane_is_looked_at_when_items_of_a_dead_worker_are_put_back",
-                "worker.recovery",
+                "worker.reaper",
                 "    readiness.wake_lanes(session, {batch_id for batch_id, _ in rows})\n",
                 "",
             ),
             (
                 "test_a_batch_that_expires_between_two_tries_is_looked_at",
-                "worker.recovery",
+                "worker.reaper",
                 "    readiness.wake_lanes(session, batch_ids)\n",
                 "",
             ),

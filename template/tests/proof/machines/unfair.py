@@ -32,7 +32,7 @@ UNFAIR = (
             ),
             (
                 "test_a_lane_whose_time_comes_while_all_are_at_work_is_waited_for",
-                "worker.recovery",
+                "worker.reaper",
                 "    readiness.promote_lanes(session)\n",
                 "",
             ),

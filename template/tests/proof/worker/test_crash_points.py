@@ -240,5 +240,5 @@ def test_a_worker_may_die_while_it_recovers_what_another_left(
     check_crash(
         request.getfixturevalue(database),
         Point("items.record_items", "before", nth=2),
-        Point("recovery.recover", when),
+        Point("reaper.recover_work", when),
     )
