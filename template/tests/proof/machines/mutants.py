@@ -35,11 +35,14 @@ CONTROLS = (
     Mutant(
         "machines.test_fencing.test_an_outcome_is_recorded_once",
         "batches.items",
-        "def claim(",
-        "def claim(",
+        "def claim_items(",
+        "def claim_items(",
     ),
     Mutant(
-        "machines.test_fencing.test_a_job_is_recorded_once", "jobs.runs", "def claim(", "def claim("
+        "machines.test_fencing.test_a_job_is_recorded_once",
+        "jobs.runs",
+        "def claim_job(",
+        "def claim_job(",
     ),
 )
 """Nothing is removed here, so nothing may turn red."""
@@ -133,7 +136,7 @@ MUTANTS = (
             (
                 "test_an_outcome_of_another_workers_item_is_refused",
                 "batches.items",
-                '            ItemRow.status == constant("pending"),\n',
+                '            ItemRow.status == sql_constant("pending"),\n',
                 "",
             ),
             (
