@@ -16,6 +16,8 @@ from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
+from app.dependencies.resources import Shared
+
 router = APIRouter()
 
 
@@ -35,6 +37,12 @@ async def read_notes() -> list[Note]:
 async def write_note(note: Note) -> Note:
     """Return the note."""
     return note
+
+
+@router.get("/words")
+async def find_words(letter: str, shared: Shared) -> list[str]:
+    """Return words of the index."""
+    return shared.index.find(letter)
 
 
 @router.get("/notes/stream")
@@ -75,6 +83,39 @@ async def count_letters(_run: Run, subject: Letters) -> Count:
 
 COUNT_LETTERS = Job("count_letters", Letters, count_letters)
 '''
+RESOURCE = '''"""A resource of process scope: words by their first letter."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+WORDS = ("ant", "bee", "cat")
+
+
+class Index:
+    """Finds words."""
+
+    def __init__(self, words: tuple[str, ...]) -> None:
+        self._words = words
+
+    def find(self, letter: str) -> list[str]:
+        """Return the words that begin so."""
+        return [word for word in self._words if word.startswith(letter)]
+
+
+@asynccontextmanager
+async def open_index() -> AsyncIterator[Index]:
+    """Yield the index."""
+    yield Index(WORDS)
+'''
+TEST_OF_THE_RESOURCE = '''"""The index."""
+
+from tests.service import Service
+
+
+def test_words_are_found(live: Service) -> None:
+    with live.http() as client:
+        assert client.get("/words?letter=b").json() == ["bee"]
+'''
 TABLE = '''"""Notes of the team's own."""
 
 from sqlalchemy.orm import Mapped, mapped_column
@@ -112,6 +153,14 @@ from app.features import notes
 
 ROUTERS: list[APIRouter] = [notes.router]
 '''
+OPENED = {
+    "from app.settings import": "from app.resources.index import Index, open_index\n{}",
+    "    settings: Settings\n\n\n@": "    settings: Settings\n    index: Index\n\n\n@",
+    "        background = await": '        index = await opening.enter("index", open_index())\n{}',
+    "            settings=settings,\n": "{}            index=index,\n",
+}
+"""What the composition root gets for it: an import, a field, a line and its argument."""
+
 SETTING = '''
     notes_per_caller: int = 100
     """Notes that one caller may have."""
@@ -166,6 +215,12 @@ def add_what_is_ours(project: Path) -> None:
     (project / "app/features/notes.py").write_text(ROUTES)
     (project / "app/features/letters.py").write_text(JOB)
     (project / "app/features/note_table.py").write_text(TABLE)
+    (project / "app/resources/index.py").write_text(RESOURCE)
+    root = project / "app/resources/lifespan.py"
+    text = root.read_text()
+    for old, new in OPENED.items():
+        text = replaced(old, new.format(old))(text)
+    root.write_text(text)
     settings = project / "app/settings.py"
     settings.write_text(settings.read_text() + SETTING)
 

@@ -82,6 +82,14 @@ def test_a_moved_project_passes_its_checks(
     in_environment(moved.project, variables, *check.split())
 
 
+def test_an_endpoint_uses_a_resource_of_the_teams_own(
+    moved: Moved, variables: dict[str, str]
+) -> None:
+    (moved.project / "tests/features/test_words.py").write_text(moves.TEST_OF_THE_RESOURCE)
+    test = "python -m pytest -q tests/features/test_words.py"
+    assert "1 passed" in in_environment(moved.project, variables, *test.split())
+
+
 @pytest.mark.whole_suite
 @pytest.mark.timeout(1200)
 def test_a_moved_project_passes_the_tests_that_came_with_it(
