@@ -40,8 +40,7 @@ def feature(name: Name) -> None:
     operation, package = words["constant"], f"app.features.{name}"
     _enter("__init__.py", "OPERATIONS", f"from {package}.task import {operation}", operation)
     _enter("endpoints.py", "ROUTERS", f"from {package} import endpoint as {name}", f"{name}.router")
-    if Path("routes.txt").exists():
-        typer.echo("accept the new route: app doctor --write-routes")
+    typer.echo("next: `make check`, which says how a new route is accepted")
 
 
 @app.command()
