@@ -37,5 +37,13 @@ Operations: TypeAlias = Mapping[str, Operation[Any]]
 """Every operation by its URL."""
 
 
-CHAT = Operation("/v1/chat/completions", ChatRequest, BoundModel.complete)
-EMBEDDINGS = Operation("/v1/embeddings", EmbeddingsRequest, BoundModel.embed)
+async def _chat(model: BoundModel, request: ChatRequest) -> Answer:
+    return await model.complete(request)
+
+
+async def _embeddings(model: BoundModel, request: EmbeddingsRequest) -> Answer:
+    return await model.embed(request)
+
+
+CHAT = Operation("/v1/chat/completions", ChatRequest, _chat)
+EMBEDDINGS = Operation("/v1/embeddings", EmbeddingsRequest, _embeddings)
