@@ -149,7 +149,7 @@ ROUTERS = '''"""The endpoints of our features."""
 
 from fastapi import APIRouter
 
-from app.features import notes
+from app.features.notes import endpoint as notes
 
 ROUTERS: list[APIRouter] = [notes.router]
 '''
@@ -212,7 +212,9 @@ def delete_what_is_not_needed(project: Path) -> None:
 
 def add_what_is_ours(project: Path) -> None:
     """Add routes, a job, a table and a setting; the migration comes by a command."""
-    (project / "app/features/notes.py").write_text(ROUTES)
+    (project / "app/features/notes").mkdir()
+    (project / "app/features/notes/__init__.py").write_text('"""Notes."""\n')
+    (project / "app/features/notes/endpoint.py").write_text(ROUTES)
     (project / "app/features/letters.py").write_text(JOB)
     (project / "app/features/note_table.py").write_text(TABLE)
     (project / "app/resources/index.py").write_text(RESOURCE)
