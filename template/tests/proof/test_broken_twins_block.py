@@ -110,7 +110,7 @@ def test_a_loop_that_never_comes_back_is_told_of(loop: str) -> None:
 @pytest.mark.parametrize("name", CALLS)
 async def test_a_blocking_call_fails_its_test(name: str) -> None:
     with no_blocking(blocking.__name__), pytest.raises(BlockingError, match=CALLS[name]):
-        await twin("broken", name)(0.01)
+        await twin("broken", name)(0.5)
 
 
 @pytest.mark.anyio
