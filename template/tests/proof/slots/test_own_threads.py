@@ -1,7 +1,6 @@
 """A slow `def` handler with threads of its own takes none from the other `def` code."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -32,10 +31,15 @@ class Library:
     """A library whose calls return when the test says so."""
 
     def __init__(self) -> None:
-        self.released, self.running = Event(), 0
+        self.released, self._entered = Event(), list[int]()
+
+    @property
+    def running(self) -> int:
+        """Calls that have begun, counted by what threads cannot lose."""
+        return len(self._entered)
 
     def call(self) -> int:
-        self.running += 1
+        self._entered.append(get_ident())
         self.released.wait(30)
         return get_ident()
 
@@ -202,36 +206,16 @@ async def test_what_does_not_return_from_one_thread_is_refused_when_it_is_decora
         own_threads(1)({"coroutine": coroutine, "generator": generator}[kind])
 
 
-SLEEP = 0.05
-
-
-async def wait_beside(client: httpx.AsyncClient, path: str, rounds: int) -> float:
-    """Return the seconds of `/live` while 40 callers are at this path: the least of all rounds."""
-    waits = []
-    for _ in range(rounds):
-        async with asked(client, path, CALLS):
-            await asyncio.sleep(SLEEP / 2)
-            began = time.perf_counter()
-            await client.get("/live")
-            waits.append(time.perf_counter() - began)
-    return min(waits)
-
-
-async def waits_beside(app: FastAPI, rounds: dict[str, int]) -> list[float]:
+async def test_forty_waiting_def_handlers_keep_no_other_request_waiting(
+    library: Library, tmp_path: Path
+) -> None:
+    app = create_app(settings(tmp_path, framework_threads=CALLS))
+    app.get("/def")(library.call)
     async with serving(app) as client:
-        return [await wait_beside(client, path, times) for path, times in rounds.items()]
-
-
-def test_forty_sleeping_def_handlers_keep_no_other_request_waiting(tmp_path: Path) -> None:
-    app = create_app(settings(tmp_path))
-
-    @app.get("/def")
-    def sleeping() -> None:
-        time.sleep(SLEEP)
-
-    @app.get("/blocking")
-    async def blocking() -> None:
-        time.sleep(SLEEP)  # noqa: ASYNC251 -- what `def` avoids
-
-    with_def, with_blocking = asyncio.run(waits_beside(app, {"/def": 7, "/blocking": 1}))
-    assert 2 * with_def < with_blocking
+        async with asyncio.TaskGroup() as group:
+            calls = [group.create_task(client.get("/def")) for _ in range(CALLS)]
+            await until(lambda: library.running == CALLS)
+            assert (await client.get("/live")).status_code == 200
+            assert not any(call.done() for call in calls)
+            library.released.set()
+    assert {call.result().status_code for call in calls} == {200}
