@@ -211,11 +211,10 @@ async def test_forty_waiting_def_handlers_keep_no_other_request_waiting(
 ) -> None:
     app = create_app(settings(tmp_path, framework_threads=CALLS))
     app.get("/def")(library.call)
-    async with serving(app) as client:
-        async with asyncio.TaskGroup() as group:
-            calls = [group.create_task(client.get("/def")) for _ in range(CALLS)]
-            await until(lambda: library.running == CALLS)
-            assert (await client.get("/live")).status_code == 200
-            assert not any(call.done() for call in calls)
-            library.released.set()
+    async with serving(app) as client, asyncio.TaskGroup() as group:
+        calls = [group.create_task(client.get("/def")) for _ in range(CALLS)]
+        await until(lambda: library.running == CALLS)
+        assert (await client.get("/live")).status_code == 200
+        assert not any(call.done() for call in calls)
+        library.released.set()
     assert {call.result().status_code for call in calls} == {200}
