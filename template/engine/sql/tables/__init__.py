@@ -17,6 +17,7 @@ from engine.sql.tables.callers import (
 )
 from engine.sql.tables.jobs import JobRow, ScheduleRow, WorkerRow
 from engine.sql.tables.registry import Base
+from engine.sql.tables.responses import ResponseEventRow, ResponseItemRow, ResponseRow
 from engine.sql.tables.webhooks import WebhookDeliveryRow, WebhookRow
 
 __all__ = [
@@ -32,6 +33,9 @@ __all__ = [
     "JobRow",
     "LeaseRow",
     "PauseRow",
+    "ResponseEventRow",
+    "ResponseItemRow",
+    "ResponseRow",
     "ScheduleRow",
     "UsageRow",
     "WebhookDeliveryRow",

@@ -1,0 +1,1 @@
+"""OpenAI's Responses: translated to chats, with a state of their own in SQL."""

@@ -1,0 +1,69 @@
+"""Responses, their items, and the events of those that run in the background."""
+
+from sqlalchemy import ForeignKey, Index, Integer, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from engine.sql.tables.registry import Base, index_of
+
+
+class ResponseRow(Base):
+    """A stored response. `previous_id` is the response that it continues.
+
+    `request` is its body as it came, kept only while a worker may need it; `body` is the response
+    as its caller reads it. Both are bytes, because PostgreSQL's JSON takes no NUL.
+    """
+
+    __tablename__ = "responses"
+    __table_args__ = (
+        Index("ix_responses_caller", "caller_id", "id"),
+        Index("ix_responses_expires_at", "expires_at"),
+        index_of("job_id IS NOT NULL", "ix_responses_job", "job_id", unique=True),
+    )
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    caller_id: Mapped[str] = mapped_column(ForeignKey("callers.id"))
+    previous_id: Mapped[str | None] = mapped_column(String(64))
+    job_id: Mapped[str | None] = mapped_column(String(40))
+    model: Mapped[str] = mapped_column(String(200))
+    status: Mapped[str] = mapped_column(String(20))
+    background: Mapped[bool]
+    request: Mapped[bytes | None]
+    body: Mapped[bytes]
+    created_at: Mapped[float]
+    completed_at: Mapped[float | None]
+    expires_at: Mapped[float | None]
+
+
+class ResponseItemRow(Base):
+    """An item of a response: its input first, then its `output`, by their position from 0.
+
+    An item that a caller sends again has its id in several responses.
+    """
+
+    __tablename__ = "response_items"
+    __table_args__ = (Index("ix_response_items_id", "caller_id", "id", "response_id"),)
+
+    response_id: Mapped[str] = mapped_column(
+        ForeignKey("responses.id", ondelete="CASCADE"), primary_key=True
+    )
+    position: Mapped[int] = mapped_column(Integer, primary_key=True)
+    id: Mapped[str] = mapped_column(String(64))
+    caller_id: Mapped[str] = mapped_column(String(40))
+    output: Mapped[bool]
+    data: Mapped[bytes]
+
+
+class ResponseEventRow(Base):
+    """A group of events of a background response, as server-sent events in their order.
+
+    `first_seq` and `last_seq` are the sequence numbers of the first and the last.
+    """
+
+    __tablename__ = "response_events"
+
+    response_id: Mapped[str] = mapped_column(
+        ForeignKey("responses.id", ondelete="CASCADE"), primary_key=True
+    )
+    first_seq: Mapped[int] = mapped_column(Integer, primary_key=True)
+    last_seq: Mapped[int]
+    data: Mapped[bytes]
