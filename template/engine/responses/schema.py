@@ -5,9 +5,9 @@ tunes it is passed on, or echoed.
 """
 
 import time
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from engine.errors import InvalidRequest, Unsupported
 from engine.models.interface import Count, ModelRequest, Part
@@ -105,6 +105,19 @@ class ResponseRequest(ModelRequest):
         return self.input
 
 
+class ResponseObject(BaseModel):
+    """A response as its caller reads it; `new_response` has the fields that stand beside these."""
+
+    model_config = ConfigDict(extra="allow")
+
+    id: str
+    object: Literal["response"] = "response"
+    created_at: int
+    status: str
+    model: str
+    output: list[Json]
+
+
 def refuse_unsupported(request: ResponseRequest) -> None:
     """Raise `Unsupported` for a field that nothing here can honour."""
     for field, harmless in REFUSED.items():
@@ -165,7 +178,3 @@ def echoed_tool(tool: Json) -> Json:
     if tool.get("type") != "function":
         return tool
     return {"description": None, "parameters": None, "strict": None, **tool}
-
-
-STATUSES = ("queued", "in_progress", *FINAL)
-INCLUDABLE: tuple[str, ...] = get_args(Includable)
