@@ -17,10 +17,10 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from engine.errors import Overloaded
+from engine.process.pubsub import AWAY
 from engine.slots.admission_queue import CoDel
 from engine.slots.fair_queue import FairQueue
 from engine.slots.pauses import Pause, Pauses, Reason
-from engine.process.pubsub import AWAY
 from engine.slots.redis_semaphore import (
     Allowance,
     Priority,
