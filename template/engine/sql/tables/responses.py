@@ -10,7 +10,8 @@ class ResponseRow(Base):
     """A stored response. `previous_id` is the response that it continues.
 
     `request` is its body as it came, kept only while a worker may need it; `body` is the response
-    as its caller reads it. Both are bytes, because PostgreSQL's JSON takes no NUL.
+    as its caller reads it. Both are bytes, because PostgreSQL's JSON takes no NUL. `expires_at` is
+    infinite until the response has ended, and for ever where nothing is to expire.
     """
 
     __tablename__ = "responses"
@@ -30,8 +31,8 @@ class ResponseRow(Base):
     request: Mapped[bytes | None]
     body: Mapped[bytes]
     created_at: Mapped[float]
-    completed_at: Mapped[float | None]
-    expires_at: Mapped[float | None]
+    finished_at: Mapped[float | None]
+    expires_at: Mapped[float]
 
 
 class ResponseItemRow(Base):
