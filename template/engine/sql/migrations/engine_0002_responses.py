@@ -35,15 +35,21 @@ def upgrade() -> None:
         Column("body", LargeBinary, nullable=False),
         Column("created_at", Double, nullable=False),
         Column("finished_at", Double),
-        Column("expires_at", Double, nullable=False),
+        Column("used_at", Double, nullable=False),
         PrimaryKeyConstraint("id", name="pk_responses"),
         ForeignKeyConstraint(["caller_id"], ["callers.id"], name="fk_responses_caller_id"),
     )
     op.create_index("ix_responses_caller", "responses", ["caller_id", "id"])
-    op.create_index("ix_responses_expires_at", "responses", ["expires_at"])
+    op.create_index("ix_responses_used_at", "responses", ["used_at"])
     own = text("job_id IS NOT NULL")
-    where = {"postgresql_where": own, "sqlite_where": own}
-    op.create_index("ix_responses_job", "responses", ["job_id"], unique=True, **where)
+    op.create_index(
+        "ix_responses_job",
+        "responses",
+        ["job_id"],
+        unique=True,
+        postgresql_where=own,
+        sqlite_where=own,
+    )
     op.create_table(
         "response_items",
         Column("response_id", String(40), nullable=False),
