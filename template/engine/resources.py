@@ -7,6 +7,7 @@ from anyio import CapacityLimiter
 from redis.asyncio import Redis
 
 from engine.callers.usage_buffer import UsageBuffer
+from engine.models.interface import ModelCard
 from engine.models.upstreams import Upstreams
 from engine.operations.bound_model import BoundModel
 from engine.operations.operation import Operations
@@ -23,6 +24,7 @@ from engine.process.webhook_client import WebhookClient
 from engine.settings import Settings
 from engine.slots.admission_queue import AdmissionQueue
 from engine.slots.rates import Rates
+from engine.slots.semaphore import SlotSemaphore
 from engine.sql.database import Database
 
 if TYPE_CHECKING:
@@ -50,7 +52,8 @@ class Resources:
     """For a URL that a caller or a model names: it connects to public addresses only."""
     webhook_client: WebhookClient
     tokenizer: Tokenizer
-    upstreams: Upstreams
+    _upstreams: Upstreams
+    """Called only by the model that `model_for` binds to a caller."""
     background: Background
     usage: UsageBuffer
     drain: Drain
@@ -63,8 +66,16 @@ class Resources:
     depths: Cache[str, Any] = field(default_factory=lambda: Cache(entries=1, seconds=5.0))
     """Depths of the queues, for which the database has to count."""
 
-    def model_for(self, caller_id: str, *, counted: bool = True) -> BoundModel:
-        """Return the model bound to a caller. Without `counted` no tokens are added up."""
-        counter = self.usage if counted else None
-        default = self.settings.default_model
-        return BoundModel(self.upstreams, self.tokenizer, caller_id, counter, default, self)
+    async def models(self) -> list[ModelCard]:
+        """List the models of the first provider: its fallbacks stand in for it."""
+        return await self._upstreams.models()
+
+    @property
+    def slots(self) -> dict[str, SlotSemaphore]:
+        """The slots of each provider by its name."""
+        return self._upstreams.slots
+
+
+def model_for(resources: Resources, caller_id: str, *, counted: bool = True) -> BoundModel:
+    """Return the model bound to a caller. Without `counted` no tokens are added up."""
+    return BoundModel(resources._upstreams, resources, caller_id, counted=counted)  # noqa: SLF001

@@ -11,6 +11,7 @@ from app.dependencies.limits import within_limits
 from app.dependencies.resources import opened
 from engine.models.interface import Answer, ChatRequest, Chunk, EmbeddingsRequest
 from engine.operations.bound_model import BoundModel
+from engine.resources import model_for
 
 
 class RequestModel:
@@ -47,7 +48,7 @@ class RequestModel:
 
 async def request_model(request: Request, caller: CurrentCaller) -> RequestModel:
     """Return the model of this request, in its caller's limits; raise `RateLimited` beyond them."""
-    bound = opened(request).model_for(caller.id)
+    bound = model_for(opened(request), caller.id)
     headers = await within_limits(request, caller)
     return RequestModel(request, bound, headers, await flags(request, caller))
 

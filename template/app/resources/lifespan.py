@@ -94,7 +94,7 @@ async def open_resources(
             guarded_http=guarded_http,
             webhook_client=WebhookClient(guarded_http, settings),
             tokenizer=tokenizer,
-            upstreams=upstreams,
+            _upstreams=upstreams,
             background=background,
             usage=UsageBuffer(database, tokenizer, background),
             drain=drain,

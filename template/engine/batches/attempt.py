@@ -6,7 +6,7 @@ from engine import deadline
 from engine.batches.batches import Work
 from engine.batches.items import ClaimedItem, ItemOutcome
 from engine.models.reading import one_line
-from engine.resources import Resources
+from engine.resources import Resources, model_for
 from engine.work.retry_policy import failure_of
 
 
@@ -16,9 +16,8 @@ async def attempt_item(resources: Resources, work: Work, item: ClaimedItem) -> I
     A transient error is retried, up to `batch_attempts` times; any other ends the item.
     """
     operation = resources.operations[work.endpoint]
-    model = resources.model_for(
-        work.caller_id, counted=False
-    )  # `items.record_items` counts its tokens
+    # `items.record_items` counts its tokens.
+    model = model_for(resources, work.caller_id, counted=False)
     try:
         body = operation.body.model_validate_json(item.body)
         # Not by `request_timeout`: that is a call's, and an item may wait long for its slot.

@@ -5,7 +5,6 @@ tried again where that may help. A stream that has begun is never started again.
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
@@ -112,12 +111,6 @@ class Upstreams:
         """The slots of each provider by its name."""
         return {upstream.name: upstream.capacity for upstream in self._all}
 
-    @property
-    def left_alone(self) -> Counter[Reason]:
-        """The number of models that are paused at the moment, by the reason."""
-        pauses = (upstream.capacity.pauses.all() for upstream in self._all)
-        return Counter(pause.reason for each in pauses for pause in each)
-
     async def complete(
         self, request: ChatRequest, caller_id: str, so_far: Progress | None = None
     ) -> Answer:
@@ -153,7 +146,7 @@ class Upstreams:
                 return
 
     async def models(self) -> list[ModelCard]:
-        """List the models of the first provider: its fallbacks stand in for it."""
+        """List the models of the first provider."""
         return await self._all[0].provider.models()
 
     async def _ask(

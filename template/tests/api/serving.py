@@ -79,7 +79,7 @@ class OtherModel:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             state = scope["state"]
-            state["resources"] = replace(state["resources"], upstreams=Only(self.model))
+            state["resources"] = replace(state["resources"], _upstreams=Only(self.model))
         await self.app(scope, receive, send)
 
 

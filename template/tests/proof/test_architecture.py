@@ -74,6 +74,17 @@ def test_a_broken_twin_is_caught_by_its_contract_alone(contract: str, copied: Pa
     assert f"Contracts: {len(CONTRACTS) - 1} kept, 1 broken" in report
 
 
+@pytest.mark.parametrize("folder", ["app/features", "app/api"])
+def test_each_way_to_a_model_past_its_caller_is_named_with_its_line(
+    folder: str, copied: Path
+) -> None:
+    ways = ["models.providers", "models.upstreams", "resources", "slots.semaphore"]
+    (copied / folder / "ask.py").write_text("".join(f"import engine.{way}\n" for way in ways))
+    report = lint(copied)
+    for line, way in enumerate(ways, 1):
+        assert f"{folder.replace('/', '.')}.ask -> engine.{way} (l.{line})" in report
+
+
 @pytest.mark.parametrize("package", PACKAGES)
 def test_a_module_without_a_place_in_the_layers_is_caught(package: str, copied: Path) -> None:
     (copied / package / "utils.py").touch()

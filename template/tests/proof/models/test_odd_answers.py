@@ -103,7 +103,7 @@ async def client(prepared: Service, model: Model, key: str) -> AsyncIterator[htt
 @pytest.fixture(scope="module")
 async def resources(prepared: Service, model: Model) -> AsyncIterator[Resources]:
     async with open_resources(prepared.settings) as opened:
-        yield replace(opened, upstreams=Only(model))
+        yield replace(opened, _upstreams=Only(model))
 
 
 def body(name: str, **fields: object) -> Json:

@@ -38,7 +38,7 @@ class Asked:
         self.left: list[float | None] = []
         self.silent = silent
 
-    async def complete(self, _request: ChatRequest, _so_far: object = None) -> Answer:
+    async def complete(self, _request: ChatRequest, *_args: object) -> Answer:
         self.left.append(deadline.remaining())
         if self.silent:
             await asyncio.Event().wait()
@@ -48,7 +48,9 @@ class Asked:
 def resources(model: Asked, **settings: float) -> Any:  # noqa: ANN401 -- stands for Resources
     unused = SimpleNamespace(write=dict)
     return SimpleNamespace(
-        model_for=lambda *_args, **_kwargs: model,
+        _upstreams=model,
+        tokenizer=None,
+        usage=None,
         operations=all_operations(),
         jobs={},
         settings=configured(**settings),
