@@ -29,13 +29,16 @@ STRANGE = "NUL \0, half \ufffd, \U0001f98a"
 TABLES = (ResponseRow, ResponseItemRow, ResponseEventRow)
 
 
-@pytest.fixture(autouse=True)
-async def _callers(database: Database) -> None:
+@pytest.fixture
+async def database(database: Database) -> Database:
+    """The database, with two callers."""
+
     def add(session: Session) -> None:
         past.add_caller(session)
         session.add(CallerRow(id="caller_b", name="bob", flags=[], created_at=0.0))
 
     await database.write(add)
+    return database
 
 
 def said(role: str, text: str, **more: object) -> Json:
@@ -67,13 +70,18 @@ def save(
 
 def add_chain(session: Session, links: int) -> str:
     """Keep a chain of so many responses, each with an input and an output; return the last id."""
-    last: list[str] = []
-    for place in range(links):
-        turn = Turn([], Turn.alone([said("user", f"q{place}")]).given, last)
-        kept = response(f"a{place}")
-        store.save_response(session, past.CALLER, kept, turn)
-        last = [kept["id"]]
-    return last[0]
+    ids = [new_id("resp") for _ in range(links)]
+    own = {"caller_id": past.CALLER, "model": "m", "status": "completed", "background": False}
+    at = {"created_at": past.ago(0), "finished_at": past.ago(0), "used_at": past.ago(0)}
+    for each, before in zip(ids, [None, *ids], strict=False):
+        session.add(ResponseRow(id=each, previous_id=before, body=b"{}", **own, **at))
+    session.flush()
+    for place, each in enumerate(ids):
+        for output, text in enumerate((f"q{place}", f"a{place}")):
+            item = {"id": f"{each}{output}", "caller_id": past.CALLER, "output": bool(output)}
+            data = encode_json(said("user", text))
+            session.add(ResponseItemRow(response_id=each, position=output, data=data, **item))
+    return ids[-1]
 
 
 def texts(items: list[Json]) -> list[str]:
