@@ -17,7 +17,7 @@ from engine.batches.readiness import QUARANTINE
 from engine.body import read_body
 from engine.errors import InvalidRequest
 from engine.operations.operation import Operation
-from engine.sql.clock import now
+from engine.sql.statements import now
 from engine.sql.tables import BatchRow, ItemRow
 from engine.work import outbox
 

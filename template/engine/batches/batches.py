@@ -13,9 +13,8 @@ from engine.callers import fairness, usage
 from engine.callers.usage import UsageObject
 from engine.errors import Conflict, InvalidRequest, NotFound
 from engine.operations.operation import Operations
-from engine.sql.clock import now
-from engine.sql.ids import new_id
 from engine.sql.pagination import Page, PageQuery, page_of
+from engine.sql.statements import new_id, now
 from engine.sql.tables import BatchRow
 
 WINDOW_SECONDS = {"24h": 86_400.0}

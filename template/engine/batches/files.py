@@ -10,8 +10,8 @@ from sqlalchemy.orm import Session
 
 from engine.batches import batch_output
 from engine.errors import Conflict, NotFound
-from engine.sql.ids import new_id
 from engine.sql.pagination import Page, PageQuery, page_of
+from engine.sql.statements import new_id
 from engine.sql.tables import BatchRow, FileChunkRow, FileRow
 from engine.sql.tables.batches import OPEN_BATCH
 

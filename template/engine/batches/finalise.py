@@ -7,8 +7,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from engine.batches import batch_output, readiness
-from engine.sql.clock import now
-from engine.sql.ids import new_id
+from engine.sql.statements import new_id, now
 from engine.sql.tables import BatchRow, FileRow, ItemRow
 from engine.work import outbox
 

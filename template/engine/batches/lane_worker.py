@@ -30,7 +30,7 @@ from engine.batches.turns import HeldLanes, Turn
 from engine.process.queue import Kind
 from engine.process.tasks import end_tasks, run_uncut
 from engine.resources import Resources
-from engine.sql.ids import new_id
+from engine.sql.statements import new_id
 from engine.watch.telemetry import request_id
 from engine.work.leases import keep_lease
 

@@ -1,7 +1,8 @@
 """Failover: asks one provider after the other, each within its slots.
 
 A call takes a slot, fails fast where its provider is dead, goes on to the next provider and is
-tried again where that may help. A stream that has begun is never started again.
+tried again where that may help. A stream that has begun is never started again. The settings name
+the providers.
 """
 
 import asyncio
@@ -9,18 +10,20 @@ from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, Self, TypeAlias, TypeVar
 
 from redis.asyncio import Redis
 
 from engine import deadline
 from engine.errors import (
+    Misconfigured,
     ModelError,
     ModelRateLimited,
     ModelUnavailable,
     Overloaded,
 )
-from engine.models.circuit_breaker import CircuitBreaker, circuit_breakers
+from engine.models.failover import Budget, CircuitBreaker, Patience, RetryBudget, circuit_breakers
 from engine.models.interface import (
     Answer,
     ChatRequest,
@@ -30,17 +33,53 @@ from engine.models.interface import (
     ModelCard,
     Progress,
 )
-from engine.models.providers import open_model
 from engine.models.quota import Quota, limiter_of
-from engine.models.retries import Budget, Patience, RetryBudget
 from engine.process.http import UpstreamSession
 from engine.process.tokenizer import Tokenizer
 from engine.settings import Settings
-from engine.slots.pauses import Pause, Reason
 from engine.slots.pools import open_capacity, provider_pools
-from engine.slots.redis_semaphore import Priority
+from engine.slots.redis_semaphore import Pause, Priority, Reason
 from engine.slots.semaphore import SlotSemaphore
 from engine.watch import metrics
+
+PROVIDERS = {
+    "local": "engine.models.local",
+    "openai": "engine.models.openai",
+    "simulated": "engine.models.simulated",
+}
+"""The module of each name. It is imported when it is asked for: its packages may be missing."""
+
+
+@asynccontextmanager
+async def open_model(
+    settings: Settings, session: UpstreamSession, tokenizer: Tokenizer
+) -> AsyncIterator[Model]:
+    """Yield the model of `settings.model_provider`: a name above, or a module of the app's own.
+
+    Raise `Misconfigured` where there is none, or a package that it needs is missing.
+    """
+    provider = _provider(settings.model_provider)
+    async with provider.open_provider(settings, session, tokenizer) as model:
+        yield model
+
+
+def _provider(name: str) -> Any:  # noqa: ANN401 -- a module with `open_provider`
+    module = PROVIDERS.get(name, name)
+    known = f"{', '.join(PROVIDERS)}, or a module as app.features.echo.provider"
+    unknown = Misconfigured([f"MODEL_PROVIDER is {name}: it must be one of {known}."])
+    if "." not in module or not all(map(str.isidentifier, module.split("."))):
+        raise unknown
+    try:
+        provider = import_module(module)
+    except ModuleNotFoundError as error:
+        if f"{module}.".startswith(f"{error.name}."):
+            raise unknown from error
+        problem = f"needs {error.name}, which is not installed: try `uv sync --all-groups`."
+        raise Misconfigured([f"MODEL_PROVIDER is {name}: it {problem}"]) from error
+    if not hasattr(provider, "open_provider"):
+        raise unknown
+    return provider
+
 
 Request: TypeAlias = ChatRequest | EmbeddingsRequest
 R = TypeVar("R", ChatRequest, EmbeddingsRequest)

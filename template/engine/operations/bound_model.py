@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Coroutine
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
-from engine.callers.usage_buffer import UsageBuffer
+from engine.callers.usage import UsageBuffer
 from engine.errors import DeadlineExceeded, ModelError, Overloaded
 from engine.models.interface import (
     Answer,

@@ -9,9 +9,9 @@ from typing import Any
 
 from redis.asyncio import Redis
 
+from engine.process.redis import AWAY, listen_for_ever
 from engine.process.tasks import end_tasks
 from engine.settings import Fallback, Settings
-from engine.slots.pubsub import AWAY, listen_for_ever
 from engine.slots.redis_semaphore import Priority, RedisSemaphore
 from engine.slots.semaphore import Limits, SlotSemaphore
 

@@ -17,13 +17,14 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from engine.errors import Overloaded
-from engine.slots.admission_queue import CoDel
-from engine.slots.fair_queue import FairQueue
-from engine.slots.pauses import Pause, Pauses, Reason
-from engine.slots.pubsub import AWAY
+from engine.process.redis import AWAY
+from engine.slots.admission_queue import CoDel, FairQueue
 from engine.slots.redis_semaphore import (
     Allowance,
+    Pause,
+    Pauses,
     Priority,
+    Reason,
     RedisSemaphore,
     Report,
 )

@@ -18,14 +18,14 @@ CONTRACTS = [
 BROKEN_TWINS = {
     "The engine knows nothing of the app": ("engine/batches/mail.py", "import app"),
     "Imports point down in the app": ("app/dependencies/clock.py", "import app.middleware"),
-    "Imports point down in the engine": ("engine/process/clock.py", "import engine.sql.ids"),
+    "Imports point down in the engine": ("engine/process/clock.py", "import engine.sql.statements"),
     "Work that outlives a request never sees request scope": (
         "engine/worker/mail.py",
         "import fastapi",
     ),
     "The only way to a model is bound to its caller": (
         "app/features/ask.py",
-        "import engine.models.providers",
+        "import engine.models.upstreams",
     ),
     "Only engine.process.offload starts threads or processes": (
         "app/api/slow.py",

@@ -11,7 +11,7 @@ from engine.operate.cli.settings import read_settings
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from engine.batches.caller_pauses import Pause
+    from engine.callers.fairness import Pause
     from engine.sql.database import Database
 
 app = typer.Typer(help="Pause batches and let them go on.", no_args_is_help=True)
@@ -22,7 +22,7 @@ Caller = Annotated[str | None, typer.Option(help="Only this caller's batches.")]
 @app.command()
 def pause(caller: Caller = None) -> None:
     """Begin no more items of batches: items in flight end, jobs and webhooks go on."""
-    from engine.batches import caller_pauses as pauses
+    from engine.callers import fairness as pauses
 
     async def run(database: "Database") -> "list[Pause]":
         await database.write(pauses.pause_caller, caller)
@@ -34,7 +34,7 @@ def pause(caller: Caller = None) -> None:
 @app.command()
 def resume(caller: Caller = None) -> None:
     """Let batches go on."""
-    from engine.batches import caller_pauses as pauses
+    from engine.callers import fairness as pauses
     from engine.process.queue import Kind, open_queue
 
     async def run(database: "Database") -> "list[Pause]":

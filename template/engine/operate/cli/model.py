@@ -80,8 +80,7 @@ def _in_each_pool(
 
 
 def _told(pool: "ProviderPool", state: "State") -> dict[str, Any]:
-    from engine.slots.pauses import Pause, Reason
-    from engine.slots.redis_semaphore import Priority
+    from engine.slots.redis_semaphore import Pause, Priority, Reason
 
     def left(reason: Reason, model: str) -> float | None:
         return state.pauses.get(Pause(reason, model))

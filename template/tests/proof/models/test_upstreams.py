@@ -20,7 +20,14 @@ from engine.errors import (
     ModelRejected,
     ModelUnavailable,
 )
-from engine.models.circuit_breaker import FAILURES, CircuitOpenError, circuit_breakers
+from engine.models.failover import (
+    FAILURES,
+    Budget,
+    CircuitOpenError,
+    Patience,
+    RetryBudget,
+    circuit_breakers,
+)
 from engine.models.interface import (
     Answer,
     ChatRequest,
@@ -31,10 +38,8 @@ from engine.models.interface import (
     Usage,
 )
 from engine.models.quota import Quota
-from engine.models.retries import Budget, Patience, RetryBudget
 from engine.models.upstreams import Upstream, Upstreams
-from engine.slots.pauses import Reason
-from engine.slots.redis_semaphore import Priority
+from engine.slots.redis_semaphore import Priority, Reason
 from engine.slots.semaphore import Limits, SlotSemaphore
 
 pytestmark = pytest.mark.anyio

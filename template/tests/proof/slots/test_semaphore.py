@@ -15,9 +15,8 @@ from redis.asyncio import Redis
 from app.settings import Settings
 from engine.errors import ModelRateLimited, Overloaded
 from engine.process.redis import open_redis
-from engine.slots.pauses import MOST
 from engine.slots.pools import open_capacity
-from engine.slots.redis_semaphore import Priority, RedisSemaphore, Report
+from engine.slots.redis_semaphore import MOST, Priority, RedisSemaphore, Report
 from engine.slots.semaphore import Limits, SlotSemaphore
 from tests.servers import EmbeddedRedis, running
 
