@@ -76,7 +76,7 @@ class BatchObject(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class BatchWork:
     """The part of a batch that a worker needs."""
 
     caller_id: str
@@ -88,10 +88,10 @@ class Work:
     """Time left until the batch expires."""
 
 
-def find_work(session: Session, batch_id: str) -> Work:
+def find_work(session: Session, batch_id: str) -> BatchWork:
     """Return the part that a worker needs of a batch of any caller."""
     batch = session.get_one(BatchRow, batch_id)
-    return Work(
+    return BatchWork(
         caller_id=batch.caller_id,
         endpoint=batch.endpoint,
         input_file_id=batch.input_file_id,

@@ -56,7 +56,7 @@ def catch_up(session: Session, caller_id: str) -> None:
 EVERYBODY = "*"
 
 
-class Pause(BaseModel):
+class CallerPause(BaseModel):
     """A pause of a caller's batches; `caller` is None for a pause of all callers."""
 
     caller: str | None
@@ -84,14 +84,14 @@ def resume_caller(session: Session, caller: str | None) -> None:
         catch_up(session, subject)
 
 
-def list_pauses(session: Session) -> list[Pause]:
+def list_pauses(session: Session) -> list[CallerPause]:
     """Return the pauses that last, the one of all callers first."""
     rows = session.execute(
         select(CallerRow.name, PauseRow.since)
         .outerjoin_from(PauseRow, CallerRow, CallerRow.id == PauseRow.subject)
         .order_by(PauseRow.subject != EVERYBODY, CallerRow.name)
     )
-    return [Pause(caller=name, since=since) for name, since in rows]
+    return [CallerPause(caller=name, since=since) for name, since in rows]
 
 
 def paused(caller_id: InstrumentedAttribute[str]) -> ColumnElement[bool]:

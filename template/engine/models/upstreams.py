@@ -37,7 +37,7 @@ from engine.models.quota import Quota, limiter_of
 from engine.process.http import UpstreamSession
 from engine.process.tokenizer import Tokenizer
 from engine.settings import Settings
-from engine.slots.pools import open_capacity, provider_pools
+from engine.slots.pools import open_slots, provider_pools
 from engine.slots.redis_semaphore import Pause, Priority, Reason
 from engine.slots.semaphore import SlotSemaphore
 from engine.watch import metrics
@@ -95,7 +95,7 @@ class Upstream:
 
     name: str
     provider: Model
-    capacity: SlotSemaphore
+    slots: SlotSemaphore
     circuit_of: Callable[[str], CircuitBreaker]
     quota: Quota
     model: str | None = None
@@ -108,26 +108,26 @@ class Upstream:
         circuit = self.circuit_of(model)
         circuit.check()  # before any wait, in which it may open
         await self.quota.spend(request)
-        async with self.capacity.slot(model, caller_id):
+        async with self.slots.slot(model, caller_id):
             try:
                 with circuit.call():
                     yield
-                self.capacity.succeeded()
+                self.slots.succeeded()
                 outcome = "answered"
             except ModelRateLimited as error:
-                if pause := self.capacity.overloaded(model, error.pause):
+                if pause := self.slots.overloaded(model, error.pause):
                     error.retry_after = pause
                 outcome = "rate_limited"
                 raise
             except TimeoutError:
-                self.capacity.overloaded(model)
+                self.slots.overloaded(model)
                 outcome = "timeout"
                 raise
             except Exception:
                 outcome = "failed"
                 raise
             finally:
-                self.capacity.leave_alone(Pause(Reason.CIRCUIT, model), circuit.left)
+                self.slots.leave_alone(Pause(Reason.CIRCUIT, model), circuit.left)
                 metrics.model_calls.labels(self.name, outcome).inc()
 
     def request(self, request: R) -> R:
@@ -149,12 +149,12 @@ class Upstreams:
     @property
     def slots(self) -> dict[str, SlotSemaphore]:
         """The slots of each provider by its name."""
-        return {upstream.name: upstream.capacity for upstream in self._all}
+        return {upstream.name: upstream.slots for upstream in self._all}
 
     @property
     def left_alone(self) -> Counter[Reason]:
         """The number of models that are paused at the moment, by the reason."""
-        pauses = (upstream.capacity.pauses.all() for upstream in self._all)
+        pauses = (upstream.slots.pauses.all() for upstream in self._all)
         return Counter(pause.reason for each in pauses for pause in each)
 
     async def complete(
@@ -255,13 +255,13 @@ async def open_upstreams(
     async with AsyncExitStack() as stack:
         upstreams = []
         for pool in provider_pools(settings, priority):
-            slots = open_capacity(pool.name, pool.limits, priority, redis, settings.service_slug)
+            slots = open_slots(pool.name, pool.limits, priority, redis, settings.service_slug)
             provider = open_model(pool.settings, session, tokenizer)
             upstreams.append(
                 Upstream(
                     name=pool.name,
                     provider=await stack.enter_async_context(provider),
-                    capacity=await stack.enter_async_context(slots),
+                    slots=await stack.enter_async_context(slots),
                     circuit_of=circuit_breakers(),
                     quota=Quota(limiter, pool.name, priority, pool.settings),
                     model=pool.model,

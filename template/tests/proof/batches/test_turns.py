@@ -8,9 +8,8 @@ from typing import Any, cast
 import pytest
 
 from app.settings import Settings
-from engine.batches.lane_worker import LaneRun
+from engine.batches.lane_worker import HeldLanes, LaneRun, Turn
 from engine.batches.lanes import LaneHold, Terms
-from engine.batches.turns import HeldLanes, Turn
 from engine.resources import Resources
 from engine.work.leases import LOST
 
