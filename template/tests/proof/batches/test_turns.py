@@ -35,7 +35,7 @@ def database() -> OneWaits:
 
 
 @pytest.fixture
-def holdings(database: OneWaits) -> HeldLanes:
+async def holdings(database: OneWaits) -> HeldLanes:
     resources: Any = SimpleNamespace(settings=Settings(_env_file=None), database=database)
     made = HeldLanes(cast("Resources", resources))
     for hold in HOLDS:
