@@ -1,7 +1,13 @@
-"""The Redis client. Redis holds only data that may be lost: wake-up calls, request counts."""
+"""The Redis client, and news from other processes by Redis pub/sub.
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+Redis holds only data that may be lost: wake-up calls, request counts. Some news gets lost, so a
+process that waits also polls.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Final
 
 from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.retry import Retry
@@ -38,3 +44,26 @@ async def open_redis(settings: Settings) -> AsyncIterator[Redis]:
     finally:
         await redis.aclose()  # within CLOSE_TIMEOUT
         await pool.disconnect()
+
+
+AWAY: Final = (RedisError, OSError, TimeoutError)
+"""Errors of a call while Redis is away."""
+
+PAUSE = 0.5
+"""Seconds before it is asked again."""
+
+LISTEN = 5.0
+"""Seconds after which a connection without any news is looked at."""
+
+
+async def listen_for_ever(redis: Redis, channel: str, me: str, heard: Callable[[], None]) -> None:
+    """Call `heard` for each message on the channel that another process than `me` sent."""
+    while True:
+        with suppress(*AWAY):
+            async with redis.pubsub() as news:
+                await news.subscribe(channel)
+                while True:
+                    said = await news.get_message(ignore_subscribe_messages=True, timeout=LISTEN)
+                    if said and said["data"] != me.encode():
+                        heard()
+        await asyncio.sleep(PAUSE)

@@ -10,8 +10,7 @@ from sqlalchemy.orm import Session
 from engine.batches import readiness
 from engine.jobs import runs
 from engine.resources import Resources
-from engine.sql.clock import instant, now
-from engine.sql.statements import sql_constant
+from engine.sql.statements import instant, now, sql_constant
 from engine.sql.tables import BatchRow, ItemRow
 from engine.work import leases, workers
 from engine.work.workers import Worker

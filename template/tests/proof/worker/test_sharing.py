@@ -7,7 +7,7 @@ from openai import OpenAI
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from engine.batches import caller_pauses
+from engine.callers import fairness
 from engine.sql.tables import BatchRow, CallerRow, ItemRow
 from tests.jobs.batches import check_whole, completed, submit, total
 from tests.service import Service, eventually, service
@@ -67,7 +67,7 @@ def test_a_paused_caller_waits_also_for_workers_that_start_later(shared: Service
     with client_of(shared, "paused") as paused, client_of(shared, "other") as other:
         batch = submit(paused, ITEMS)
         eventually(lambda: completed(paused, batch) >= CHUNK)
-        shared.in_database(caller_pauses.pause_caller, "paused")
+        shared.in_database(fairness.pause_caller, "paused")
         eventually(lambda: not shared.in_database(in_flight, "paused"))
         for worker in shared.workers():
             worker.stop()
@@ -75,6 +75,6 @@ def test_a_paused_caller_waits_also_for_workers_that_start_later(shared: Service
         shared.start("worker", "worker")
         check_whole(other, submit(other, 10), 10)
         assert CHUNK <= before == completed(paused, batch) < ITEMS
-        shared.in_database(caller_pauses.resume_caller, "paused")
+        shared.in_database(fairness.resume_caller, "paused")
         check_whole(paused, batch, ITEMS)
         assert shared.in_database(total, ItemRow.attempt, batch.id) == ITEMS
