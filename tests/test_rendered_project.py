@@ -10,7 +10,7 @@ import pytest
 
 from demo.service import environment as clean_environment
 from demo.service import run
-from tests.answers import ALL_OFF, ALL_ON, ANSWER_SETS, COMBINATIONS, name_of
+from tests.answers import ALL_OFF, ALL_ON, ANSWER_SETS, COMBINATIONS, TELLING, name_of
 from tests.conftest import REPOSITORY, Environment, Render, find_python
 
 # The code is the same in every render: test_no_code_differs_between_renders. What the rest can feel
@@ -44,7 +44,13 @@ def test_a_render_passes_its_own_checks(
     in_environment(checkout(answers), environment(interpreter), *check.split())
 
 
-@pytest.mark.parametrize("extras", COMBINATIONS)
+@pytest.mark.parametrize(
+    "extras",
+    [
+        extras if extras in TELLING else pytest.param(extras, marks=pytest.mark.campaign)
+        for extras in COMBINATIONS
+    ],
+)
 def test_every_combination_of_extras_passes_its_checks(
     checkout: Render, environment: Environment, extras: str
 ) -> None:
