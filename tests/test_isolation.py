@@ -34,7 +34,6 @@ def bare_path(tmp_path: Path) -> str:
 
 
 @pytest.mark.whole_suite
-@pytest.mark.xdist_group("project")
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("interpreter", ["3.11"], indirect=True)
 def test_the_tests_touch_no_database_that_they_did_not_make(

@@ -91,7 +91,6 @@ def test_an_endpoint_uses_a_resource_of_the_teams_own(
 
 
 @pytest.mark.whole_suite
-@pytest.mark.xdist_group("project")
 @pytest.mark.timeout(1200)
 def test_a_moved_project_passes_the_tests_that_came_with_it(
     moved: Moved, variables: dict[str, str]
