@@ -181,8 +181,8 @@ LONGEST = (
 )
 """Files that take longest, the longest first: none of them shall be left for one process alone.
 
-Isolation is before them because xdist gives the first process two files at once: of the whole suites
-these are those of projects, and the proof, longer than both, is the other process's.
+Isolation is before them because xdist gives the first process two files at once. Of the whole
+suites these are those of projects; the proof, longer than both, is the other process's.
 """
 
 
