@@ -8,4 +8,4 @@ from tests.proof.chaos.campaign import run
 @pytest.mark.timeout(300)  # `run` has limits of its own, which say what went wrong
 @pytest.mark.parametrize(("seed", "database"), [(208, "sqlite"), (389, "postgresql")])
 def test_nothing_is_lost_and_nothing_doubled(seed: int, database: str) -> None:
-    assert run(seed, 500, database) == []
+    assert run(seed, 1000, database) == []
