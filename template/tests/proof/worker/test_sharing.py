@@ -10,12 +10,13 @@ from sqlalchemy.orm import Session
 from engine.callers import fairness
 from engine.sql.tables import BatchRow, CallerRow, ItemRow
 from tests.jobs.batches import check_whole, completed, submit, total
+from tests.proof.thorough import one_of_each
 from tests.service import Service, eventually, service
 
 CHUNK, ITEMS = 5, 60
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+@pytest.fixture(scope="module", params=one_of_each(["sqlite", "postgresql"], lambda _: "database"))
 def shared(
     request: pytest.FixtureRequest, redis_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Service]:
