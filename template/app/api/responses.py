@@ -11,9 +11,8 @@ from app.api.errors import failures
 from app.api.streaming import EventStream
 from app.dependencies.body import describe_body, json_body
 from app.dependencies.database import CallerDatabase, CallersRows
-from app.dependencies.disconnect import until_disconnect
 from app.dependencies.idempotency import Once
-from app.dependencies.model import CallersModel
+from app.dependencies.model import CallersModel, until_disconnect
 from app.dependencies.resources import Shared
 from app.dependencies.stream_slots import hold_stream
 from engine.errors import NotFound

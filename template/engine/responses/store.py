@@ -14,9 +14,8 @@ from sqlalchemy.orm import Session
 from engine.errors import InvalidRequest, NotFound
 from engine.jobs.jobs import DAY
 from engine.models.wire import Json, encode_json
-from engine.sql.ids import new_id
 from engine.sql.pagination import Page, PageQuery
-from engine.sql.statements import rows_changed
+from engine.sql.statements import new_id, rows_changed
 from engine.sql.tables import ResponseItemRow as Item
 from engine.sql.tables import ResponseRow
 

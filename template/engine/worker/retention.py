@@ -23,9 +23,7 @@ from engine.jobs import jobs
 from engine.jobs.jobs import DAY, Job
 from engine.jobs.runs import Run
 from engine.settings import Settings
-from engine.sql.clock import now
-from engine.sql.ids import id_at
-from engine.sql.statements import rows_changed, some_rows
+from engine.sql.statements import id_at, now, rows_changed, some_rows
 from engine.sql.tables import (
     BatchRow,
     FileChunkRow,

@@ -87,7 +87,7 @@ def cancel(subject_id: Id) -> None:
 def retry(subject_id: Id) -> None:
     """Queue a job again that did not succeed, or a batch's failed items as a new batch."""
     from engine.process.queue import Kind
-    from engine.sql.ids import new_id
+    from engine.sql.statements import new_id
     from engine.views import overview
 
     settings, own = read_settings(), project.get()

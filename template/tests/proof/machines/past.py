@@ -5,7 +5,7 @@ from uuid import uuid4
 
 from sqlalchemy.orm import Session
 
-from engine.sql.ids import id_at
+from engine.sql.statements import id_at
 from engine.sql.tables import (
     BatchLaneRow,
     BatchRow,

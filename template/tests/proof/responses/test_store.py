@@ -12,8 +12,8 @@ from engine.models.wire import Json, encode_json
 from engine.responses import store
 from engine.responses.store import LONGEST_CHAIN, Turn
 from engine.sql.database import Database
-from engine.sql.ids import new_id
 from engine.sql.pagination import Page, PageQuery
+from engine.sql.statements import new_id
 from engine.sql.tables import (
     CallerRow,
     ResponseEventRow,

@@ -15,7 +15,7 @@ from engine.batches import batches, files
 from engine.jobs import jobs, runs
 from engine.jobs.runs import ClaimedJob, Run
 from engine.sql.database import Database
-from engine.sql.ids import new_id
+from engine.sql.statements import new_id
 from engine.sql.tables import (
     BatchLaneRow,
     BatchRow,
