@@ -1,8 +1,4 @@
-"""A client of Redis with time-outs, and the errors of calls while it is away."""
-
-Redis holds only data that may be lost: wake-up calls, request counts. Some news gets lost, so a
-process that waits also polls.
-"""
+"""A client of Redis with time-outs. Redis holds only data that may be lost: wake-up calls, counts."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
