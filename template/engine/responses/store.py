@@ -191,10 +191,7 @@ def _read_links(session: Session, caller_id: str, previous_id: str) -> Sequence[
 
 
 def _read_items(session: Session, chain: list[str]) -> list[Json]:
-    """Return the items of responses that are named newest first, the oldest first.
-
-    For a join with the chain PostgreSQL without statistics reads the whole table.
-    """
+    """Return the items of responses that are named newest first, the oldest first."""
     places = {response_id: -place for place, response_id in enumerate(chain)}
     items = select(Item.response_id, Item.data).where(Item.response_id.in_(chain))
     found = session.execute(items.order_by(Item.position)).all() if chain else []
