@@ -29,6 +29,7 @@ from engine.models.interface import (
     Model,
     ModelCard,
     Progress,
+    ResponseChat,
 )
 from engine.models.providers import open_model
 from engine.models.quota import Quota, limiter_of
@@ -61,10 +62,14 @@ class Upstream:
     quota: Quota
     model: str | None = None
     """The model that this provider is asked for instead of the caller's."""
+    native: bool = False
+    """Whether it speaks Responses; if not, it gets them as chats."""
 
     @asynccontextmanager
     async def call(self, request: Request, caller_id: str) -> AsyncIterator[None]:
         """Hold a slot for one call, and learn from how it ends."""
+        if isinstance(request, ResponseChat) and request.refusal and not self.native:
+            raise request.refusal
         outcome, model = "cancelled", self.model or request.model
         circuit = self.circuit_of(model)
         circuit.check()  # before any wait, in which it may open
@@ -226,6 +231,7 @@ async def open_upstreams(
                     circuit_of=circuit_breakers(),
                     quota=Quota(limiter, pool.name, priority, pool.settings),
                     model=pool.model,
+                    native=pool.settings.native_responses,
                 )
             )
         yield Upstreams(upstreams, budget, settings.request_timeout)
