@@ -11,6 +11,7 @@ from app.api import (
     metrics,
     models,
     progress,
+    responses,
     usage,
     webhooks,
 )
@@ -26,6 +27,7 @@ ROUTERS = (
     metrics.router,
     models.router,
     progress.router,
+    responses.router,
     usage.router,
     webhooks.router,
 )

@@ -38,12 +38,14 @@ async def answer_whole(model: RequestModel, operation: Operation[B], body: B) ->
     return Response(answer.body, media_type="application/json", headers=model.headers)
 
 
-async def answer_streamed(model: RequestModel, chunks: AsyncGenerator[Chunk, None]) -> Response:
-    """Return chunks as server-sent events. An error before the first is a plain answer."""
+async def answer_streamed(
+    model: RequestModel, chunks: AsyncGenerator[Chunk, None], last: bytes = DONE
+) -> Response:
+    """Return chunks and `last` as server-sent events. An error before them is a plain answer."""
     request = model.request
     hold_stream(request.state.on_finish, opened(request))
     first = await until_disconnect(request, _first(chunks))
-    return EventStream(chunks, model.headers, first, DONE)
+    return EventStream(chunks, model.headers, first, last)
 
 
 async def _first(chunks: AsyncGenerator[Chunk, None]) -> Chunk:

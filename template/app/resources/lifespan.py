@@ -27,6 +27,7 @@ from engine.process.queue import queue_of
 from engine.process.redis import open_redis
 from engine.process.tokenizer import open_tokenizer
 from engine.process.webhook_client import WebhookClient
+from engine.responses.answering import RESPONSES
 from engine.settings import NO_REDIS
 from engine.slots.admission_queue import AdmissionQueue, CoDel
 from engine.slots.rates import Rates
@@ -105,7 +106,7 @@ async def open_resources(
 
 def all_operations() -> Operations:
     """Return the operations of OpenAI and of the features, by URL."""
-    own: list[Operation[Any]] = [CHAT, COMPLETIONS, EMBEDDINGS]
+    own: list[Operation[Any]] = [CHAT, COMPLETIONS, EMBEDDINGS, RESPONSES]
     return {each.url: each for each in (*own, *OPERATIONS)}
 
 

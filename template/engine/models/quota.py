@@ -63,15 +63,20 @@ class Quota:
             log.warning("the %s of the model are not counted: %r", kind, error)
 
 
+MOST_TOKENS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
+TEXTS = ("messages", "prompt", "input", "text", "instructions")
+"""Fields of bodies with the most tokens of the answer, and with the texts that the model reads."""
+
+
 def cost_of(request: BaseModel) -> int:
     """Return the tokens that OpenAI counts at the door.
 
     That is the larger of `max_tokens` and the guess by the number of characters; see
     https://platform.openai.com/docs/guides/rate-limits.
     """
-    most = getattr(request, "max_completion_tokens", None) or getattr(request, "max_tokens", None)
-    asked = [getattr(request, name, None) for name in ("messages", "prompt", "input", "text")]
-    return max(1 + _characters(asked) // CHARACTERS_PER_TOKEN, most or 0)
+    most = max(getattr(request, name, None) or 0 for name in MOST_TOKENS)
+    asked = [getattr(request, name, None) for name in TEXTS]
+    return max(1 + _characters(asked) // CHARACTERS_PER_TOKEN, most)
 
 
 def _characters(value: object) -> int:
@@ -85,7 +90,7 @@ def _characters(value: object) -> int:
             return sum(map(_characters, value))
         case Message():
             return _characters(value.content)
-        case {"text": text}:
+        case {"text": text} | {"content": text} | {"output": text}:
             return _characters(text)
     return 0
 

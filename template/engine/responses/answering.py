@@ -1,0 +1,101 @@
+"""Answers a response: asks the model bound to its caller; keeps the answer where it is asked to."""
+
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from pydantic import model_validator
+
+from engine.errors import AppError, ModelError
+from engine.models.interface import Answer, ChatRequest, Chunk
+from engine.models.wire import Json, encode_json
+from engine.operations.bound_model import BoundModel
+from engine.operations.operation import Operation
+from engine.responses.events import Translation
+from engine.responses.schema import ResponseRequest, new_response, refuse_unsupported
+from engine.responses.store import Turn
+from engine.responses.translation import chat_request
+
+log = logging.getLogger(__name__)
+
+BROKE_OFF = "The answer broke off."
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A response that is to be answered. `save` keeps it as it ends."""
+
+    request: ResponseRequest
+    turn: Turn
+    save: Callable[[Json], Awaitable[None]] | None = None
+
+    def chat(self) -> ChatRequest:
+        """Return the chat that gives the answer."""
+        items = [*self.turn.history, *self.turn.given]
+        return chat_request(self.request, items, first=len(self.turn.history))
+
+
+async def answer_response(model: BoundModel, task: Task) -> Answer:
+    """Return a response as a whole. It is kept before it is returned."""
+    answer = await model.complete(task.chat())
+    translation = Translation(new_response(task.request))
+    translation.add_whole(answer.body)
+    translation.count(answer.usage)
+    translation.end()
+    if task.save:
+        await task.save(translation.response)
+    return Answer(encode_json(translation.response), answer.usage)
+
+
+async def stream_response(model: BoundModel, task: Task) -> AsyncGenerator[Chunk, None]:
+    """Yield the events of a response. It is kept before the last event.
+
+    An error before the first event is raised; a later one ends the response as failed.
+    """
+    translation = Translation(new_response(task.request))
+    try:
+        async with aclosing(model.stream(task.chat())) as chunks:
+            async for chunk in chunks:
+                begun = b"" if translation.sequence else translation.begin()
+                if events := begun + translation.add(chunk.events):
+                    yield Chunk(events)
+                if chunk.usage:
+                    translation.count(chunk.usage)
+        ending = translation.end()
+        if task.save:
+            await task.save(translation.response)
+    except Exception as error:
+        if not translation.sequence:
+            raise
+        ending = translation.fail(told(error))
+    yield Chunk(ending + translation.last())
+
+
+def told(error: Exception) -> AppError:
+    """Return the error that a caller is told of; one that is not the caller's to see is logged."""
+    if isinstance(error, AppError):
+        return error
+    log.error("a response failed", exc_info=error)
+    return ModelError(BROKE_OFF)
+
+
+class BatchedResponse(ResponseRequest):
+    """The body of a line of a batch, whose answer is its item and nothing more."""
+
+    store: bool = False
+
+    @model_validator(mode="after")
+    def _is_alone(self) -> "BatchedResponse":
+        for field in ("background", "previous_response_id", "store", "stream"):
+            if getattr(self, field):
+                raise ValueError(f"a line of a batch has no `{field}`")
+        return self
+
+
+async def _respond(model: BoundModel, request: BatchedResponse) -> Answer:
+    refuse_unsupported(request)
+    return await answer_response(model, Task(request, Turn([], request.items, [])))
+
+
+RESPONSES = Operation("/v1/responses", BatchedResponse, _respond)

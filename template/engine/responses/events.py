@@ -1,0 +1,324 @@
+"""The events of a response, made of the chunks of a chat; the response grows with them.
+
+The grammar is OpenAI's: each event has its type, a `sequence_number` without gaps, and the ids and
+indexes of its place. One item is open at a time, and a chunk of another kind closes it. Reasoning
+goes out as a summary, because most clients read no other form.
+"""
+
+import time
+from dataclasses import asdict
+from typing import Any, NamedTuple
+
+import msgspec
+
+from engine.errors import (
+    AppError,
+    InvalidRequest,
+    ModelRateLimited,
+    ModelRejected,
+    ModelUnavailable,
+    Overloaded,
+    RateLimited,
+)
+from engine.models.interface import Usage
+from engine.models.reading import NOT_OPENAI, token_counts
+from engine.models.wire import Json, encode_json
+from engine.sql.ids import new_id
+
+CUT_OFF = {"length": "max_output_tokens", "content_filter": "content_filter"}
+"""Reasons of an incomplete response, by the `finish_reason` of a chat."""
+
+
+class Function(msgspec.Struct):
+    """The part of a function call that a chunk has."""
+
+    name: str | None = None
+    arguments: str | None = None
+
+
+class Call(msgspec.Struct):
+    """The part of a tool call that a chunk has. Some servers leave the index out."""
+
+    index: int = 0
+    id: str | None = None
+    function: Function = msgspec.field(default_factory=Function)
+
+
+class Delta(msgspec.Struct):
+    """A piece of an answer, or all of it. Servers have two names for the reasoning."""
+
+    content: Any = None
+    refusal: str | None = None
+    reasoning_content: str | None = None
+    reasoning: Any = None
+    tool_calls: list[Call] | None = None
+
+
+class Choice(msgspec.Struct):
+    """A choice of a chunk has a `delta`, of a whole answer a `message`."""
+
+    index: int = 0
+    delta: Delta | None = None
+    message: Delta | None = None
+    finish_reason: str | None = None
+    logprobs: Any = None
+
+
+class ChatChunk(msgspec.Struct):
+    """The fields that are read of a chunk or of a whole answer."""
+
+    choices: list[Choice] = []
+    usage: Any = None
+
+
+CHUNK = msgspec.json.Decoder(ChatChunk)
+
+
+class Kind(NamedTuple):
+    """A kind of text in an item, with the names of its events."""
+
+    item: str
+    prefix: str
+    place: str
+    part: str
+    event: str
+    field: str
+
+
+TEXT = Kind("message", "msg", "content", "content_part", "output_text", "text")
+REFUSAL = Kind("message", "msg", "content", "content_part", "refusal", "refusal")
+SUMMARY = Kind(
+    "reasoning", "rs", "summary", "reasoning_summary_part", "reasoning_summary_text", "text"
+)
+
+
+class OpenItem:
+    """The item that grows. `pieces` are those of its text or of its arguments."""
+
+    def __init__(self, item: Json, index: int, kind: Kind | None) -> None:
+        self.item = item
+        self.kind = kind
+        self.pieces: list[str] = []
+        self.logprobs: list[Json] = []
+        self.at: Json = {"item_id": item["id"], "output_index": index}
+        if kind:
+            self.at["summary_index" if kind is SUMMARY else "content_index"] = 0
+
+
+class Translation:
+    """Turns the chunks of one chat into events, as bytes of server-sent events.
+
+    `response` is what the events have said so far. `sequence` is the number of the next event.
+    """
+
+    def __init__(self, response: Json, sequence: int = 0) -> None:
+        self.response = response
+        self.sequence = sequence
+        self._events: list[bytes] = []
+        self._open: OpenItem | None = None
+        self._calls: dict[int, str] = {}
+        self._finish: str | None = None
+
+    def begin(self) -> bytes:
+        """Return the first events of a response that runs at once."""
+        self._life("created")
+        self._life("in_progress")
+        return self._taken()
+
+    def add(self, events: bytes) -> bytes:
+        """Return the events that come of a chunk's. Raise `ModelUnavailable` for no chat."""
+        for line in events.splitlines():
+            if line.startswith(b"data:"):
+                self._add(read_chat_chunk(line[5:]))
+        return self._taken()
+
+    def add_whole(self, answer: bytes) -> None:
+        """Take a whole answer, of which no event is sent."""
+        self._add(read_chat_chunk(answer))
+        self._taken()
+
+    def count(self, usage: Usage) -> None:
+        """Note the tokens, where the answer itself has not told them."""
+        if self.response["usage"] is None:
+            self.response["usage"] = usage_of(asdict(usage))
+
+    def end(self) -> bytes:
+        """Close the open item and the response; return the events before the last."""
+        cut = CUT_OFF.get(self._finish or "")
+        if not (self.response["output"] or cut):
+            self._begin_text(TEXT)  # an empty message: clients look for one
+        self._close("incomplete" if cut else "completed")
+        if cut:
+            self.response |= {"status": "incomplete", "incomplete_details": {"reason": cut}}
+        else:
+            self.response |= {"status": "completed", "completed_at": int(time.time())}
+        return self._taken()
+
+    def fail(self, error: AppError) -> bytes:
+        """Close the open item, and the response as failed; return the events before the last."""
+        self._close("incomplete")
+        told = {"code": error_code(error), "message": error.message}
+        self.response |= {"status": "failed", "error": told}
+        return self._taken()
+
+    def last(self) -> bytes:
+        """Return the event that tells the final status."""
+        self._life(self.response["status"])
+        return self._taken()
+
+    def break_off(self) -> bytes:
+        """Close an item whose worker died in the midst of it: the response does not keep it."""
+        self._close("incomplete")
+        return self._taken()
+
+    def _taken(self) -> bytes:
+        events, self._events = b"".join(self._events), []
+        return events
+
+    def _event(self, kind: str, **fields: Any) -> None:  # noqa: ANN401
+        kind = f"response.{kind}"
+        data = encode_json({"type": kind, "sequence_number": self.sequence, **fields})
+        self._events.append(b"event: %b\ndata: %b\n\n" % (kind.encode(), data))
+        self.sequence += 1
+
+    def _life(self, name: str) -> None:
+        self._event(name, response=self.response)
+
+    def _add(self, chunk: ChatChunk) -> None:
+        for choice in chunk.choices:
+            if choice.index:
+                continue
+            delta = choice.delta or choice.message or Delta()
+            reasoning = delta.reasoning_content or delta.reasoning
+            if reasoning and isinstance(reasoning, str):
+                self._text(SUMMARY, reasoning, [])
+            if delta.content and isinstance(delta.content, str):
+                self._text(TEXT, delta.content, logprobs_of(choice.logprobs))
+            if delta.refusal:
+                self._text(REFUSAL, delta.refusal, [])
+            for number, call in enumerate(delta.tool_calls or ()):
+                self._call(call, number if choice.message else call.index)
+            self._finish = choice.finish_reason or self._finish
+        self.response["usage"] = usage_of(chunk.usage) or self.response["usage"]
+
+    def _text(self, kind: Kind, delta: str, logprobs: list[Json]) -> None:
+        found = self._open
+        if found is None or found.kind is not kind:
+            found = self._begin_text(kind)
+        found.pieces.append(delta)
+        found.logprobs += logprobs
+        more = {"logprobs": logprobs} if kind is TEXT else {}
+        self._event(f"{kind.event}.delta", **found.at, delta=delta, **more)
+
+    def _begin_text(self, kind: Kind) -> OpenItem:
+        item: Json = {"id": new_id(kind.prefix), "type": kind.item, "status": "in_progress"}
+        if kind.item == "message":
+            item["role"] = "assistant"
+        found = self._begin_item({**item, kind.place: []}, kind)
+        self._event(f"{kind.part}.added", **found.at, part=part_of(found))
+        return found
+
+    def _call(self, call: Call, index: int) -> None:
+        found, known = self._open, self._calls.get(index)
+        if known is None or (call.id and call.id != known):
+            known = self._calls[index] = call.id or new_id("call")
+            item = {
+                "id": new_id("fc"),
+                "type": "function_call",
+                "status": "in_progress",
+                "call_id": known,
+                "name": call.function.name or "",
+                "arguments": "",
+            }
+            found = self._begin_item(item, None)
+        if found is None or found.item.get("call_id") != known:
+            raise ModelUnavailable("The model server went back to a tool call that had ended.")
+        if arguments := call.function.arguments:
+            found.pieces.append(arguments)
+            self._event("function_call_arguments.delta", **found.at, delta=arguments)
+
+    def _begin_item(self, item: Json, kind: Kind | None) -> OpenItem:
+        self._close("completed")
+        self._open = OpenItem(item, len(self.response["output"]), kind)
+        self.response["output"].append(item)
+        self._event("output_item.added", output_index=self._open.at["output_index"], item=item)
+        return self._open
+
+    def _close(self, status: str) -> None:
+        found, self._open = self._open, None
+        if found is None:
+            return
+        item, kind = found.item, found.kind
+        item["status"] = status
+        if kind is None:
+            item["arguments"] = "".join(found.pieces)
+            told = {"name": item["name"], "arguments": item["arguments"]}
+            self._event("function_call_arguments.done", **found.at, **told)
+        else:
+            part = part_of(found)
+            item[kind.place].append(part)
+            more = {"logprobs": found.logprobs} if kind is TEXT else {}
+            self._event(f"{kind.event}.done", **found.at, **{kind.field: part[kind.field]}, **more)
+            self._event(f"{kind.part}.done", **found.at, part=part)
+        self._event("output_item.done", output_index=found.at["output_index"], item=item)
+
+
+def read_chat_chunk(data: bytes) -> ChatChunk:
+    """Return the fields of a chunk or answer. Raise `ModelUnavailable` where it is none."""
+    try:
+        return CHUNK.decode(data)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise ModelUnavailable(NOT_OPENAI) from error
+
+
+def part_of(found: OpenItem) -> Json:
+    """Return the part of a message or reasoning that holds the text so far."""
+    kind, text = found.kind, "".join(found.pieces)
+    if kind is REFUSAL:
+        return {"type": "refusal", "refusal": text}
+    if kind is SUMMARY:
+        return {"type": "summary_text", "text": text}
+    logprobs = found.logprobs
+    return {"type": "output_text", "text": text, "annotations": [], "logprobs": logprobs}
+
+
+def logprobs_of(found: object) -> list[Json]:
+    """Return the log probabilities of a choice, which has them in an object."""
+    tokens = found.get("content") if isinstance(found, dict) else None
+    return tokens if isinstance(tokens, list) else []
+
+
+def usage_of(counts: object) -> Json | None:
+    """Return OpenAI's usage of a response for that of a chat, None where the counts are no counts.
+
+    The details say nothing of most servers: then they are 0.
+    """
+    prompt, completion = token_counts(counts)
+    if prompt is None or completion is None:
+        return None
+    assert isinstance(counts, dict)  # noqa: S101 -- else there are no counts
+    read, made = counts.get("prompt_tokens_details"), counts.get("completion_tokens_details")
+    return {
+        "input_tokens": prompt,
+        "input_tokens_details": {
+            "cached_tokens": _detail(read, "cached_tokens"),
+            "cache_write_tokens": _detail(read, "cache_write_tokens"),
+        },
+        "output_tokens": completion,
+        "output_tokens_details": {"reasoning_tokens": _detail(made, "reasoning_tokens")},
+        "total_tokens": prompt + completion,
+    }
+
+
+def _detail(details: object, name: str) -> int:
+    found = details.get(name) if isinstance(details, dict) else None
+    return found if isinstance(found, int) else 0
+
+
+def error_code(error: AppError) -> str:
+    """Return the code of a failed response, from OpenAI's closed list."""
+    if isinstance(error, ModelRateLimited | RateLimited | Overloaded):
+        return "rate_limit_exceeded"
+    if isinstance(error, ModelRejected | InvalidRequest):
+        return "invalid_prompt"
+    return "server_error"

@@ -1,0 +1,171 @@
+"""The body of `POST /v1/responses`, and the response as its caller reads it.
+
+A field that changes the answer and cannot be honoured is refused by its name; a field that only
+tunes it is passed on, or echoed.
+"""
+
+import time
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import Field
+
+from engine.errors import InvalidRequest, Unsupported
+from engine.models.interface import Count, ModelRequest, Part
+from engine.models.wire import Json
+from engine.sql.ids import new_id
+
+MOST_ITEMS = 10_000
+
+FINAL = ("completed", "incomplete", "failed", "cancelled")
+
+REFUSED: dict[str, tuple[object, ...]] = {
+    "access_programs": (),
+    "background_options": ({}, {"completion_window": "soonest"}),
+    "context_management": ([],),
+    "conversation": (),
+    "image": (),
+    "moderation": (),
+    "prompt": (),
+    "truncation": ("disabled",),
+}
+"""Fields that name an object at OpenAI, cost extra or change the answer, each with the values that
+ask for nothing."""
+
+Includable = Literal[
+    "code_interpreter_call.outputs",
+    "computer_call_output.output.image_url",
+    "file_search_call.results",
+    "message.input_image.image_url",
+    "message.output_text.logprobs",
+    "reasoning.encrypted_content",
+    "web_search_call.action.sources",
+    "web_search_call.results",
+]
+"""Additions that a caller can ask for. Most have nothing to add here."""
+
+Label = Annotated[str, Field(max_length=64)]
+Value = Annotated[str, Field(max_length=512)]
+
+
+class Reasoning(Part):
+    """How much the model thinks before it answers."""
+
+    effort: str | None = None
+    summary: str | None = None
+
+
+class TextOptions(Part):
+    """The format and length of the answer's text."""
+
+    format: dict[str, Any] | None = None
+    verbosity: str | None = None
+
+
+class StreamOptions(Part):
+    """Options of a streamed response; padding against eavesdroppers is never added."""
+
+    include_obfuscation: bool = False
+
+
+class ResponseRequest(ModelRequest):
+    """Body of `POST /v1/responses`."""
+
+    input: str | Annotated[list[Json], Field(max_length=MOST_ITEMS)] = Field(default_factory=list)
+    instructions: str | None = None
+    previous_response_id: Label | None = None
+    store: bool = True
+    background: bool = False
+    stream: bool = False
+    stream_options: StreamOptions | None = None
+    tools: list[Json] = Field(default_factory=list)
+    tool_choice: str | dict[str, Any] = "auto"
+    parallel_tool_calls: bool = True
+    max_tool_calls: Count | None = None
+    max_output_tokens: Count | None = None
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    top_p: float | None = Field(default=None, ge=0, le=1)
+    top_logprobs: int | None = Field(default=None, ge=0, le=20)
+    reasoning: Reasoning | None = None
+    text: TextOptions | None = None
+    include: list[Includable] = Field(default_factory=list)
+    metadata: dict[Label, Value] = Field(default_factory=dict, max_length=16)
+    safety_identifier: Annotated[str, Field(max_length=128)] | None = None
+    prompt_cache_key: str | None = None
+    prompt_cache_options: dict[str, Any] | None = None
+    prompt_cache_retention: str | None = None
+    service_tier: str | None = None
+    truncation: Literal["auto", "disabled"] = "disabled"
+    background_options: dict[str, Any] | None = None
+
+    @property
+    def items(self) -> list[Json]:
+        """The input as items: a text is one message of the user."""
+        if isinstance(self.input, str):
+            return [{"type": "message", "role": "user", "content": self.input}]
+        return self.input
+
+
+def refuse_unsupported(request: ResponseRequest) -> None:
+    """Raise `Unsupported` for a field that nothing here can honour."""
+    for field, harmless in REFUSED.items():
+        value = getattr(request, field, None)
+        if value is not None and value not in harmless:
+            message = f"Unsupported parameter: '{field}' is not supported here."
+            raise Unsupported(message, param=field)
+    if request.background and not request.store:
+        message = "A background response is stored: leave `store` out, or set it to true."
+        raise InvalidRequest(message, param="store")
+
+
+def new_response(request: ResponseRequest) -> Json:
+    """Return the response to a request before its answer begins, with all of OpenAI's fields.
+
+    https://github.com/openresponses/openresponses requires each of them in every response.
+    """
+    text = request.text or TextOptions()
+    reasoning = request.reasoning or Reasoning()
+    return {
+        "id": new_id("resp"),
+        "object": "response",
+        "created_at": int(time.time()),
+        "completed_at": None,
+        "status": "in_progress",
+        "error": None,
+        "incomplete_details": None,
+        "model": request.model,
+        "output": [],
+        "usage": None,
+        "previous_response_id": request.previous_response_id,
+        "instructions": request.instructions,
+        "store": request.store,
+        "background": request.background,
+        "tools": [echoed_tool(tool) for tool in request.tools],
+        "tool_choice": request.tool_choice,
+        "parallel_tool_calls": request.parallel_tool_calls,
+        "max_tool_calls": request.max_tool_calls,
+        "max_output_tokens": request.max_output_tokens,
+        "temperature": 1.0 if request.temperature is None else request.temperature,
+        "top_p": 1.0 if request.top_p is None else request.top_p,
+        "top_logprobs": request.top_logprobs or 0,
+        "presence_penalty": 0.0,
+        "frequency_penalty": 0.0,
+        "reasoning": reasoning.model_dump(),
+        "text": {"format": {"type": "text"}, **text.model_dump(exclude_none=True)},
+        "truncation": "disabled",
+        "metadata": request.metadata,
+        "user": request.user,
+        "safety_identifier": request.safety_identifier,
+        "prompt_cache_key": request.prompt_cache_key,
+        "service_tier": request.service_tier or "default",
+    }
+
+
+def echoed_tool(tool: Json) -> Json:
+    """Return a tool with all the fields that clients look for in a function."""
+    if tool.get("type") != "function":
+        return tool
+    return {"description": None, "parameters": None, "strict": None, **tool}
+
+
+STATUSES = ("queued", "in_progress", *FINAL)
+INCLUDABLE: tuple[str, ...] = get_args(Includable)
