@@ -68,7 +68,7 @@ async def create_response(
     body: ResponseBody, model: CallersModel, rows: CallersRows, shared: Shared
 ) -> Response:
     """Answer with a response, or with its events where `stream` asks for them."""
-    refuse_unsupported(body)
+    refuse_unsupported(body, shared.settings.responses_hosted_tools)
     task = await prepared(body, rows, shared)
     if body.stream:
         return await answer_streamed(model, stream_response(model.bound, task), last=b"")
@@ -81,9 +81,10 @@ async def count_input_tokens(
     body: ResponseBody, model: CallersModel, rows: CallersRows, shared: Shared
 ) -> InputTokens:
     """Return an estimate of the tokens that the model would read."""
-    refuse_unsupported(body)
+    refuse_unsupported(body, shared.settings.responses_hosted_tools)
     task = await prepared(body, rows, shared)
-    asked = task.chat().model_dump_json(include={"messages", "tools"}, exclude_none=True)
+    chat = task.chat(model.bound.caller_id)
+    asked = chat.model_dump_json(include={"messages", "tools"}, exclude_none=True)
     return InputTokens(input_tokens=await model.bound.tokenizer.count(asked))
 
 

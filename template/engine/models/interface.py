@@ -198,6 +198,10 @@ class Continuation(ChatRequest):
         return "/completions", self.completion.model_copy(update={"model": self.model})
 
 
+ENCRYPTED = "reasoning.encrypted_content"
+"""The addition to a response with which a server can read its own reasoning again."""
+
+
 class ResponseChat(ChatRequest):
     """A request for a response as a chat, for providers that know nothing else."""
 

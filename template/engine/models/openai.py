@@ -21,6 +21,7 @@ from engine import deadline
 from engine.errors import ModelDown, ModelError, ModelRejected, ModelTimeout
 from engine.models import reading
 from engine.models.interface import (
+    ENCRYPTED,
     Answer,
     ChatRequest,
     Chunk,
@@ -49,7 +50,6 @@ LATE_SECONDS = 5.0
 """After this time a stream that the server has opened begins for its caller too, without any event:
 proxies cut silent connections. Until then an error may still have a status of its own."""
 
-ENCRYPTED = "reasoning.encrypted_content"
 LARGE = 2**20
 """Bytes that aiohttp may write at one go; more would hold the loop."""
 

@@ -5,6 +5,7 @@ tunes it is passed on, or echoed.
 """
 
 import time
+from collections.abc import Collection
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field
@@ -30,6 +31,10 @@ REFUSED: dict[str, tuple[object, ...]] = {
 }
 """Fields that name an object at OpenAI, cost extra or change the answer, each with the values that
 ask for nothing."""
+
+CALLERS_TOOLS = {"custom", "function"}
+OBJECTS = {"connector_id", "file_ids", "server_url", "vector_store_ids"}
+"""Fields of other tools that name a thing which may be another caller's, or a server of theirs."""
 
 Includable = Literal[
     "code_interpreter_call.outputs",
@@ -105,13 +110,18 @@ class ResponseRequest(ModelRequest):
         return self.input
 
 
-def refuse_unsupported(request: ResponseRequest) -> None:
-    """Raise `Unsupported` for a field that nothing here can honour."""
+def refuse_unsupported(request: ResponseRequest, hosted: Collection[str] = ()) -> None:
+    """Raise `Unsupported` for a field, or a tool not among the `hosted`, that is never honoured."""
     for field, harmless in REFUSED.items():
         value = getattr(request, field, None)
         if value is not None and value not in harmless:
             message = f"Unsupported parameter: '{field}' is not supported here."
             raise Unsupported(message, param=field)
+    for at, tool in enumerate(request.tools):
+        named = OBJECTS & tool.keys() or isinstance(tool.get("container"), str)
+        if tool.get("type") not in CALLERS_TOOLS and (named or tool.get("type") not in hosted):
+            message = f"A tool of the type '{tool.get('type')}' is not supported with this model."
+            raise Unsupported(message, param=f"tools[{at}]")
     if request.background and not request.store:
         message = "A background response is stored: leave `store` out, or set it to true."
         raise InvalidRequest(message, param="store")
