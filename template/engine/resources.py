@@ -16,6 +16,7 @@ from engine.process.calls import Calls
 from engine.process.drain import Drain
 from engine.process.http import Http
 from engine.process.offload import Offload
+from engine.process.pubsub import News
 from engine.process.queue import Queue
 from engine.process.tokenizer import Tokenizer
 from engine.process.webhook_client import WebhookClient
@@ -41,6 +42,8 @@ class Resources:
     redis: Redis | None
     """None where `redis_url` is `none`."""
     queue: Queue
+    news: News
+    """Of background responses: their readers hear of new events."""
     rates: Rates
     http: Http
     guarded_http: Http

@@ -64,9 +64,9 @@ async def get_job(job_id: str, rows: CallersRows, response: Response) -> JobObje
 
 
 @router.post("/{job_id}/cancel", responses=failures(Conflict))
-async def cancel_job(job_id: str, rows: CallersRows) -> JobObject:
+async def cancel_job(job_id: str, rows: CallersRows, shared: Shared) -> JobObject:
     """Cancel a job: a waiting one at once, a running one as soon as its worker hears of it."""
-    return await rows.write(jobs.cancel_job, job_id)
+    return await rows.write(jobs.cancel_job, job_id, jobs.ended_by(shared.jobs))
 
 
 @router.post("/{job_id}/retry", status_code=202, responses=failures(Conflict))

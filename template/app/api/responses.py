@@ -1,25 +1,32 @@
 """POST /v1/responses: OpenAI's newer way to ask a model, with a state that is kept here."""
 
+from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Response
-from pydantic import BaseModel, ConfigDict
+from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import AliasChoices, BaseModel, Field
 
 from app.api.answering import answer_streamed
 from app.api.errors import failures
+from app.api.streaming import EventStream
 from app.dependencies.body import describe_body, json_body
 from app.dependencies.database import CallerDatabase, CallersRows
 from app.dependencies.disconnect import until_disconnect
+from app.dependencies.idempotency import Once
 from app.dependencies.model import CallersModel
 from app.dependencies.resources import Shared
+from app.dependencies.stream_slots import hold_stream
 from engine.errors import NotFound
 from engine.models.wire import Json
 from engine.resources import Resources
-from engine.responses import store
+from engine.process.queue import Kind
+from engine.responses import background, event_log, store
 from engine.responses.answering import Task, answer_response, stream_response
-from engine.responses.schema import ResponseRequest, refuse_unsupported
+from engine.responses.schema import ResponseObject, ResponseRequest, refuse_unsupported
 from engine.responses.store import Turn
 from engine.sql.pagination import PageQuery
+from engine.watch import telemetry
 
 router = APIRouter(prefix="/v1/responses", tags=["responses"])
 
@@ -28,19 +35,6 @@ ResponseBody = Annotated[ResponseRequest, Depends(json_body(ResponseRequest))]
 EXAMPLE = {"model": "chat-model", "input": "What is the capital of France?"}
 
 DAY = 86_400.0
-
-
-class ResponseObject(BaseModel):
-    """OpenAI's response, for the schema only."""
-
-    model_config = ConfigDict(extra="allow")
-
-    id: str
-    object: str
-    created_at: int
-    status: str
-    model: str
-    output: list[dict[str, Any]]
 
 
 class InputTokens(BaseModel):
@@ -65,11 +59,28 @@ SHOWN: dict[int | str, dict[str, Any]] = {
 
 @router.post("", openapi_extra=describe_body(ResponseRequest, EXAMPLE), responses=SHOWN)
 async def create_response(
-    body: ResponseBody, model: CallersModel, rows: CallersRows, shared: Shared
+    body: ResponseBody, model: CallersModel, rows: CallersRows, once: Once, shared: Shared
 ) -> Response:
-    """Answer with a response, or with its events where `stream` asks for them."""
+    """Answer with a response, or with its events where `stream` asks for them.
+
+    A response in the background is answered at once, by its worker later; see `GET`.
+    """
     refuse_unsupported(body, shared.settings.responses_hosted_tools)
     task = await prepared(body, rows, shared)
+    if body.background:
+        model.bound.require_provider(task.chat(model.bound.caller_id))
+        started = await once.write(
+            background.start_response,
+            body,
+            task.turn,
+            request_id=telemetry.request_id.get(),
+            traceparent=telemetry.traceparent.get(),
+        )
+        await shared.queue.wake(Kind.JOBS)
+        if body.stream:
+            return followed(model.request, rows, shared, started.id, -1, model.headers)
+        whole = started.model_dump_json()
+        return Response(whole, media_type="application/json", headers=model.headers)
     if body.stream:
         return await answer_streamed(model, stream_response(model.bound, task), last=b"")
     answer = await until_disconnect(model.request, answer_response(model.bound, task))
@@ -88,18 +99,48 @@ async def count_input_tokens(
     return InputTokens(input_tokens=await model.bound.tokenizer.count(asked))
 
 
+class ResponseQuery(BaseModel):
+    """Query of `GET /v1/responses/{id}`: the events after a number, where `stream` asks for them.
+
+    `include` has nothing to add, and no event is padded.
+    """
+
+    stream: bool = False
+    starting_after: int = Field(default=-1, ge=-1)
+    include: list[str] = Field(default=[], validation_alias=AliasChoices("include", "include[]"))
+    include_obfuscation: bool = False
+
+
 @router.get("/{response_id}", responses=SHOWN | failures(NotFound))
-async def get_response(response_id: str, rows: CallersRows) -> Response:
-    """Return a stored response."""
+async def get_response(
+    request: Request,
+    response_id: str,
+    rows: CallersRows,
+    shared: Shared,
+    query: Annotated[ResponseQuery, Query()],
+) -> Response:
+    """Return a stored response, or the events of a background one after a number."""
+    if query.stream:
+        await rows.read(event_log.replay_events, response_id, query.starting_after)
+        return followed(request, rows, shared, response_id, query.starting_after, {})
     found = await rows.read(store.read_response, response_id)
     return Response(found.body, media_type="application/json")
 
 
 @router.delete("/{response_id}", responses=failures(NotFound))
-async def delete_response(response_id: str, rows: CallersRows) -> DeletedResponse:
+async def delete_response(response_id: str, rows: CallersRows, shared: Shared) -> DeletedResponse:
     """Delete a response with its items. Responses that continue it can no longer be continued."""
-    await rows.write(store.delete_response, response_id)
+    await rows.write(background.delete_response, response_id, shared.jobs)
     return DeletedResponse(id=response_id)
+
+
+@router.post("/{response_id}/cancel", responses=failures(NotFound))
+async def cancel_response(response_id: str, rows: CallersRows, shared: Shared) -> Response:
+    """Cancel a background response. One that has ended is returned as it is."""
+    body = await rows.write(background.cancel_response, response_id, shared.jobs)
+    await shared.news.tell(response_id)
+    await shared.queue.wake(Kind.WEBHOOKS)
+    return Response(body, media_type="application/json")
 
 
 @router.get("/{response_id}/input_items", responses=failures(NotFound))
@@ -122,3 +163,19 @@ async def prepared(body: ResponseRequest, rows: CallerDatabase, shared: Resource
         await rows.write(store.save_response, response, turn, keep_seconds)
 
     return Task(body, turn, save if body.store else None)
+
+
+def followed(
+    request: Request,
+    rows: CallerDatabase,
+    shared: Resources,
+    response_id: str,
+    after: int,
+    headers: Mapping[str, str],
+) -> EventStream:
+    """Return the events of a background response after a number, as they come."""
+    hold_stream(request.state.on_finish, shared)
+    replay = partial(rows.read, event_log.replay_events, response_id)
+    stopping = shared.drain.begun
+    events = event_log.follow_events(replay, shared.news, response_id, after, stopping)
+    return EventStream(events, headers)

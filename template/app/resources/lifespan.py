@@ -23,11 +23,13 @@ from engine.process.garbage import frozen_heap, measured_garbage
 from engine.process.http import http_over, open_upstream_session
 from engine.process.offload import Offload
 from engine.process.opening import Opening
+from engine.process.pubsub import open_news
 from engine.process.queue import queue_of
 from engine.process.redis import open_redis
 from engine.process.tokenizer import open_tokenizer
 from engine.process.webhook_client import WebhookClient
 from engine.responses.answering import RESPONSES
+from engine.responses.background import RESPOND
 from engine.settings import NO_REDIS
 from engine.slots.admission_queue import AdmissionQueue, CoDel
 from engine.slots.rates import Rates
@@ -62,6 +64,7 @@ async def open_resources(
         redis = None
         if settings.redis_url != NO_REDIS:
             redis = await opening.enter("redis", open_redis(settings))
+        news = await opening.enter("news", open_news(redis, f"{settings.service_slug}:responses"))
         session = await opening.enter("http", open_upstream_session(settings))
         guarded_http = await opening.enter("guarded_http", open_guarded_http(settings))
         tokenizer = await opening.enter("tokenizer", open_tokenizer(offload))
@@ -85,6 +88,7 @@ async def open_resources(
             database=database,
             redis=redis,
             queue=queue_of(redis, settings.service_slug),
+            news=news,
             rates=Rates(redis, settings.service_slug),
             http=http_over(session, settings),
             guarded_http=guarded_http,
@@ -112,7 +116,7 @@ def all_operations() -> Operations:
 
 def all_jobs() -> Jobs:
     """Return the jobs of the engine and of the features, by name."""
-    return {each.name: each for each in (RETENTION, *JOBS)}
+    return {each.name: each for each in (RESPOND, RETENTION, *JOBS)}
 
 
 async def _watch(

@@ -14,7 +14,7 @@ from engine.errors import (
     NotFound,
     PermissionDenied,
 )
-from engine.jobs.runs import Run
+from engine.jobs.runs import Ended, Run, announce_end
 from engine.sql.clock import now
 from engine.sql.database import to_json
 from engine.sql.ids import new_id
@@ -49,6 +49,10 @@ class Job(Generic[S]):
     """Feature flag that a caller must have."""
     cron: str | None = None
     """Schedule, as in crontab(5), in UTC. Callers cannot submit such a job."""
+    submittable: bool = True
+    """Whether `POST /v1/jobs` takes it: a job with an endpoint of its own is started there only."""
+    ended: Ended = announce_end
+    """Called in the transaction in which such a job ends."""
 
 
 Jobs: TypeAlias = Mapping[str, Job[Any]]
@@ -93,7 +97,7 @@ def job_for_callers(jobs: Jobs, name: str, flags: Collection[str]) -> Job[Any]:
 
     Raise `InvalidRequest` where there is none, `PermissionDenied` where its flag is lacking.
     """
-    known = {job.name: job for job in jobs.values() if job.cron is None}
+    known = {job.name: job for job in jobs.values() if job.cron is None and job.submittable}
     if name not in known:
         names = ", ".join(sorted(known)) or "none"
         raise InvalidRequest(f"There is no job {name}. Known jobs: {names}.", param="name")
@@ -101,6 +105,16 @@ def job_for_callers(jobs: Jobs, name: str, flags: Collection[str]) -> Job[Any]:
     if job.flag is not None and job.flag not in flags:
         raise PermissionDenied(f"The job {name} is not switched on for you.")
     return job
+
+
+def ended_by(jobs: Jobs) -> Ended:
+    """Return the function that is called at the end of a job of any of these kinds."""
+
+    def ended(session: Session, row: JobRow) -> None:
+        kind = jobs.get(row.name)
+        (kind.ended if kind else announce_end)(session, row)
+
+    return ended
 
 
 def storable_subject(subject: dict[str, Any]) -> dict[str, Any]:
@@ -162,15 +176,17 @@ def jobs_wanted(query: JobQuery) -> tuple[ColumnElement[bool], ...]:
     )
 
 
-def cancel_job(session: Session, caller_id: str, job_id: str) -> JobObject:
+def cancel_job(
+    session: Session, caller_id: str, job_id: str, ended: Ended = announce_end
+) -> JobObject:
     """End a waiting job at once, and ask the worker of a running one to.
 
     Cancelling twice changes nothing. Raise `Conflict` for a job that has ended already.
     """
-    return cancel_row(session, _row(session, caller_id, job_id, for_update=True))
+    return cancel_row(session, _row(session, caller_id, job_id, for_update=True), ended)
 
 
-def cancel_row(session: Session, row: JobRow) -> JobObject:
+def cancel_row(session: Session, row: JobRow, ended: Ended = announce_end) -> JobObject:
     """Cancel a job of any caller."""
     if row.status in FINAL and row.status != "cancelled":
         raise Conflict(f"The job {row.id} is {row.status} already.")
@@ -178,7 +194,7 @@ def cancel_row(session: Session, row: JobRow) -> JobObject:
         row.status = "cancelling"
     elif row.status == "queued":
         row.status, row.finished_at = "cancelled", now()
-        outbox.enqueue_event(session, row.caller_id, "job.cancelled", row.id)
+        ended(session, row)
         session.flush()
     return as_object(row)
 
@@ -197,6 +213,8 @@ def retry_row(session: Session, row: JobRow, kinds: Jobs) -> JobObject:
         raise Conflict(f"The job {row.id} is {row.status}: only one that has failed is retried.")
     if row.name not in kinds:
         raise Conflict(f"There is no job {row.name} any more.")
+    if not kinds[row.name].submittable:
+        raise Conflict(f"A job {row.name} is not retried: send its request again.")
     row.status, row.errors, row.crashes, row.not_before = "queued", 0, 0, now()
     row.error_code = row.error_message = row.finished_at = None
     row.deadline_at = now() + kinds[row.name].seconds

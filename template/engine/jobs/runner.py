@@ -65,14 +65,15 @@ async def run_job(resources: Resources, claimed: ClaimedJob, asked_at: float) ->
 
 async def _record(resources: Resources, claimed: ClaimedJob, outcome: JobOutcome) -> None:
     """Record the outcome. If SQL refuses it, the job fails, or it would be run again."""
+    ended = resources.jobs[claimed.name].ended
     try:
-        await resources.database.write(runs.record_job, claimed, outcome)
+        await resources.database.write(runs.record_job, claimed, outcome, ended)
     except Exception as error:
         if not is_refused(error):
             raise
         log.exception("the outcome of %s cannot be kept", claimed.id)
         refused = JobOutcome("failed", error_code=UNRECORDABLE, error_message=UNRECORDABLE_MESSAGE)
-        await resources.database.write(runs.record_job, claimed, refused)
+        await resources.database.write(runs.record_job, claimed, refused, ended)
 
 
 @dataclass(frozen=True, slots=True)

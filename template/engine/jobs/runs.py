@@ -1,8 +1,8 @@
 """Jobs as their workers see them: claimed, reported on, ended once."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from sqlalchemy import ColumnElement, case, func, select, update
 from sqlalchemy.orm import Session
@@ -18,6 +18,15 @@ from engine.work import leases, outbox
 RUNNING = ("running", "cancelling")
 IS_RUNNING = JobRow.status.in_([sql_constant(status) for status in RUNNING])
 IS_QUEUED = JobRow.status == sql_constant("queued")
+
+
+Ended: TypeAlias = Callable[[Session, JobRow], None]
+"""Function that is called in the transaction in which a job comes to its final status."""
+
+
+def announce_end(session: Session, job: JobRow) -> None:
+    """Tell the caller's webhooks that a job has ended."""
+    outbox.enqueue_event(session, job.caller_id, f"job.{job.status}", job.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +171,16 @@ def report_progress(session: Session, job_id: str, owner: str, progress: dict[st
         raise LostRunError(f"The job {job_id} has been taken over.")
 
 
-def record_job(session: Session, job: ClaimedJob, outcome: JobOutcome) -> bool:
+def require_run(session: Session, job_id: str, owner: str) -> None:
+    """Lock the job of a run. Raise `LostRunError` where another worker has it, or it has ended."""
+    held = select(JobRow.id).where(JobRow.id == job_id, JobRow.owner == owner)
+    if session.scalar(held.where(JobRow.status == "running").with_for_update()) is None:
+        raise LostRunError(f"The job {job_id} has been taken over or cancelled.")
+
+
+def record_job(
+    session: Session, job: ClaimedJob, outcome: JobOutcome, ended: Ended = announce_end
+) -> bool:
     """Write the outcome of a job; return False where its worker has lost it.
 
     A cancelled job stays cancelled, unless it has succeeded all the same.
@@ -187,13 +205,15 @@ def record_job(session: Session, job: ClaimedJob, outcome: JobOutcome) -> bool:
     )
     if not rows_changed(session, statement):
         return False
-    written = session.scalars(select(JobRow.status).where(JobRow.id == job.id)).one()
-    if written != "queued":
-        outbox.enqueue_event(session, job.caller_id, f"job.{written}", job.id)
+    row = session.get_one(JobRow, job.id, populate_existing=True)
+    if row.status != "queued":
+        ended(session, row)
     return True
 
 
-def recover_jobs(session: Session, most_crashes: int, crashed: str) -> None:
+def recover_jobs(
+    session: Session, most_crashes: int, crashed: str, ended: Ended = announce_end
+) -> None:
     """Queue the jobs of dead workers again; end the cancelled, late and poison ones."""
     lost = IS_RUNNING, ~leases.is_alive(JobRow.owner)
     locking = select(JobRow.id).where(*lost).order_by(JobRow.owner)
@@ -202,20 +222,20 @@ def recover_jobs(session: Session, most_crashes: int, crashed: str) -> None:
     for job in session.scalars(select(JobRow).where(JobRow.id.in_(locked), *lost)):
         job.crashes, job.owner = job.crashes + 1, None
         if job.status == "cancelling":
-            _end(session, job, "cancelled")
+            _end(session, job, "cancelled", ended)
         elif job.crashes >= most_crashes:
             job.error_code, job.error_message = "worker_crashed", crashed
-            _end(session, job, "failed")
+            _end(session, job, "failed", ended)
         else:
             job.status = "queued"
     late = select(JobRow).where(IS_QUEUED, JobRow.deadline_at < instant())
     for job in session.scalars(late.order_by(JobRow.deadline_at).with_for_update(skip_locked=True)):
-        _end(session, job, "expired")
+        _end(session, job, "expired", ended)
 
 
-def _end(session: Session, job: JobRow, status: str) -> None:
+def _end(session: Session, job: JobRow, status: str, ended: Ended) -> None:
     job.status, job.finished_at = status, now()
-    outbox.enqueue_event(session, job.caller_id, f"job.{status}", job.id)
+    ended(session, job)
 
 
 def _held(job_id: str, owner: str) -> tuple[ColumnElement[bool], ...]:

@@ -68,8 +68,6 @@ class Upstream:
     @asynccontextmanager
     async def call(self, request: Request, caller_id: str) -> AsyncIterator[None]:
         """Hold a slot for one call, and learn from how it ends."""
-        if isinstance(request, ResponseChat) and request.refusal and not self.native:
-            raise request.refusal
         outcome, model = "cancelled", self.model or request.model
         circuit = self.circuit_of(model)
         circuit.check()  # before any wait, in which it may open
@@ -123,6 +121,15 @@ class Upstreams:
         pauses = (upstream.capacity.pauses.all() for upstream in self._all)
         return Counter(pause.reason for each in pauses for pause in each)
 
+    def able(self, request: Request) -> list[Upstream]:
+        """Return the providers that know what it asks for. Raise its refusal where none does."""
+        if not isinstance(request, ResponseChat) or request.refusal is None:
+            return self._all
+        able = [upstream for upstream in self._all if upstream.native]
+        if not able:
+            raise request.refusal
+        return able
+
     async def complete(
         self, request: ChatRequest, caller_id: str, so_far: Progress | None = None
     ) -> Answer:
@@ -139,7 +146,7 @@ class Upstreams:
 
     async def stream(self, request: ChatRequest, caller_id: str) -> AsyncGenerator[Chunk, None]:
         """Answer a chat as it is generated; an error after the first chunk is the end of it."""
-        tries = Tries(self._all, self._budget)
+        tries = Tries(self.able(request), self._budget)
         async for upstream in tries:
             begun = False
             try:
@@ -164,7 +171,7 @@ class Upstreams:
     async def _ask(
         self, request: R, caller_id: str, ask: Callable[[Upstream], Coroutine[Any, Any, T]]
     ) -> T:
-        tries = Tries(self._all, self._budget)
+        tries = Tries(self.able(request), self._budget)
         async for upstream in tries:
             try:
                 # Counted from here: a batch may wait for its slot as long as it must.

@@ -52,6 +52,10 @@ class BoundModel:
         """Return the model of the app's own features: the setting, or the provider's first."""
         return self._default or (await self._upstreams.models())[0].id
 
+    def require_provider(self, request: ChatRequest) -> None:
+        """Raise `Unsupported` for what none of the providers knows, before they are asked."""
+        self._upstreams.able(request)
+
     async def complete(self, request: ChatRequest) -> Answer:
         """Answer a chat as a whole."""
         so_far = Progress()

@@ -90,6 +90,8 @@ REFUSAL = Kind("message", "msg", "content", "content_part", "refusal", "refusal"
 SUMMARY = Kind(
     "reasoning", "rs", "summary", "reasoning_summary_part", "reasoning_summary_text", "text"
 )
+KINDS = {"output_text": TEXT, "refusal": REFUSAL, "summary_text": SUMMARY}
+"""The kinds by the type of their part."""
 
 
 class OpenItem:
@@ -111,17 +113,28 @@ class Translation:
     `response` is what the events have said so far. `sequence` is the number of the next event.
     """
 
-    def __init__(self, response: Json, sequence: int = 0) -> None:
+    def __init__(self, response: Json) -> None:
         self.response = response
-        self.sequence = sequence
+        self.sequence = 0
+        self.begun = False
+        """Whether the response has been told to be in progress."""
         self._events: list[bytes] = []
         self._open: OpenItem | None = None
+        self._first = 0
         self._calls: dict[int, str] = {}
         self._finish: str | None = None
 
     def begin(self) -> bytes:
-        """Return the first events of a response that runs at once."""
+        """Return the first events: those of a response that is queued, or that runs at once."""
         self._life("created")
+        if self.response["status"] == "queued":
+            self._life("queued")
+            return self._taken()
+        return self.progress()
+
+    def progress(self) -> bytes:
+        """Return the event of a response that a worker begins."""
+        self.begun, self.response["status"] = True, "in_progress"
         self._life("in_progress")
         return self._taken()
 
@@ -165,6 +178,22 @@ class Translation:
         """Return the event that tells the final status."""
         self._life(self.response["status"])
         return self._taken()
+
+    def replay(self, event: Json) -> None:
+        """Take over an event of an earlier attempt: this one goes on with the next number."""
+        self.sequence = event["sequence_number"] + 1
+        self.begun = self.begun or event["type"] == "response.in_progress"
+        match event["type"].removeprefix("response."):
+            case "output_item.added":
+                self._first = event["output_index"] + 1
+                self._open = OpenItem(event["item"], event["output_index"], None)
+            case "content_part.added" | "reasoning_summary_part.added" if self._open:
+                kind = KINDS.get(event["part"]["type"])
+                self._open = OpenItem(self._open.item, event["output_index"], kind)
+            case "output_item.done":
+                self._open = None
+            case _ if self._open and "delta" in event:
+                self._open.pieces.append(event["delta"])
 
     def break_off(self) -> bytes:
         """Close an item whose worker died in the midst of it: the response does not keep it."""
@@ -239,7 +268,7 @@ class Translation:
 
     def _begin_item(self, item: Json, kind: Kind | None) -> OpenItem:
         self._close("completed")
-        self._open = OpenItem(item, len(self.response["output"]), kind)
+        self._open = OpenItem(item, self._first + len(self.response["output"]), kind)
         self.response["output"].append(item)
         self._event("output_item.added", output_index=self._open.at["output_index"], item=item)
         return self._open

@@ -22,7 +22,7 @@ from engine.models.interface import (
 from engine.models.reading import NO_JSON, NOT_OPENAI, token_counts
 from engine.models.sse import LAST
 from engine.models.wire import Json, encode_json
-from engine.responses.events import REFUSAL, SUMMARY, TEXT, OpenItem, Translation
+from engine.responses.events import Translation
 from engine.responses.schema import ResponseRequest
 from engine.responses.translation import chat_request
 
@@ -59,7 +59,6 @@ HOSTED_CALLS = {
 """Items that only a server makes: their ids are its own, and it requires them."""
 
 OBJECTS = ("file_id", "file_url")
-PARTS = {"output_text": TEXT, "refusal": REFUSAL, "summary_text": SUMMARY}
 
 
 def response_chat(
@@ -132,9 +131,10 @@ class Relay(Translation):
     They keep the server's items and ids; the numbers and the response around them are ours.
     """
 
-    def __init__(self, response: Json, sequence: int = 0) -> None:
-        super().__init__(response, sequence)
-        self._before: int | None = None
+    def __init__(self, response: Json) -> None:
+        super().__init__(response)
+        self._shift: int | None = None
+        """The index of this answer's first item: earlier ones are of an attempt that broke off."""
         self._ended = False
 
     def take(self, chunk: Chunk) -> bytes:
@@ -149,7 +149,7 @@ class Relay(Translation):
     def take_whole(self, answer: Answer) -> None:
         """Take a whole answer, of which no event is sent."""
         if isinstance(answer, NativeAnswer):
-            self._end(_decoded(answer.body))
+            self._take_over(_decoded(answer.body))
         else:
             self.add_whole(answer.body)
 
@@ -160,48 +160,35 @@ class Relay(Translation):
     def _relay(self, data: bytes) -> None:
         event = _decoded(data)
         if event["type"] in LAST:
-            self._end(event["response"])
+            self._take_over(event["response"])
             return
-        if self._before is None:
-            self._before = len(self.response["output"])
-        index = event.get("output_index")
-        if event.get("sequence_number") != self.sequence or self._before:
+        if self._shift is None:
+            self._shift = self._first
+        if event.get("sequence_number") != self.sequence or self._shift:
             event["sequence_number"] = self.sequence
-            if isinstance(index, int):
-                event["output_index"] = index + self._before
+            if "output_index" in event:
+                event["output_index"] += self._shift
             data = encode_json(event)
         self._events.append(b"event: %b\ndata: %b\n\n" % (event["type"].encode(), data))
-        self.sequence += 1
-        self._note(event)
-
-    def _note(self, event: Json) -> None:
-        """Keep what it takes to close the open item, should the answer break off."""
-        found = self._open
-        match event:
-            case {"type": "response.output_item.added", "item": {"id": str()} as item}:
-                self._open = OpenItem(item, event.get("output_index", 0), None)
-            case {"type": "response.output_item.done", "item": dict() as item}:
-                self._open = None
-                self.response["output"].append(item)
-            case {"part": {"type": str(kind)}} if found and event["type"].endswith(".added"):
-                self._open = OpenItem(found.item, found.at["output_index"], PARTS.get(kind))
-            case {"delta": str(delta)} if found:
-                found.pieces.append(delta)
+        try:
+            self.replay(event)
+        except (KeyError, TypeError) as error:
+            raise ModelUnavailable(NOT_OPENAI) from error
+        if event["type"] == "response.output_item.done":
+            self.response["output"].append(event["item"])
 
     def _close(self, status: str) -> None:
         found = self._open
-        if found is None or found.kind or found.item.get("type") == "function_call":
+        if found is None or found.kind or found.item["type"] == "function_call":
             super()._close(status)
             return
         self._open, found.item["status"] = None, status
         self._event("output_item.done", output_index=found.at["output_index"], item=found.item)
 
-    def _end(self, theirs: Json) -> None:
+    def _take_over(self, theirs: Json) -> None:
         """Take over the server's response but for the fields that are ours."""
-        before = self.response["output"][: self._before or 0]
         kept = {name: each for name, each in theirs.items() if name not in OURS}
-        output = [*before, *theirs.get("output", [])]
-        self.response |= {**kept, "output": output, "usage": _usage(theirs.get("usage"))}
+        self.response |= {"output": [], **kept, "usage": _usage(theirs.get("usage"))}
         self._ended, self._open = True, None
 
 

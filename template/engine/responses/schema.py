@@ -6,9 +6,9 @@ tunes it is passed on, or echoed.
 
 import time
 from collections.abc import Collection
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from engine.errors import InvalidRequest, Unsupported
 from engine.models.interface import Count, ModelRequest, Part
@@ -110,6 +110,19 @@ class ResponseRequest(ModelRequest):
         return self.input
 
 
+class ResponseObject(BaseModel):
+    """A response as its caller reads it; `new_response` has the fields that stand beside these."""
+
+    model_config = ConfigDict(extra="allow")
+
+    id: str
+    object: Literal["response"] = "response"
+    created_at: int
+    status: str
+    model: str
+    output: list[Json]
+
+
 def refuse_unsupported(request: ResponseRequest, hosted: Collection[str] = ()) -> None:
     """Raise `Unsupported` for a field, or a tool not among the `hosted`, that is never honoured."""
     for field, harmless in REFUSED.items():
@@ -175,7 +188,3 @@ def echoed_tool(tool: Json) -> Json:
     if tool.get("type") != "function":
         return tool
     return {"description": None, "parameters": None, "strict": None, **tool}
-
-
-STATUSES = ("queued", "in_progress", *FINAL)
-INCLUDABLE: tuple[str, ...] = get_args(Includable)

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from engine.process.tasks import end_tasks
 from engine.settings import Fallback, Settings
-from engine.slots.pubsub import AWAY, listen_for_ever
+from engine.process.pubsub import AWAY, listen_for_ever
 from engine.slots.redis_semaphore import Priority, RedisSemaphore
 from engine.slots.semaphore import Limits, SlotSemaphore
 

@@ -20,7 +20,7 @@ from engine.errors import Overloaded
 from engine.slots.admission_queue import CoDel
 from engine.slots.fair_queue import FairQueue
 from engine.slots.pauses import Pause, Pauses, Reason
-from engine.slots.pubsub import AWAY
+from engine.process.pubsub import AWAY
 from engine.slots.redis_semaphore import (
     Allowance,
     Priority,
@@ -232,7 +232,7 @@ class SlotSemaphore:
             self._due.clear()
             await self._report()
 
-    def heard(self) -> None:
+    def heard(self, _message: bytes) -> None:
         """Report where other processes lifted pauses or gave slots back, and that matters here."""
         if self._turns or self.held < self.allowed or self.pauses.all():
             self._due.set()

@@ -68,12 +68,12 @@ def find_subject(
     return row
 
 
-def cancel_subject(session: Session, subject_id: str) -> BatchObject | JobObject:
+def cancel_subject(session: Session, subject_id: str, kinds: Jobs) -> BatchObject | JobObject:
     """Cancel a batch or a job, as its caller may. Raise `Conflict` where it has ended."""
     row = find_subject(session, subject_id, for_update=True)
     if isinstance(row, BatchRow):
         return batches.cancel_batch(session, row.caller_id, row.id)
-    return jobs.cancel_row(session, row)
+    return jobs.cancel_row(session, row, jobs.ended_by(kinds))
 
 
 def retry_subject(

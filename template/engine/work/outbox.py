@@ -20,8 +20,12 @@ EventType = Literal[
     "job.failed",
     "job.expired",
     "job.cancelled",
+    "response.completed",
+    "response.failed",
+    "response.incomplete",
+    "response.cancelled",
 ]
-"""Events that a webhook can ask for. The batch events have OpenAI's names."""
+"""Events that a webhook can ask for. Those of batches and responses have OpenAI's names."""
 
 EVENT_TYPES: tuple[EventType, ...] = get_args(EventType)
 
@@ -29,7 +33,7 @@ EVENT_TYPES: tuple[EventType, ...] = get_args(EventType)
 def enqueue_event(session: Session, caller_id: str | None, event: str, subject_id: str) -> None:
     """Record the duty to tell the caller of an event, in the transaction that makes it happen.
 
-    `event` is one of `EVENT_TYPES` and `subject_id` the id of the batch or job that ended, as in
+    `event` is one of `EVENT_TYPES` and `subject_id` the id of the batch, job or response that ended, as in
     OpenAI's events. No subject has an event twice, unless it was forgotten in between.
     """
     assert event in EVENT_TYPES  # noqa: S101 -- no webhook can ask for another

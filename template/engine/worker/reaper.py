@@ -9,6 +9,8 @@ from sqlalchemy.orm import Session
 
 from engine.batches import readiness
 from engine.jobs import runs
+from engine.jobs.jobs import ended_by
+from engine.jobs.runs import Ended
 from engine.resources import Resources
 from engine.sql.clock import instant, now
 from engine.sql.statements import sql_constant
@@ -43,7 +45,10 @@ async def reap_once(resources: Resources) -> None:
     """Put lost work back, end late work, submit due jobs."""
     settings, write = resources.settings, resources.database.write
     await write(
-        recover_work, lease_seconds=settings.lease_seconds, most_crashes=settings.batch_crashes
+        recover_work,
+        lease_seconds=settings.lease_seconds,
+        most_crashes=settings.batch_crashes,
+        ended=ended_by(resources.jobs),
     )
     await write(schedules.start_due, resources.jobs.values())
 
@@ -51,13 +56,15 @@ async def reap_once(resources: Resources) -> None:
 CRASHED = "The workers that ran this died {crashes} times; it is not tried again."
 
 
-def recover_work(session: Session, *, lease_seconds: float, most_crashes: int) -> None:
+def recover_work(
+    session: Session, *, lease_seconds: float, most_crashes: int, ended: Ended = runs.announce_end
+) -> None:
     """Put lost items and jobs back, expire late batches and jobs, make due lanes ready."""
     readiness.adopt_lanes(session)
     readiness.promote_lanes(session)
     _put_back(session, most_crashes)
     _expire(session)
-    runs.recover_jobs(session, most_crashes, CRASHED.format(crashes=most_crashes))
+    runs.recover_jobs(session, most_crashes, CRASHED.format(crashes=most_crashes), ended)
     leases.forget_expired(session, 10 * lease_seconds)
 
 

@@ -69,8 +69,10 @@ def cancel(subject_id: Id) -> None:
     from engine.process.queue import Kind
     from engine.views import overview
 
+    own = project.get()
+
     async def run(database: "Database") -> "BatchObject | JobObject":
-        cancelled = await database.write(overview.cancel_subject, subject_id)
+        cancelled = await database.write(overview.cancel_subject, subject_id, own.jobs())
         await _wake(Kind.BATCHES if cancelled.object == "batch" else Kind.JOBS)
         return cancelled
 

@@ -1,0 +1,254 @@
+"""Background responses: each is a job, which a worker runs while its readers come and go.
+
+A response begins in one transaction with its job and its first events, and ends in one with its
+items, its last events and the duty to tell webhooks. A killed worker's answer is asked for again:
+the half item is closed in the events, and the response has the items of the last attempt only.
+"""
+
+import asyncio
+import time
+from contextlib import aclosing
+
+import msgspec
+from pydantic import BaseModel
+from sqlalchemy.orm import Session
+
+from engine.errors import AppError, InvalidRequest, ModelError
+from engine.jobs import jobs, runs
+from engine.jobs.jobs import Job, Jobs
+from engine.jobs.runs import LostRunError, Run
+from engine.models.interface import ChatRequest
+from engine.models.wire import Json, encode_json
+from engine.process.tasks import end_tasks
+from engine.responses import event_log, store
+from engine.responses.answering import Task
+from engine.responses.native import Relay
+from engine.responses.schema import FINAL, ResponseObject, ResponseRequest, new_response
+from engine.responses.store import Turn
+from engine.sql.tables import JobRow, ResponseRow
+from engine.work import outbox
+
+GROUP_SECONDS = 0.1
+"""Seconds between two groups of events: 1,000 one by one cost SQLite 17 ms, in groups of 20 2.6."""
+
+DAY = 86_400.0
+
+
+class Respond(BaseModel):
+    """Subject of the job."""
+
+    response_id: str
+
+
+def start_response(
+    session: Session,
+    caller_id: str,
+    request: ResponseRequest,
+    turn: Turn,
+    *,
+    request_id: str,
+    traceparent: str | None,
+) -> ResponseObject:
+    """Record a response with its job and its first events: from here on it is not lost."""
+    response = {**new_response(request), "status": "queued"}
+    job = jobs.submit_job(
+        session,
+        caller_id,
+        RESPOND,
+        Respond(response_id=response["id"]),
+        request_id=request_id,
+        traceparent=traceparent,
+    )
+    store.add_response(session, caller_id, response, turn, request=request, job_id=job.id)
+    translation = Relay(response)
+    event_log.append_events(session, response["id"], 0, translation.begin())
+    return ResponseObject.model_validate(response)
+
+
+def cancel_response(session: Session, caller_id: str, response_id: str, kinds: Jobs) -> bytes:
+    """Cancel a background response at once, and its job; return the response.
+
+    One that has ended is returned as it is. Raise `NotFound` where the caller has none of that id,
+    `InvalidRequest` for one that did not run in the background.
+    """
+    found = store.read_response(session, caller_id, response_id)
+    if not found.background:
+        message = "Only background responses can be cancelled."
+        raise InvalidRequest(message, param="response_id")
+    job = session.get(JobRow, found.job_id, with_for_update=True) if found.job_id else None
+    row = session.get_one(ResponseRow, response_id, with_for_update=True, populate_existing=True)
+    if row.status not in FINAL:
+        end_response(session, row, {"status": "cancelled"})
+        if job is not None and job.status not in jobs.FINAL:
+            jobs.cancel_row(session, job, jobs.ended_by(kinds))
+    return row.body
+
+
+def delete_response(session: Session, caller_id: str, response_id: str, kinds: Jobs) -> None:
+    """Delete a response with all that belongs to it; one that runs is cancelled before."""
+    if store.read_response(session, caller_id, response_id).background:
+        cancel_response(session, caller_id, response_id, kinds)
+    store.delete_response(session, caller_id, response_id)
+
+
+def end_response(session: Session, row: ResponseRow, change: Json) -> None:
+    """Give a response its final status, and tell the caller's webhooks."""
+    body = {**msgspec.json.decode(row.body), **change}
+    row.body, row.status, row.request = encode_json(body), body["status"], None
+    row.completed_at = time.time()
+    outbox.enqueue_event(session, row.caller_id, f"response.{row.status}", row.id)
+
+
+def job_ended(session: Session, job: JobRow) -> None:
+    """End the response of a job that has ended without it: late, cancelled, or given up."""
+    response_id = Respond.model_validate(job.subject).response_id
+    row = session.get(ResponseRow, response_id, with_for_update=True, populate_existing=True)
+    if row is None or row.status in FINAL:
+        return
+    if job.status == "cancelled":
+        end_response(session, row, {"status": "cancelled"})
+        return
+    translation = resumed(session, row)
+    first_seq = translation.sequence
+    error = ModelError(job.error_message or "The response did not end in its time.")
+    events = translation.break_off() + translation.fail(error) + translation.last()
+    event_log.append_events(session, row.id, first_seq, events)
+    end_response(session, row, {**translation.response, "output": []})
+
+
+def resumed(session: Session, row: ResponseRow) -> Relay:
+    """Return the translation that goes on where the events of an earlier attempt end."""
+    response = {**msgspec.json.decode(row.body), "status": "in_progress", "output": []}
+    translation = Relay(response)
+    for event in event_log.logged_events(session, row.id):
+        translation.replay(event)
+    return translation
+
+
+class Attempt:
+    """One attempt at a background response."""
+
+    def __init__(self, run: Run, response_id: str, chat: ChatRequest, begun: Relay) -> None:
+        self._run = run
+        self._response_id = response_id
+        self._chat = chat
+        self._translation = begun
+        self._first_seq = begun.sequence
+        self._events = b""
+        self._fresh = asyncio.Event()
+
+    async def answer(self, turn: Turn) -> None:
+        """Ask the model and keep what it says in groups; end the response in one transaction."""
+        translation = self._translation
+        self._add(translation.break_off() if translation.begun else translation.progress())
+        asking = asyncio.create_task(self._ask())
+        asking.add_done_callback(lambda _: self._fresh.set())
+        try:
+            while not asking.done():
+                await self._fresh.wait()
+                await self._append()
+                await asyncio.wait({asking}, timeout=GROUP_SECONDS)
+            asking.result()
+            self._add(translation.end())
+        except LostRunError:
+            raise
+        except AppError as error:
+            if error.retry_after is not None:
+                await self._append()
+                raise
+            self._add(translation.fail(error))
+        finally:
+            await end_tasks(asking)
+        self._add(translation.last())
+        await self._end(turn)
+
+    async def _ask(self) -> None:
+        async with aclosing(self._run.model.stream(self._chat)) as chunks:
+            async for chunk in chunks:
+                self._add(self._translation.take(chunk))
+                if chunk.usage:
+                    self._translation.count(chunk.usage)
+
+    def _add(self, events: bytes) -> None:
+        self._events += events
+        if self._events:
+            self._fresh.set()
+
+    def _taken(self) -> tuple[int, bytes]:
+        first_seq, events = self._first_seq, self._events
+        self._first_seq, self._events = self._translation.sequence, b""
+        self._fresh.clear()
+        return first_seq, events
+
+    async def _append(self) -> None:
+        first_seq, events = self._taken()
+        if events:
+            run = self._run
+            write = run.resources.database.write
+            await write(
+                event_log.append_for_run, run.id, run.owner, self._response_id, first_seq, events
+            )
+            await run.resources.news.tell(self._response_id)
+
+    async def _end(self, turn: Turn) -> None:
+        run, (first_seq, events) = self._run, self._taken()
+        keep_seconds = run.resources.settings.keep_days * DAY
+        await run.resources.database.write(
+            finish_response,
+            run.id,
+            run.owner,
+            self._translation.response,
+            turn,
+            first_seq,
+            events,
+            keep_seconds,
+        )
+        await run.resources.news.tell(self._response_id)
+
+
+def finish_response(
+    session: Session,
+    job_id: str,
+    owner: str,
+    response: Json,
+    turn: Turn,
+    first_seq: int,
+    events: bytes,
+    keep_seconds: float,
+) -> None:
+    """Keep a response that has ended, its last events and the duty to tell of it, all at once.
+
+    Raise `LostRunError` where the run has lost its job.
+    """
+    runs.require_run(session, job_id, owner)
+    event_log.append_events(session, response["id"], first_seq, events)
+    row = session.get_one(ResponseRow, response["id"], with_for_update=True)
+    store.finish_response(session, row, response, turn, keep_seconds)
+    outbox.enqueue_event(session, row.caller_id, f"response.{row.status}", row.id)
+
+
+async def respond(run: Run, subject: Respond) -> None:
+    """Answer a background response, or nothing where it has ended or is deleted."""
+    read = run.resources.database.read
+    most_bytes = run.resources.settings.max_body_bytes
+    begun = await read(begin_attempt, subject.response_id, most_bytes)
+    if begun is not None:
+        request, turn, translation = begun
+        chat = Task(request, turn).chat(run.model.caller_id)
+        await Attempt(run, subject.response_id, chat, translation).answer(turn)
+
+
+def begin_attempt(
+    session: Session, response_id: str, most_bytes: int
+) -> tuple[ResponseRequest, Turn, Relay] | None:
+    """Return all that an attempt needs, None where the response has ended or is deleted."""
+    row = session.get(ResponseRow, response_id)
+    if row is None or row.request is None or row.status in FINAL:
+        return None
+    request = ResponseRequest.model_validate_json(row.request)
+    given = store.input_items(session, response_id)
+    turn = store.read_turn(session, row.caller_id, row.previous_id, given, most_bytes)
+    return request, turn, resumed(session, row)
+
+
+RESPOND: Job[Respond] = Job("respond", Respond, respond, submittable=False, ended=job_ended)

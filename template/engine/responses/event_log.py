@@ -1,0 +1,132 @@
+"""The event log of background responses: groups of events in SQL, which any process can replay.
+
+A worker appends, fenced by its claim of the job: it may have lost it to another one. A reader asks
+for the events after a number, now and again after each bit of news.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+
+import msgspec
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from engine.errors import InvalidRequest, NotFound
+from engine.jobs.runs import require_run
+from engine.models.interface import Chunk
+from engine.models.wire import Json
+from engine.process.pubsub import News
+from engine.responses.schema import FINAL
+from engine.sql.tables import ResponseEventRow, ResponseRow
+
+LOOK_SECONDS, LOOK_WITHOUT_NEWS = 1.0, 0.2
+"""Seconds between two looks of a reader: where Redis brings news, which may get lost, and where
+there is no Redis."""
+
+MOST_GROUPS = 100
+"""Groups of one look, of 64 KiB at most: a long log is not held in memory."""
+
+END = b"\n\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """Events of a response, and whether they are the last."""
+
+    events: bytes
+    last_seq: int
+    ended: bool
+
+
+def append_events(session: Session, response_id: str, first_seq: int, data: bytes) -> None:
+    """Append a group of events, the first of which has this number."""
+    last_seq = first_seq + data.count(END) - 1
+    session.add(
+        ResponseEventRow(response_id=response_id, first_seq=first_seq, last_seq=last_seq, data=data)
+    )
+
+
+def append_for_run(
+    session: Session, job_id: str, owner: str, response_id: str, first_seq: int, data: bytes
+) -> None:
+    """Append a group in the name of a run. Raise `LostRunError` where it has lost its job."""
+    require_run(session, job_id, owner)
+    append_events(session, response_id, first_seq, data)
+
+
+def next_sequence(session: Session, response_id: str) -> int:
+    """Return the number of the next event."""
+    last = select(func.max(ResponseEventRow.last_seq))
+    found = session.scalar(last.where(ResponseEventRow.response_id == response_id))
+    return 0 if found is None else found + 1
+
+
+def logged_events(session: Session, response_id: str) -> Iterator[Json]:
+    """Yield all events so far."""
+    groups = select(ResponseEventRow.data).where(ResponseEventRow.response_id == response_id)
+    for data in session.scalars(groups.order_by(ResponseEventRow.first_seq)):
+        for event in data.split(END)[:-1]:
+            yield msgspec.json.decode(event.split(b"\ndata: ", 1)[1])
+
+
+def replay_events(session: Session, caller_id: str, response_id: str, after: int) -> Replay:
+    """Return the events after a number, -1 for all.
+
+    Raise `NotFound` for a response that the caller lacks, `InvalidRequest` for one that did not run
+    in the background or whose events have been deleted since.
+    """
+    row = session.get(ResponseRow, response_id)
+    if row is None or row.caller_id != caller_id:
+        message = f"Response with id '{response_id}' not found."
+        raise NotFound(message, param="response_id")
+    if not row.background:
+        message = "Only a background response can be streamed again."
+        raise InvalidRequest(message, param="stream")
+    groups = list(
+        session.scalars(
+            select(ResponseEventRow)
+            .where(ResponseEventRow.response_id == response_id, ResponseEventRow.last_seq > after)
+            .order_by(ResponseEventRow.first_seq)
+            .limit(MOST_GROUPS)
+        )
+    )
+    ended = row.status in FINAL and len(groups) < MOST_GROUPS
+    if ended and not groups and not next_sequence(session, response_id):
+        message = "The events of this response are deleted: read the response without `stream`."
+        raise InvalidRequest(message, param="stream", code="stream_expired")
+    events = b"".join(_after(group, after) for group in groups)
+    return Replay(events, groups[-1].last_seq if groups else after, ended)
+
+
+def _after(group: ResponseEventRow, after: int) -> bytes:
+    passed = max(0, after + 1 - group.first_seq)
+    return END.join(group.data.split(END)[passed:]) if passed else group.data
+
+
+async def follow_events(
+    replay: Callable[[int], Awaitable[Replay]],
+    news: News,
+    response_id: str,
+    after: int,
+    stopping: asyncio.Event,
+) -> AsyncGenerator[Chunk, None]:
+    """Yield the events after a number as they come, until the response or this process ends.
+
+    A reader that was cut off asks again for those after the last that it has.
+    """
+    seconds = LOOK_SECONDS if news.redis else LOOK_WITHOUT_NEWS
+    with news.reading(response_id) as changed:
+        while True:
+            changed.clear()
+            found = await replay(after)
+            after = found.last_seq
+            yield Chunk(found.events)
+            if found.ended or stopping.is_set():
+                return
+            if found.events:
+                continue
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await changed.wait()
