@@ -142,8 +142,8 @@ class Relay(Translation):
         if not isinstance(chunk, NativeChunk):
             return self.add(chunk.events)
         for line in chunk.events.splitlines():
-            if line:
-                self._relay(line.removeprefix(b"data: "))
+            if line.startswith(b"data:"):
+                self._relay(line[5:].strip())
         return self._taken()
 
     def take_whole(self, answer: Answer) -> None:

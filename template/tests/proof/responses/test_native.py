@@ -27,6 +27,7 @@ from engine.responses.answering import Task, answer_response, stream_response
 from engine.responses.native import Relay, native_body, response_chat
 from engine.responses.schema import ResponseRequest, new_response, refuse_unsupported
 from engine.responses.store import Turn
+from engine.slots.pools import provider_pools
 from engine.slots.redis_semaphore import Priority
 from tests.proof.models.asking import settings
 from tests.proof.responses.scripts import (
@@ -60,7 +61,7 @@ CHAT = {
 }
 CHATS = streaming(b"data: " + json.dumps(CHAT).encode() + b"\n\n", b"data: [DONE]\n\n")
 DOWN = answering(503, {"error": {"message": "down"}})
-TWO: Json = {"model_retries": 0}
+REQUEST = ResponseRequest(model="m", input="Hi")
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +97,7 @@ async def model_of(
     **more: Any,  # noqa: ANN401
 ) -> AsyncIterator[BoundModel]:
     """Yield the model of a server that speaks Responses, unless the settings say otherwise."""
-    values = {"openai_responses": "native", **TWO, **more}
+    values = {"openai_responses": "native", "model_retries": 0, **more}
     configured = settings(model_provider="openai", openai_base_url=first, **values)
     async with (
         open_upstream_session(configured) as session,
@@ -243,8 +244,7 @@ def test_a_stream_reads_the_same_wherever_the_network_cuts_it() -> None:
 
 def read(*pieces: bytes) -> bytes:
     events = ResponseEvents()
-    request = ResponseRequest(model="m", input="Hi")
-    relay = Relay({**new_response(request), "id": "resp_1", "created_at": 1})
+    relay = Relay({**new_response(REQUEST), "id": "resp_1", "created_at": 1})
     got = relay.begin()
     for piece in pieces:
         for block in events.feed(piece):
@@ -428,6 +428,34 @@ async def test_a_chain_moves_between_both_kinds(tokenizer: Tokenizer) -> None:
     ]
 
 
+async def test_a_native_fallback_runs_what_the_first_server_knows_nothing_of(
+    tokenizer: Tokenizer,
+) -> None:
+    async with serving(answering(200, CHAT)) as first, serving(answering(200, WHOLE)) as second:
+        fallbacks = [{"base_url": second.url, "responses": "native"}]
+        more: Json = {"openai_responses": "chat", "model_fallbacks": fallbacks}
+        async with model_of(tokenizer, first.url, **more) as model:
+            found = await whole(model, task(tools=[SEARCH]))
+    assert found["output"] == WHOLE["output"]
+    assert first.bodies == []
+
+
+def test_a_second_attempt_goes_on_behind_the_half_item_of_the_first() -> None:
+    first = Relay(new_response(REQUEST))
+    logged = first.begin() + first.take(NativeChunk(wire(*HALF, first=2)))
+    second = Relay({**first.response, "output": []})
+    for line in logged.splitlines():
+        if line.startswith(b"data: "):
+            second.replay(json.loads(line.removeprefix(b"data: ")))
+    again = second.break_off() + second.take(NativeChunk(wire(*HALF, *REST, COMPLETED, first=2)))
+    again += second.end() + second.last()
+    events = [json.loads(each.split(b"data: ")[1]) for each in (logged + again).split(b"\n\n")[:-1]]
+    assert [each["sequence_number"] for each in events] == list(range(len(events)))
+    added = [each for each in events if each["type"] == "response.output_item.added"]
+    assert [each["output_index"] for each in added] == [0, 1, 2, 3]
+    assert events[-1]["response"]["output"] == WHOLE["output"]
+
+
 def refusing_encrypted(error: Json, seen: Callable[[Json], bool]) -> Handler:
     async def handler(request: web.Request) -> web.StreamResponse:
         refused = seen(await request.json())
@@ -519,3 +547,30 @@ async def test_what_no_chat_can_say_goes_to_a_native_server(tokenizer: Tokenizer
     ):
         await whole(model, task(input=[item]))
     assert upstream.bodies[0]["input"] == [item]
+
+
+OPENAI = "https://api.openai.com/v1"
+OTHER = "https://vllm.example.com/v1"
+
+
+@pytest.mark.parametrize(
+    ("values", "native"),
+    [
+        ({"openai_base_url": OPENAI}, [True]),
+        ({"openai_base_url": OTHER}, [False]),
+        ({"openai_base_url": OTHER, "openai_responses": "native"}, [True]),
+        ({"openai_base_url": OPENAI, "openai_responses": "chat"}, [False]),
+        ({"model_provider": "simulated", "openai_responses": "native"}, [False]),
+        ({"model_fallbacks": [{"base_url": OTHER}]}, [True, False]),
+        ({"model_fallbacks": [{"base_url": OTHER, "responses": "native"}]}, [True, True]),
+        ({"model_fallbacks": [{"provider": "simulated"}]}, [True, False]),
+        ({"model_fallbacks": [{"model": "smaller"}]}, [True, True]),
+        ({"openai_responses": "chat", "model_fallbacks": [{"base_url": OPENAI}]}, [False, True]),
+        ({"openai_responses": "chat", "model_fallbacks": [{"model": "smaller"}]}, [False, False]),
+    ],
+)
+def test_a_setting_and_not_a_guess_says_which_servers_are_native(
+    values: Json, native: list[bool]
+) -> None:
+    pools = provider_pools(settings(**{"model_provider": "openai", **values}), Priority.ONLINE)
+    assert [pool.settings.native_responses for pool in pools] == native
