@@ -104,11 +104,13 @@ class OpenAI:
                             yield chunk_of(block)
                         if events.done:
                             break
-                        if not events.begun and asyncio.get_running_loop().time() >= late_at:
+                        if not events.begun and asyncio.get_running_loop().time() < late_at:
+                            piece = await _first(response)
+                            continue
+                        if not events.begun:
                             events.begun = True
                             yield Chunk(b"")
-                    again = response.content.readany() if events.begun else _first(response)
-                    piece = await again
+                    piece = await response.content.readany()
             except ClientPayloadError:
                 if not events.complete:  # else it broke off after all that there was to say
                     raise

@@ -106,7 +106,8 @@ class ModelSettings(BaseModel):
     OpenAI's clients try twice by themselves. Items of batches have `batch_attempts`."""
     model_fallbacks: tuple[Fallback, ...] = ()
     """Providers to ask, in this order, where the first one fails or is full: a JSON list of
-    `{"provider": "openai", "base_url": "https://…", "api_key": "…", "model": "…", "slots": 10}`."""
+    `{"provider": "openai", "base_url": "https://…", "api_key": "…", "model": "…", "slots": 10}`,
+    with `"responses"` as in `openai_responses`."""
     batch_openai_base_url: HttpUrl | None = None
     """Server of the `openai` provider for batches, which then have slots of their own."""
     batch_openai_api_key: Key | None = None

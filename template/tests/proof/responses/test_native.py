@@ -1,5 +1,6 @@
 """Responses of a server that speaks them itself: asked without state, relayed with ours."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -16,6 +17,7 @@ from engine.errors import (
     ModelUnavailable,
     Unsupported,
 )
+from engine.models import openai
 from engine.models.interface import NativeChunk, Usage
 from engine.models.sse import ResponseEvents
 from engine.models.upstreams import open_upstreams
@@ -454,6 +456,29 @@ def test_a_second_attempt_goes_on_behind_the_half_item_of_the_first() -> None:
     added = [each for each in events if each["type"] == "response.output_item.added"]
     assert [each["output_index"] for each in added] == [0, 1, 2, 3]
     assert events[-1]["response"]["output"] == WHOLE["output"]
+
+
+async def test_a_server_that_thinks_for_long_begins_the_stream_of_its_caller(
+    tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Proxies cut silent connections, and it says nothing more than that it has begun."""
+    monkeypatch.setattr(openai, "LATE_SECONDS", 0.05)
+    thought = asyncio.Event()
+
+    async def slow(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(wire(*BEGINNING))
+        await thought.wait()
+        await response.write(wire(*HALF, *REST, COMPLETED, first=2))
+        return response
+
+    async with serving(slow) as upstream, model_of(tokenizer, upstream.url) as model:
+        stream = stream_response(model, task(stream=True))
+        first = (await anext(stream)).events
+        assert [b"created" in first, b"in_progress" in first] == [True, True]
+        thought.set()
+        assert b"response.completed" in [each.events async for each in stream][-1]
 
 
 def refusing_encrypted(error: Json, seen: Callable[[Json], bool]) -> Handler:
