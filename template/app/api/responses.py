@@ -1,7 +1,6 @@
 """POST /v1/responses: OpenAI's newer way to ask a model, with a state that is kept here."""
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -19,13 +18,14 @@ from app.dependencies.resources import Shared
 from app.dependencies.stream_slots import hold_stream
 from engine.errors import NotFound
 from engine.models.wire import Json
-from engine.resources import Resources
 from engine.process.queue import Kind
+from engine.resources import Resources
 from engine.responses import background, event_log, store
 from engine.responses.answering import Task, answer_response, stream_response
+from engine.responses.event_log import Replay
 from engine.responses.schema import ResponseObject, ResponseRequest, refuse_unsupported
 from engine.responses.store import Turn
-from engine.sql.pagination import PageQuery
+from engine.sql.pagination import Page, PageQuery
 from engine.watch import telemetry
 
 router = APIRouter(prefix="/v1/responses", tags=["responses"])
@@ -33,8 +33,6 @@ router = APIRouter(prefix="/v1/responses", tags=["responses"])
 ResponseBody = Annotated[ResponseRequest, Depends(json_body(ResponseRequest))]
 
 EXAMPLE = {"model": "chat-model", "input": "What is the capital of France?"}
-
-DAY = 86_400.0
 
 
 class InputTokens(BaseModel):
@@ -146,7 +144,7 @@ async def cancel_response(response_id: str, rows: CallersRows, shared: Shared) -
 @router.get("/{response_id}/input_items", responses=failures(NotFound))
 async def list_input_items(
     response_id: str, rows: CallersRows, query: Annotated[PageQuery, Query()]
-) -> dict[str, Any]:
+) -> Page[Json]:
     """List the items of a response's own input, the newest first."""
     return await rows.read(store.page_of_input_items, response_id, query)
 
@@ -159,8 +157,7 @@ async def prepared(body: ResponseRequest, rows: CallerDatabase, shared: Resource
         turn = await rows.read(store.read_turn, body.previous_response_id, body.items, most)
 
     async def save(response: Json) -> None:
-        keep_seconds = shared.settings.keep_days * DAY
-        await rows.write(store.save_response, response, turn, keep_seconds)
+        await rows.write(store.save_response, response, turn)
 
     return Task(body, turn, save if body.store else None)
 
@@ -175,7 +172,10 @@ def followed(
 ) -> EventStream:
     """Return the events of a background response after a number, as they come."""
     hold_stream(request.state.on_finish, shared)
-    replay = partial(rows.read, event_log.replay_events, response_id)
+
+    async def replay(after: int) -> Replay:
+        return await rows.read(event_log.replay_events, response_id, after)
+
     stopping = shared.drain.begun
     events = event_log.follow_events(replay, shared.news, response_id, after, stopping)
     return EventStream(events, headers)

@@ -11,7 +11,7 @@ from app.features import JOBS, OPERATIONS
 from app.settings import Settings
 from engine import resources
 from engine.callers.usage_buffer import UsageBuffer
-from engine.jobs.jobs import Jobs
+from engine.jobs.jobs import Job, Jobs
 from engine.models.upstreams import open_upstreams
 from engine.operations.completions import COMPLETIONS
 from engine.operations.operation import CHAT, EMBEDDINGS, Operation, Operations
@@ -116,7 +116,8 @@ def all_operations() -> Operations:
 
 def all_jobs() -> Jobs:
     """Return the jobs of the engine and of the features, by name."""
-    return {each.name: each for each in (RESPOND, RETENTION, *JOBS)}
+    own: list[Job[Any]] = [RESPOND, RETENTION]
+    return {each.name: each for each in (*own, *JOBS)}
 
 
 async def _watch(

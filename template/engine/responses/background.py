@@ -31,8 +31,6 @@ from engine.work import outbox
 GROUP_SECONDS = 0.1
 """Seconds between two groups of events: 1,000 one by one cost SQLite 17 ms, in groups of 20 2.6."""
 
-DAY = 86_400.0
-
 
 class Respond(BaseModel):
     """Subject of the job."""
@@ -95,7 +93,7 @@ def end_response(session: Session, row: ResponseRow, change: Json) -> None:
     """Give a response its final status, and tell the caller's webhooks."""
     body = {**msgspec.json.decode(row.body), **change}
     row.body, row.status, row.request = encode_json(body), body["status"], None
-    row.completed_at = time.time()
+    row.finished_at = time.time()
     outbox.enqueue_event(session, row.caller_id, f"response.{row.status}", row.id)
 
 
@@ -192,7 +190,6 @@ class Attempt:
 
     async def _end(self, turn: Turn) -> None:
         run, (first_seq, events) = self._run, self._taken()
-        keep_seconds = run.resources.settings.keep_days * DAY
         await run.resources.database.write(
             finish_response,
             run.id,
@@ -201,7 +198,6 @@ class Attempt:
             turn,
             first_seq,
             events,
-            keep_seconds,
         )
         await run.resources.news.tell(self._response_id)
 
@@ -214,7 +210,6 @@ def finish_response(
     turn: Turn,
     first_seq: int,
     events: bytes,
-    keep_seconds: float,
 ) -> None:
     """Keep a response that has ended, its last events and the duty to tell of it, all at once.
 
@@ -223,7 +218,7 @@ def finish_response(
     runs.require_run(session, job_id, owner)
     event_log.append_events(session, response["id"], first_seq, events)
     row = session.get_one(ResponseRow, response["id"], with_for_update=True)
-    store.finish_response(session, row, response, turn, keep_seconds)
+    store.finish_response(session, row, response, turn)
     outbox.enqueue_event(session, row.caller_id, f"response.{row.status}", row.id)
 
 

@@ -33,8 +33,8 @@ EVENT_TYPES: tuple[EventType, ...] = get_args(EventType)
 def enqueue_event(session: Session, caller_id: str | None, event: str, subject_id: str) -> None:
     """Record the duty to tell the caller of an event, in the transaction that makes it happen.
 
-    `event` is one of `EVENT_TYPES` and `subject_id` the id of the batch, job or response that ended, as in
-    OpenAI's events. No subject has an event twice, unless it was forgotten in between.
+    `event` is one of `EVENT_TYPES` and `subject_id` the id of the batch, job or response that
+    ended, as in OpenAI's events. No subject has an event twice, unless it was forgotten in between.
     """
     assert event in EVENT_TYPES  # noqa: S101 -- no webhook can ask for another
     webhooks = session.scalars(

@@ -111,7 +111,7 @@ def test_an_item_is_referred_to_by_its_id(client: OpenAI) -> None:
     again = client.responses.create(
         model=MODEL,
         input=[
-            {"type": "item_reference", "id": made.output[0].id},  # type: ignore[list-item]
+            {"type": "item_reference", "id": made.output[0].id},  # type: ignore[list-item, misc]
             {"role": "user", "content": "Again."},
         ],
     )
@@ -132,9 +132,9 @@ def test_an_item_is_referred_to_by_its_id(client: OpenAI) -> None:
     ],
 )
 def test_a_field_that_cannot_be_honoured_is_refused_by_name(
-    client: OpenAI, field: str, value: Any
+    client: OpenAI, field: str, value: object
 ) -> None:
-    asked = {"input": "Hello", field: value}
+    asked: dict[str, Any] = {"input": "Hello", field: value}
     with pytest.raises(openai.BadRequestError) as caught:
         client.responses.create(model=MODEL, **asked)
     assert caught.value.code == "unsupported_parameter"
@@ -147,7 +147,7 @@ def test_the_tokens_of_an_input_are_estimated(client: OpenAI) -> None:
     assert 0 < few.input_tokens < many.input_tokens
 
 
-def streamed(live: Service, key: str, **body: Any) -> list[dict[str, Any]]:
+def streamed(live: Service, key: str, **body: object) -> list[dict[str, Any]]:
     """Return the events of a response as they stand on the wire."""
     with live.http(key) as http:
         answer = http.post("/v1/responses", json={"model": MODEL, "stream": True, **body})

@@ -91,7 +91,11 @@ def test_a_whole_answer_makes_the_same_items_as_its_stream() -> None:
 
 def test_parallel_calls_are_items_of_their_own() -> None:
     calls = [
-        {"tool_calls": [{"index": at, "id": f"c{at}", "function": {"name": "f", "arguments": "{}"}}]}
+        {
+            "tool_calls": [
+                {"index": at, "id": f"c{at}", "function": {"name": "f", "arguments": "{}"}}
+            ]
+        }
         for at in range(2)
     ]
     output = list(read(translated(calls, "tool_calls")))[-1]["response"]["output"]
