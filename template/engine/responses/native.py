@@ -4,6 +4,7 @@ The state is ours: such a server keeps nothing, and sees no id that was made her
 """
 
 import hashlib
+import re
 from collections.abc import Iterator, Sequence
 
 import msgspec
@@ -58,6 +59,9 @@ HOSTED_CALLS = {
 }
 """Items that only a server makes: their ids are its own, and it requires them."""
 
+OWN_ID = re.compile("[a-z]+_[0-9a-f]{32}")
+"""An id as `new_id` makes them."""
+
 OBJECTS = ("file_id", "file_url")
 
 
@@ -100,16 +104,18 @@ def native_body(request: ResponseRequest, items: Sequence[Json], caller_id: str)
 
 def _native_item(item: Json) -> Iterator[Json]:
     """Yield an item without an id that may be ours. Reasoning counts only as a server's own."""
-    kind = item.get("type", "message")
-    if item.get("encrypted_content") or kind in HOSTED_CALLS:
+    kind = str(item.get("type", "message"))
+    own = OWN_ID.fullmatch(str(item.get("id")))
+    if not own and (item.get("encrypted_content") or kind in HOSTED_CALLS):
         yield item
-    elif kind != "reasoning" or item.get("content"):
+    elif kind != "reasoning" or item.get("content") or item.get("encrypted_content"):
         item = {name: each for name, each in item.items() if name != "id"}
         content = item.get("content")
         if item.get("role") == "assistant" and isinstance(content, list):
-            texts = [part["text"] for part in content if isinstance(part.get("text"), str)]
-            if len(texts) == len(content):
-                item["content"] = "".join(texts)  # many servers read no list without an id
+            texts = [part.get("text") for part in content if isinstance(part, dict)]
+            found = [text for text in texts if isinstance(text, str)]
+            if len(found) == len(content):
+                item["content"] = "".join(found)  # many servers read no list without an id
         yield item
 
 
@@ -149,7 +155,8 @@ class Relay(Translation):
     def take_whole(self, answer: Answer) -> None:
         """Take a whole answer, of which no event is sent."""
         if isinstance(answer, NativeAnswer):
-            self._take_over(_decoded(answer.body))
+            theirs = _decoded(answer.body)
+            self._take_over(theirs, theirs["status"])
         else:
             self.add_whole(answer.body)
 
@@ -160,7 +167,7 @@ class Relay(Translation):
     def _relay(self, data: bytes) -> None:
         event = _decoded(data)
         if event["type"] in LAST:
-            self._take_over(event["response"])
+            self._take_over(event["response"], event["type"].removeprefix("response."))
             return
         if self._shift is None:
             self._shift = self._first
@@ -185,10 +192,12 @@ class Relay(Translation):
         self._open, found.item["status"] = None, status
         self._event("output_item.done", output_index=found.at["output_index"], item=found.item)
 
-    def _take_over(self, theirs: Json) -> None:
+    def _take_over(self, theirs: Json, status: str) -> None:
         """Take over the server's response but for the fields that are ours."""
         kept = {name: each for name, each in theirs.items() if name not in OURS}
-        self.response |= {"output": [], **kept, "usage": _usage(theirs.get("usage"))}
+        output = theirs.get("output") or self.response["output"]  # some servers leave it empty
+        usage = _usage(theirs.get("usage"))
+        self.response |= {**kept, "status": status, "output": output, "usage": usage}
         self._ended, self._open = True, None
 
 

@@ -131,9 +131,10 @@ def refuse_unsupported(request: ResponseRequest, hosted: Collection[str] = ()) -
             message = f"Unsupported parameter: '{field}' is not supported here."
             raise Unsupported(message, param=field)
     for at, tool in enumerate(request.tools):
-        named = OBJECTS & tool.keys() or isinstance(tool.get("container"), str)
-        if tool.get("type") not in CALLERS_TOOLS and (named or tool.get("type") not in hosted):
-            message = f"A tool of the type '{tool.get('type')}' is not supported with this model."
+        kind, named = str(tool.get("type")), OBJECTS & tool.keys()
+        named = named or isinstance(tool.get("container"), str)
+        if kind not in CALLERS_TOOLS and (named or kind not in hosted):
+            message = f"A tool of the type '{kind}' is not supported with this model."
             raise Unsupported(message, param=f"tools[{at}]")
     if request.background and not request.store:
         message = "A background response is stored: leave `store` out, or set it to true."

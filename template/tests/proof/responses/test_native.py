@@ -11,6 +11,7 @@ from aiohttp import web
 
 from engine.errors import (
     AppError,
+    InvalidRequest,
     ModelError,
     ModelRateLimited,
     ModelRejected,
@@ -31,6 +32,7 @@ from engine.responses.schema import ResponseRequest, new_response, refuse_unsupp
 from engine.responses.store import Turn
 from engine.slots.pools import provider_pools
 from engine.slots.redis_semaphore import Priority
+from engine.sql.ids import new_id
 from tests.proof.models.asking import settings
 from tests.proof.responses.scripts import (
     BEGINNING,
@@ -561,6 +563,39 @@ def test_a_file_at_the_server_is_refused_by_its_place(name: str) -> None:
     with pytest.raises(Unsupported) as refused:
         response_chat(request, [MESSAGE, item], 1, CALLER)
     assert refused.value.param == f"input[0].content[1].{name}"
+
+
+@pytest.mark.parametrize("kind", [[], {}, 7, "odd"])
+def test_odd_kinds_are_refused_and_break_nothing(kind: object) -> None:
+    request = ResponseRequest(model="m", input=[{"type": kind, "content": [1]}])
+    assert isinstance(response_chat(request, request.items, 0, CALLER).refusal, Unsupported)
+    with pytest.raises(Unsupported):
+        refuse_unsupported(ResponseRequest(model="m", input="Hi", tools=[{"type": kind}]))
+    message = {"role": "assistant", "content": [1]}
+    with pytest.raises(InvalidRequest):
+        response_chat(request, [message], 0, CALLER)
+
+
+@pytest.mark.parametrize("item", [REASONING, {"type": "web_search_call", "id": "ws_theirs"}])
+def test_an_id_of_the_server_stays_and_one_that_was_made_here_does_not(item: Json) -> None:
+    def sent(found: Json) -> Json:
+        (only,) = native_body(REQUEST, [found], CALLER)["input"]
+        return cast("Json", only)
+
+    assert sent(item) == item
+    own = {**item, "id": new_id("rs")}
+    assert sent(own) == {name: each for name, each in item.items() if name != "id"}
+
+
+async def test_items_are_kept_where_the_last_event_leaves_them_out(tokenizer: Tokenizer) -> None:
+    last = event("completed", response={"output": [], "usage": None})
+    async with (
+        serving(streaming(wire(*BEGINNING, *HALF, *REST, last))) as upstream,
+        model_of(tokenizer, upstream.url) as model,
+    ):
+        events = await streamed(model)
+    assert events[-1]["response"]["status"] == "completed"
+    assert events[-1]["response"]["output"] == WHOLE["output"]
 
 
 async def test_what_no_chat_can_say_goes_to_a_native_server(tokenizer: Tokenizer) -> None:
