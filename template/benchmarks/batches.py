@@ -24,6 +24,7 @@ from app.settings import Settings
 from benchmarks.upload import say
 from engine.models.interface import ChatRequest
 from engine.operations.operation import CHAT
+from engine.resources import model_for
 from engine.sql.tables import BatchRow, ItemRow
 from tests.lines import chat_body, chats
 from tests.servers import EmbeddedRedis, Postgres, running
@@ -145,7 +146,7 @@ async def unrecorded(settings: Settings, items: int) -> float:
     """Return the seconds of the same calls in one process, as many at once, without a record."""
     chat = ChatRequest.model_validate(chat_body("Say 1", max_tokens=1))
     async with open_resources(settings) as resources:
-        waiting, model = iter(range(items)), resources.model_for("nobody", counted=False)
+        waiting, model = iter(range(items)), model_for(resources, "nobody", counted=False)
 
         async def call() -> None:
             for _ in waiting:

@@ -1,6 +1,7 @@
 """GET /live asks the event loop only; GET /ready asks each resource."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -14,12 +15,11 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from app.dependencies.resources import Shared
+from app.resources.lifespan import Resources
 from engine.errors import Unavailable
-from engine.models.upstreams import Upstreams
 from engine.process.concurrency import bounded_map
 from engine.process.outages import lacks_table
-from engine.resources import Resources
-from engine.slots.pauses import Reason
+from engine.slots.redis_semaphore import Reason
 from engine.sql.revisions import OWN
 
 router = APIRouter(tags=["health"])
@@ -69,7 +69,7 @@ async def ready(shared: Shared, response: Response) -> Readiness:
     elif writing != OK:
         resources["database"] = f"cannot be written: {writing.removeprefix(FAILING)}"
     if resources["model"] == OK:
-        resources["model"] = _left_alone(shared.upstreams)
+        resources["model"] = _left_alone(shared)
     well = set(resources.values()) <= {OK, UNUSED}
     status = ("ready" if well else "degraded") if readable else "unavailable"
     return Readiness(status=status, resources=resources)
@@ -115,7 +115,7 @@ async def _ask_redis(shared: Resources) -> str:
 
 
 async def _ask_model(shared: Resources) -> str:
-    await shared.upstreams.models()
+    await shared.models()
     return OK
 
 
@@ -127,8 +127,9 @@ CHECKS = {
 }
 
 
-def _left_alone(upstreams: Upstreams) -> str:
-    if not (count := upstreams.left_alone):
+def _left_alone(shared: Resources) -> str:
+    pauses = (pause for slots in shared.slots.values() for pause in slots.pauses.all())
+    if not (count := Counter(pause.reason for pause in pauses)):
         return OK
     paused, circuit_breakers = count[Reason.ASKED], count[Reason.CIRCUIT]
     return f"{paused} paused, {circuit_breakers} with an open circuit: see `app model status`"

@@ -24,13 +24,13 @@ class ModelList(BaseModel):
 @router.get("")
 async def list_models(_caller: CurrentCaller, shared: Shared) -> ModelList:
     """List the provider's models."""
-    return ModelList(data=await shared.upstreams.models())
+    return ModelList(data=await shared.models())
 
 
 @router.get("/{model:path}")
 async def get_model(model: str, _caller: CurrentCaller, shared: Shared) -> ModelCard:
     """Describe one model."""
-    for card in await shared.upstreams.models():
+    for card in await shared.models():
         if card.id == model:
             return card
     message = f"The model `{model}` does not exist or you do not have access to it."

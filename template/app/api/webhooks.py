@@ -13,10 +13,10 @@ from app.dependencies.database import CallersRows
 from app.dependencies.idempotency import Once
 from app.dependencies.limits import RateHeaders
 from app.dependencies.resources import Shared
+from app.resources.lifespan import Resources
 from engine.body import NO_NUL, Body
 from engine.errors import ReceiverUnreachable
 from engine.process.address_guard import NOT_PUBLIC
-from engine.resources import Resources
 from engine.sql.pagination import Page, PageQuery
 from engine.webhooks import deliveries, endpoints
 from engine.webhooks.deliveries import Notification

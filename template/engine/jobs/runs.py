@@ -9,9 +9,8 @@ from sqlalchemy.orm import Session
 
 from engine.errors import Conflict
 from engine.operations.bound_model import BoundModel
-from engine.resources import Resources
-from engine.sql.clock import instant, now
-from engine.sql.statements import rows_changed, skip_scan, sql_constant
+from engine.resources import Resources, model_for
+from engine.sql.statements import instant, now, rows_changed, skip_scan, sql_constant
 from engine.sql.tables import JobRow
 from engine.work import leases, outbox
 
@@ -80,7 +79,7 @@ class Run:
     @property
     def model(self) -> BoundModel:
         """The model bound to the job's caller."""
-        return self.resources.model_for(self.caller_id or "")
+        return model_for(self.resources, self.caller_id or "")
 
     async def report(self, **progress: object) -> None:
         """Show the job's progress to its caller, and keep it for another attempt.

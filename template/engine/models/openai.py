@@ -6,7 +6,7 @@ Its answers are relayed as they come; the app reads only the fields that it need
 import asyncio
 from asyncio import IncompleteReadError
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from io import BytesIO
 
 from aiohttp import (
@@ -84,14 +84,7 @@ class OpenAI:
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
         """Relay the server's events."""
-        if self._native and isinstance(request, ResponseChat):
-            asking = self._ask_native(request, self._session.timeout, stream=True)
-            events: EventStream = ResponseEvents()
-            chunk_of: type[Chunk] = NativeChunk
-        else:
-            asking = self._ask("POST", *_streamed(request), self._session.timeout)
-            events = Events(request.n or 1, usage_wanted=request.include_usage)
-            chunk_of = Chunk
+        asking, events, chunk_of = self._streamed(request)
         async with asking as response:
             late_at = asyncio.get_running_loop().time() + LATE_SECONDS
             piece = await _first(response)
@@ -137,6 +130,21 @@ class OpenAI:
         """Return the body of an answer, which may be silent for as long as the request has time."""
         async with self._ask("POST", path, asked, self._until_deadline) as response:
             return await response.read()
+
+    def _streamed(
+        self, request: ChatRequest
+    ) -> tuple[AbstractAsyncContextManager[ClientResponse], EventStream, type[Chunk]]:
+        """Return the call, its reader and its chunks. Usage is always asked for, to be counted."""
+        if self._native and isinstance(request, ResponseChat):
+            asking = self._ask_native(request, self._session.timeout, stream=True)
+            return asking, ResponseEvents(), NativeChunk
+        options = request.stream_options or StreamOptions()
+        counted = options.model_copy(update={"include_usage": True})
+        path, sent = request.sent()
+        streamed = sent.model_copy(update={"stream": True, "stream_options": counted})
+        asked = streamed.model_dump_json(exclude_unset=True)
+        asking = self._ask("POST", path, asked, self._session.timeout)
+        return asking, Events(request.n or 1, usage_wanted=request.include_usage), Chunk
 
     async def _respond(self, request: ResponseChat) -> Answer:
         async with self._ask_native(request, self._until_deadline, stream=False) as response:
@@ -204,15 +212,6 @@ class OpenAI:
         except (ClientError, TimeoutError) as error:
             deadline.remaining()  # the caller's time, and not the server, has failed
             raise _fault(error) from error
-
-
-def _streamed(request: ChatRequest) -> tuple[str, str]:
-    """Return path and body. The usage is always asked for, since it is counted."""
-    options = request.stream_options or StreamOptions()
-    counted = options.model_copy(update={"include_usage": True})
-    path, sent = request.sent()
-    streamed = sent.model_copy(update={"stream": True, "stream_options": counted})
-    return path, streamed.model_dump_json(exclude_unset=True)
 
 
 def _without_encrypted(body: Json) -> Json:

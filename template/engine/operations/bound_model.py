@@ -5,7 +5,6 @@ from collections.abc import AsyncGenerator, Coroutine
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
-from engine.callers.usage_buffer import UsageBuffer
 from engine.errors import DeadlineExceeded, ModelError, Overloaded
 from engine.models.interface import (
     Answer,
@@ -17,7 +16,6 @@ from engine.models.interface import (
     Usage,
 )
 from engine.models.upstreams import Upstreams
-from engine.process.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from engine.resources import Resources
@@ -26,31 +24,29 @@ if TYPE_CHECKING:
 class BoundModel:
     """Asks the model for one caller: in its turn for a slot, and at its cost.
 
-    Without a `counter` nothing is counted here: a batch counts an item's tokens as it records the
+    Unless `counted`, nothing is counted here: a batch counts an item's tokens as it records the
     item. `counted_as` takes the place of the model's name where usage is shown.
     """
 
     def __init__(
         self,
         upstreams: Upstreams,
-        tokenizer: Tokenizer,
+        resources: "Resources",
         caller_id: str,
-        counter: UsageBuffer | None = None,
-        default: str | None = None,
-        resources: "Resources | None" = None,
+        *,
+        counted: bool = True,
     ) -> None:
-        self.tokenizer = tokenizer
+        self.tokenizer = resources.tokenizer
         self.resources = resources
         """All that the process has open, for operations that need more than a model."""
         self.caller_id = caller_id
         self.counted_as: str | None = None
         self._upstreams = upstreams
-        self._counter = counter
-        self._default = default
+        self._counter = resources.usage if counted else None
 
     async def default(self) -> str:
         """Return the model of the app's own features: the setting, or the provider's first."""
-        return self._default or (await self._upstreams.models())[0].id
+        return self.resources.settings.default_model or (await self._upstreams.models())[0].id
 
     def require_provider(self, request: ChatRequest) -> None:
         """Raise `Unsupported` for what none of the providers knows, before they are asked."""

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import msgspec
 from arq.connections import ArqRedis
 from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
 from redis.exceptions import RedisError
 
 from engine.process.redis import open_redis
@@ -77,12 +78,38 @@ class NoQueue:
         return 0
 
 
+class ReturningPipeline(Pipeline):
+    """redis-py's pipeline, but one that always gives its connection back.
+
+    redis-py keeps it where the UNWATCH after a transaction that is given up gets no answer: the
+    server is frozen, or the task is cancelled. Such an UNWATCH has closed the connection.
+    """
+
+    async def reset(self) -> None:
+        """Forget all commands and give the connection back."""
+        try:
+            await super().reset()  # type: ignore[no-untyped-call]
+        finally:
+            self.watching = False
+            await super().reset()  # type: ignore[no-untyped-call]
+
+
+class WakeUps(ArqRedis):
+    """arq's client, which watches keys in each transaction."""
+
+    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:  # noqa: FBT001, FBT002 -- redis-py's
+        """Return a pipeline that gives its connection back."""
+        return ReturningPipeline(
+            self.connection_pool, self.response_callbacks, transaction, shard_hint
+        )
+
+
 class RedisQueue:
     """Wakes a worker through Redis."""
 
     def __init__(self, redis: Redis, service_slug: str) -> None:
         self.name = f"{service_slug}:queue"
-        self.arq = ArqRedis(
+        self.arq = WakeUps(
             redis.connection_pool,
             job_serializer=serialize,
             job_deserializer=deserialize,

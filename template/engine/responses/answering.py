@@ -13,7 +13,12 @@ from engine.models.wire import Json, encode_json
 from engine.operations.bound_model import BoundModel
 from engine.operations.operation import Operation
 from engine.responses.native import Relay, response_chat
-from engine.responses.schema import ResponseRequest, new_response, refuse_unsupported
+from engine.responses.schema import (
+    ResponseRequest,
+    new_response,
+    refuse_hosted_tools,
+    refuse_unsupported,
+)
 from engine.responses.store import Turn
 
 log = logging.getLogger(__name__)
@@ -89,12 +94,12 @@ class BatchedResponse(ResponseRequest):
         for field in ("background", "previous_response_id", "store", "stream"):
             if getattr(self, field):
                 raise ValueError(f"a line of a batch has no `{field}`")
+        refuse_unsupported(self)
         return self
 
 
 async def _respond(model: BoundModel, request: BatchedResponse) -> Answer:
-    hosted = model.resources.settings.responses_hosted_tools if model.resources else ()
-    refuse_unsupported(request, hosted)
+    refuse_hosted_tools(request, model.resources.settings.responses_hosted_tools)
     return await answer_response(model, Task(request, Turn([], request.items, [])))
 
 

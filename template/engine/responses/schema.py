@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from engine.errors import InvalidRequest, Unsupported
 from engine.models.interface import Count, ModelRequest, Part
 from engine.models.wire import Json
-from engine.sql.ids import new_id
+from engine.sql.statements import new_id
 
 MOST_ITEMS = 10_000
 
@@ -123,22 +123,26 @@ class ResponseObject(BaseModel):
     output: list[Json]
 
 
-def refuse_unsupported(request: ResponseRequest, hosted: Collection[str] = ()) -> None:
-    """Raise `Unsupported` for a field, or a tool not among the `hosted`, that is never honoured."""
+def refuse_unsupported(request: ResponseRequest) -> None:
+    """Raise `Unsupported` for a field that nothing here can honour."""
     for field, harmless in REFUSED.items():
         value = getattr(request, field, None)
         if value is not None and value not in harmless:
             message = f"Unsupported parameter: '{field}' is not supported here."
             raise Unsupported(message, param=field)
-    for at, tool in enumerate(request.tools):
-        kind, named = str(tool.get("type")), OBJECTS & tool.keys()
-        named = named or isinstance(tool.get("container"), str)
-        if kind not in CALLERS_TOOLS and (named or kind not in hosted):
-            message = f"A tool of the type '{kind}' is not supported with this model."
-            raise Unsupported(message, param=f"tools[{at}]")
     if request.background and not request.store:
         message = "A background response is stored: leave `store` out, or set it to true."
         raise InvalidRequest(message, param="store")
+
+
+def refuse_hosted_tools(request: ResponseRequest, allowed: Collection[str]) -> None:
+    """Raise `Unsupported` for a tool that a server would run, and that is not allowed."""
+    for at, tool in enumerate(request.tools):
+        kind, container = str(tool.get("type")), tool.get("container")
+        named = OBJECTS & tool.keys() or isinstance(container, str)
+        if kind not in CALLERS_TOOLS and (named or kind not in allowed):
+            message = f"A tool of the type '{kind}' is not supported with this model."
+            raise Unsupported(message, param=f"tools[{at}]")
 
 
 def new_response(request: ResponseRequest) -> Json:

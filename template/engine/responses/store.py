@@ -1,31 +1,297 @@
-from dataclasses import dataclass
+"""Responses in SQL, each its caller's own: their items, and the chains that they make."""
 
-from engine.models.wire import Json
+import re
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from pydantic import BaseModel
+from sqlalchemy import CTE, Row, and_, delete, func, insert, literal, select, update
+from sqlalchemy.orm import Session
+
+from engine.errors import InvalidRequest, NotFound
+from engine.jobs.jobs import DAY
+from engine.models.wire import Json, encode_json
+from engine.sql.pagination import Page, PageQuery
+from engine.sql.statements import new_id, rows_changed
+from engine.sql.tables import ResponseItemRow as Item
+from engine.sql.tables import ResponseRow
+
+LONGEST_CHAIN = 500
+CONTINUED = ("completed", "incomplete")
+"""States of a response that the next one may continue."""
+
+ITEM_ID = re.compile("[!-~]{1,64}")
+KINDS = {
+    "message": "msg",
+    "reasoning": "rs",
+    "function_call": "fc",
+    "function_call_output": "fco",
+}
+"""Beginnings of ids, by the type of the item."""
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
+    """What a request stands on: earlier items, its own, and the chain that it continues."""
+
     history: list[Json]
+    """Items of the chain, oldest first: of each response its input, then its output."""
     given: list[Json]
+    """Items of the request, each with its type and an id."""
     chain: list[str]
+    """Ids of the chain's responses, newest first."""
 
     @classmethod
     def alone(cls, given: list[Json]) -> "Turn":
-        return cls([], given, [])
+        """Return the turn of a request that continues nothing; raise `InvalidRequest` for an id."""
+        return cls([], [_with_id(item) for item in given], [])
 
     @property
     def has_references(self) -> bool:
-        return any(i.get("type") == "item_reference" for i in self.given)
+        """Whether items are only named: `read_turn` reads them."""
+        return any(map(_is_reference, self.given))
 
 
-saved = {}
+@dataclass(frozen=True, slots=True)
+class StoredResponse:
+    """A response: `body` is its JSON, as its caller reads it."""
+
+    body: bytes
+    status: str
+    background: bool
+    job_id: str | None
 
 
-def save_response(session, caller_id: str, response: Json, turn: Turn, keep_seconds: float) -> None:
-    saved[response["id"]] = response
+def read_turn(
+    session: Session, caller_id: str, previous_id: str | None, given: list[Json], most_bytes: int
+) -> Turn:
+    """Return the items of the chain that ends with `previous_id`, and the request's own.
+
+    Raise `InvalidRequest` where the chain is not whole, cannot be continued, or is too long: all
+    that is read has at most `most_bytes`. Raise `NotFound` for a reference to an unknown item.
+    """
+    alone = Turn.alone(given)
+    chain = _chain(caller_id, previous_id)
+    links = _read_links(session, chain, previous_id) if previous_id else []
+    left = _room(most_bytes, (link.size for link in links))
+    items = (
+        select(Item.data)
+        .join(chain, Item.response_id == chain.c.id)
+        .order_by(chain.c.depth.desc(), Item.position)
+    )
+    history = map(msgspec.json.decode, session.scalars(items)) if links else ()
+    found = _read_references(session, caller_id, alone, left)
+    own = [found[each["id"]] if _is_reference(each) else each for each in alone.given]
+    return Turn([*history], own, [link.id for link in links])
 
 
-def read_turn(session, caller_id: str, prev: str | None, given: list[Json], most: int) -> Turn: ...
-def read_response(session, caller_id: str, response_id: str): ...
-def delete_response(session, caller_id: str, response_id: str): ...
-def page_of_input_items(session, caller_id: str, response_id: str, query): ...
+def save_response(session: Session, caller_id: str, response: Json, turn: Turn) -> None:
+    """Keep a response that has ended, with its items. It is a use of its whole chain."""
+    row = _add_row(session, caller_id, response, turn, finished_at=time.time())
+    _add_output(session, row, response, turn)
+
+
+def add_response(
+    session: Session,
+    caller_id: str,
+    response: Json,
+    turn: Turn,
+    *,
+    request: BaseModel,
+    job_id: str,
+) -> None:
+    """Keep a response that its job is to answer, with the items of its input."""
+    body = request.model_dump_json(exclude={"input"}).encode()
+    _add_row(session, caller_id, response, turn, request=body, job_id=job_id)
+
+
+def finish_response(session: Session, row: ResponseRow, response: Json, turn: Turn) -> None:
+    """Keep the end of a response that was added before."""
+    row.body, row.status, row.request = encode_json(response), response["status"], None
+    row.finished_at = time.time()
+    _add_output(session, row, response, turn)
+
+
+def read_response(session: Session, caller_id: str, response_id: str) -> StoredResponse:
+    """Return a response; raise `NotFound` where this caller has none of that id."""
+    row = ResponseRow
+    columns = select(row.body, row.status, row.background, row.job_id)
+    mine = columns.where(row.id == response_id, row.caller_id == caller_id)
+    found = session.execute(mine).one_or_none()
+    if found is None:
+        raise _not_found(response_id)
+    return StoredResponse(*found)
+
+
+def input_items(session: Session, response_id: str) -> list[Json]:
+    """Return the items that a response was given, in their order."""
+    own = select(Item.data).where(Item.response_id == response_id, Item.output.is_(False))
+    return [msgspec.json.decode(data) for data in session.scalars(own.order_by(Item.position))]
+
+
+def page_of_input_items(
+    session: Session, caller_id: str, response_id: str, query: PageQuery
+) -> Page[Json]:
+    """Return a page of a response's own input; raise `NotFound` where there is no response."""
+    mine = ResponseRow.id == response_id, ResponseRow.caller_id == caller_id
+    if session.scalar(select(ResponseRow.id).where(*mine)) is None:
+        raise _not_found(response_id)
+    ascending, place = query.order == "asc", Item.position
+    own = Item.response_id == response_id, Item.output.is_(False)
+    statement = select(Item.id, Item.data).where(*own).limit(query.limit + 1)
+    statement = statement.order_by(place if ascending else place.desc())
+    if query.after is not None:
+        # An id may come twice in what a caller sends: the next page begins after both.
+        last = func.max(place) if ascending else func.min(place)
+        cursor = select(last).where(*own, Item.id == query.after).scalar_subquery()
+        statement = statement.where(place > cursor if ascending else place < cursor)
+    found = session.execute(statement).all()
+    rows = found[: query.limit]
+    return Page(
+        data=[msgspec.json.decode(row.data) for row in rows],
+        first_id=rows[0].id if rows else None,
+        last_id=rows[-1].id if rows else None,
+        has_more=len(found) > query.limit,
+    )
+
+
+def delete_response(session: Session, caller_id: str, response_id: str) -> None:
+    """Delete a response with its items and events; raise `NotFound` where there is none."""
+    mine = ResponseRow.id == response_id, ResponseRow.caller_id == caller_id
+    if not rows_changed(session, delete(ResponseRow).where(*mine)):
+        raise _not_found(response_id)
+
+
+def _not_found(response_id: str) -> NotFound:
+    return NotFound(f"Response with id '{response_id}' not found.", param="response_id")
+
+
+def _chain(caller_id: str, previous_id: str | None) -> CTE:
+    """Return the links of a chain, newest first, and one more than it may have."""
+    columns = select(ResponseRow.id, ResponseRow.previous_id, ResponseRow.status)
+    mine = columns.where(ResponseRow.caller_id == caller_id)
+    newest = mine.add_columns(literal(1).label("depth")).where(ResponseRow.id == previous_id)
+    chain = newest.cte("chain", recursive=True)
+    earlier = mine.add_columns(chain.c.depth + 1).where(
+        ResponseRow.id == chain.c.previous_id, chain.c.depth <= LONGEST_CHAIN
+    )
+    return chain.union_all(earlier)
+
+
+def _read_links(session: Session, chain: CTE, previous_id: str) -> Sequence[Row[Any]]:
+    size = select(func.coalesce(func.sum(func.length(Item.data)), 0))
+    sized = size.where(Item.response_id == chain.c.id).scalar_subquery().label("size")
+    links = session.execute(select(chain, sized).order_by(chain.c.depth)).all()
+    if len(links) > LONGEST_CHAIN:
+        raise _too_long(f"{LONGEST_CHAIN} responses")
+    if missing := links[-1].previous_id if links else previous_id:
+        raise _not_continued(f"with id '{missing}' not found.", "previous_response_not_found")
+    if links[0].status not in CONTINUED:
+        raise _not_continued(f"is {links[0].status}: continue a completed or incomplete one.")
+    return links
+
+
+def _not_continued(why: str, code: str | None = None) -> InvalidRequest:
+    return InvalidRequest(f"Previous response {why}", param="previous_response_id", code=code)
+
+
+def _room(most_bytes: int, sizes: Iterable[int]) -> int:
+    left = most_bytes - sum(sizes)
+    if left < 0:
+        raise _too_long(f"{most_bytes} bytes")
+    return left
+
+
+def _too_long(than: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"The conversation has more than {than}: begin a new one, with the items that it needs.",
+        param="previous_response_id",
+        code="context_length_exceeded",
+    )
+
+
+def _read_references(
+    session: Session, caller_id: str, turn: Turn, most_bytes: int
+) -> dict[str, Json]:
+    """Return the caller's newest items of the ids that the turn refers to."""
+    wanted = [item["id"] for item in turn.given if _is_reference(item)]
+    place = Item.caller_id, Item.id
+    newest = (
+        select(*place, func.max(Item.response_id).label("response_id"))
+        .where(Item.caller_id == caller_id, Item.id.in_(wanted))
+        .group_by(*place)
+        .subquery()
+    )
+    same = (getattr(Item, column.name) == column for column in newest.c)
+    size = func.length(Item.data).label("size")
+    items = select(Item.id, size).join(newest, and_(*same)).order_by(Item.position)
+    sizes = {row.id: row.size for row in session.execute(items)} if wanted else {}
+    for each in wanted:
+        if each not in sizes:
+            raise NotFound(f"Item with id '{each}' not found.", param="input")
+    _room(most_bytes, (sizes[each] for each in wanted))
+    found = session.execute(items.with_only_columns(Item.id, Item.data)) if wanted else ()
+    return {item_id: msgspec.json.decode(data) for item_id, data in found}
+
+
+def _is_reference(item: Json) -> bool:
+    return bool(item["type"] == "item_reference")
+
+
+def _with_id(item: Json) -> Json:
+    kind = str(item.get("type") or ("message" if "role" in item else "item_reference"))
+    item_id = item.get("id") or new_id(KINDS.get(kind, "item"))
+    if not isinstance(item_id, str) or not ITEM_ID.fullmatch(item_id):
+        raise InvalidRequest("An item's id has 1 to 64 letters, digits or signs.", param="input")
+    return {**item, "type": kind, "id": item_id}
+
+
+def _add_row(
+    session: Session, caller_id: str, response: Json, turn: Turn, **more: object
+) -> ResponseRow:
+    row = ResponseRow(
+        id=response["id"],
+        caller_id=caller_id,
+        previous_id=turn.chain[0] if turn.chain else None,
+        model=response["model"],
+        status=response["status"],
+        background=response["background"],
+        body=encode_json(response),
+        created_at=response["created_at"],
+        used_at=time.time(),
+        **more,
+    )
+    session.add(row)
+    session.flush()
+    _add_items(session, row, turn.given, first=0)
+    return row
+
+
+def _add_output(session: Session, row: ResponseRow, response: Json, turn: Turn) -> None:
+    _add_items(session, row, response["output"], first=len(turn.given), output=True)
+    if turn.chain:
+        _use(session, turn.chain)
+
+
+def _add_items(
+    session: Session, row: ResponseRow, items: list[Json], *, first: int, output: bool = False
+) -> None:
+    own = {"response_id": row.id, "caller_id": row.caller_id, "output": output}
+    rows = [
+        {"id": item["id"], "position": place, "data": encode_json(item), **own}
+        for place, item in enumerate(items, first)
+    ]
+    if rows:
+        session.execute(insert(Item), rows)
+
+
+def _use(session: Session, chain: list[str]) -> None:
+    """Say that these are used, once a day: each turn would write all its chain's rows again."""
+    late = ResponseRow.id.in_(chain), ResponseRow.used_at < time.time() - DAY
+    rows = select(ResponseRow.id).where(*late).order_by(ResponseRow.id).with_for_update()
+    if found := session.scalars(rows).all():  # locked in one order: no deadlock with another turn
+        used = update(ResponseRow).where(ResponseRow.id.in_(found)).values(used_at=time.time())
+        rows_changed(session, used)

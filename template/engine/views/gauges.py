@@ -1,13 +1,13 @@
 """This process's metrics as Prometheus reads them, with its limits as they are at that moment."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from anyio import to_thread  # noqa: TID251 -- asked for its limit only
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from engine.models.upstreams import Upstreams
 from engine.resources import Resources
 from engine.slots import own_threads
+from engine.slots.semaphore import SlotSemaphore
 from engine.watch import metrics
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -19,13 +19,13 @@ def exposition(resources: Resources) -> bytes:
         metrics.used.labels(name).set(used)
         metrics.waiting.labels(name).set(waiting)
         metrics.size.labels(name).set(size)
-    tell_slots(resources.upstreams)
+    tell_slots(resources.slots)
     return generate_latest()
 
 
-def tell_slots(model: Upstreams) -> None:
+def tell_slots(slots_of: Mapping[str, SlotSemaphore]) -> None:
     """Set the slots of each provider, here and in all processes."""
-    for pool, slots in model.slots.items():
+    for pool, slots in slots_of.items():
         for state in ("held", "allowed", "cap", "waiting"):
             metrics.slots.labels(pool, state).set(getattr(slots, state))
 

@@ -7,10 +7,13 @@ import json
 import subprocess
 import sys
 import tomllib
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
+from engine.models.upstreams import Upstreams
+from engine.resources import Resources
 from tests.service import PROJECT
 
 RUFF = Path(sys.executable).with_name("ruff")
@@ -24,9 +27,9 @@ def source(banned: str) -> str:
     return f"from {module} import {name}\n" if module else f"import {name}\n"
 
 
-def found(lines: str, file: str) -> list[str]:
+def found(lines: str, file: str, rule: str = "TID251") -> list[str]:
     """Return what ruff says of bans in these lines, were they in this file."""
-    options = ["check", "--select", "TID251", "--output-format", "json", "--no-cache"]
+    options = ["check", "--select", rule, "--output-format", "json", "--no-cache"]
     done = subprocess.run(
         [RUFF, *options, "--stdin-filename", file, "-"],
         cwd=PROJECT,
@@ -67,3 +70,10 @@ def test_its_door_is_open_and_the_wall_beside_it_is_not(banned: str, door: str) 
 @pytest.mark.parametrize("module", ["requests", "sqlite3", "subprocess", "threading", "time"])
 def test_a_library_that_is_right_in_a_thread_may_be_imported(module: str) -> None:
     assert found(f"import {module}\n", "app/features/twin/endpoint.py") == []
+
+
+def test_the_providers_are_private_to_the_model_of_a_caller() -> None:
+    [name] = [field.name for field in fields(Resources) if field.type is Upstreams]
+    line = f"answer = shared.{name}.complete(request, caller_id)\n"
+    said = found(line, "app/features/twin/endpoint.py", "SLF001")
+    assert said == [f"Private member accessed: `{name}`"]

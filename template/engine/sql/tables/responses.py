@@ -10,13 +10,14 @@ class ResponseRow(Base):
     """A stored response. `previous_id` is the response that it continues.
 
     `request` is its body as it came, kept only while a worker may need it; `body` is the response
-    as its caller reads it. Both are bytes, because PostgreSQL's JSON takes no NUL.
+    as its caller reads it. Both are bytes, because PostgreSQL's JSON takes no NUL. `used_at`
+    is when it was made or last continued, by itself or within a chain; it may lag by a day.
     """
 
     __tablename__ = "responses"
     __table_args__ = (
         Index("ix_responses_caller", "caller_id", "id"),
-        Index("ix_responses_expires_at", "expires_at"),
+        Index("ix_responses_used_at", "used_at"),
         index_of("job_id IS NOT NULL", "ix_responses_job", "job_id", unique=True),
     )
 
@@ -30,8 +31,8 @@ class ResponseRow(Base):
     request: Mapped[bytes | None]
     body: Mapped[bytes]
     created_at: Mapped[float]
-    completed_at: Mapped[float | None]
-    expires_at: Mapped[float | None]
+    finished_at: Mapped[float | None]
+    used_at: Mapped[float]
 
 
 class ResponseItemRow(Base):

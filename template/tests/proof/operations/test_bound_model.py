@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any, cast
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -83,8 +84,9 @@ def counts() -> Counts:
 
 
 def bound(provider: Provider, counts: Counts | None, default: str | None = None) -> BoundModel:
-    counter: Any = counts
-    return BoundModel(Only(provider), cast("Any", None), CALLER, counter, default)
+    settings = SimpleNamespace(default_model=default)
+    resources: Any = SimpleNamespace(usage=counts, tokenizer=None, settings=settings)
+    return BoundModel(Only(provider), resources, CALLER, counted=counts is not None)
 
 
 async def read(model: BoundModel) -> None:

@@ -264,8 +264,8 @@ def test_webhooks_tell_of_the_end_in_openais_words(
     worked: Service, http: httpx.Client, client: OpenAI, receiver: Receiver
 ) -> None:
     events = ["response.completed", "response.incomplete", "response.cancelled", "job.succeeded"]
-    asked = {"name": "mine", "url": receiver.url, "events": events}
-    secret = http.post("/v1/webhook_endpoints", json=asked).json()["secret"]
+    asked = {"name": "mine", "url": receiver.url, "event_types": events}
+    secret = http.post("/v1/webhook_endpoints", json=asked).json()["signing_secret"]
     worked.start("worker")
     started = start(http, max_output_tokens=3)
     ended(http, started["id"])

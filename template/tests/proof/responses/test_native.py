@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -28,11 +29,11 @@ from engine.process.offload import Offload
 from engine.process.tokenizer import Tokenizer, open_tokenizer
 from engine.responses.answering import Task, answer_response, stream_response
 from engine.responses.native import Relay, native_body, response_chat
-from engine.responses.schema import ResponseRequest, new_response, refuse_unsupported
+from engine.responses.schema import ResponseRequest, new_response, refuse_hosted_tools
 from engine.responses.store import Turn
 from engine.slots.pools import provider_pools
 from engine.slots.redis_semaphore import Priority
-from engine.sql.ids import new_id
+from engine.sql.statements import new_id
 from tests.proof.models.asking import settings
 from tests.proof.responses.scripts import (
     BEGINNING,
@@ -107,7 +108,8 @@ async def model_of(
         open_upstream_session(configured) as session,
         open_upstreams(configured, Priority.ONLINE, session, None, tokenizer) as upstreams,
     ):
-        yield BoundModel(upstreams, tokenizer, CALLER, cast("Any", counter))
+        resources = SimpleNamespace(tokenizer=tokenizer, usage=counter, settings=configured)
+        yield BoundModel(upstreams, cast("Any", resources), CALLER)
 
 
 def task(*history: Json, **fields: object) -> Task:
@@ -538,9 +540,9 @@ def test_a_hosted_tool_is_refused_by_name_unless_it_is_allowed_and_names_no_obje
     request = ResponseRequest(model="m", input="Hi", tools=[tool])
     for allowed in ([], [tool["type"]])[: 1 if tool is SEARCH else 2]:
         with pytest.raises(Unsupported, match=tool["type"]) as refused:
-            refuse_unsupported(request, allowed)
+            refuse_hosted_tools(request, allowed)
         assert refused.value.param == "tools[0]"
-    refuse_unsupported(ResponseRequest(model="m", input="Hi", tools=[SEARCH]), ["web_search"])
+    refuse_hosted_tools(ResponseRequest(model="m", input="Hi", tools=[SEARCH]), ["web_search"])
 
 
 async def test_only_a_native_server_runs_an_allowed_tool(tokenizer: Tokenizer) -> None:
@@ -570,7 +572,7 @@ def test_odd_kinds_are_refused_and_break_nothing(kind: object) -> None:
     request = ResponseRequest(model="m", input=[{"type": kind, "content": [1]}])
     assert isinstance(response_chat(request, request.items, 0, CALLER).refusal, Unsupported)
     with pytest.raises(Unsupported):
-        refuse_unsupported(ResponseRequest(model="m", input="Hi", tools=[{"type": kind}]))
+        refuse_hosted_tools(ResponseRequest(model="m", input="Hi", tools=[{"type": kind}]), ())
     message = {"role": "assistant", "content": [1]}
     with pytest.raises(InvalidRequest):
         response_chat(request, [message], 0, CALLER)

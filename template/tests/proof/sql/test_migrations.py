@@ -18,11 +18,13 @@ from sqlalchemy import text
 
 from app.settings import Settings
 from engine.sql.database import open_database
+from engine.sql.revisions import FOLDERS, read_revisions
 from tests.isolation import own_folder
 from tests.proof.sql.before_1_0 import make_tables_of_0_3_0
 from tests.service import LIMIT, PROJECT, eventually
 from tests.tables import new_database
 
+(ENGINE,) = read_revisions(FOLDERS[1:]).heads
 NOTES = '''
 
 class NoteRow(Base):
@@ -45,12 +47,12 @@ down_revision = "app_0001"
 def upgrade() -> None:
     op.create_table("notes", sa.Column("caller_id", sa.String(40), sa.ForeignKey("callers.id")))
 """
-NEXT = """
+NEXT = f"""
 import sqlalchemy as sa
 from alembic import op
 
 revision = "engine_9999"
-down_revision = "engine_0001"
+down_revision = "{ENGINE}"
 
 
 def upgrade() -> None:
@@ -140,7 +142,7 @@ def test_a_revision_of_the_team_has_its_own_tables_alone(url: str, copy: Path) -
     assert "= 'app_0001'" in written
     assert upgrade.count("op.") - upgrade.count("op.f(") == 1
     assert "op.create_table('notes'" in upgrade
-    assert migrate(copy, url) == (0, "Database: from app_0001, engine_0001 to abc, engine_0001.\n")
+    assert migrate(copy, url) == (0, f"Database: from app_0001, {ENGINE} to abc, {ENGINE}.\n")
     assert run(copy, url, "alembic", "-x", "branch=engine", "check")[0] == 0
 
 
@@ -169,7 +171,7 @@ def test_a_revision_of_the_team_from_0_x_goes_on_from_the_new_start(url: str, co
     make_tables_of_0_3_0(url)
     (copy / "migrations/versions/abc_notes.py").write_text(ABC)
     execute(url, "UPDATE alembic_version SET version_num = 'abc'")
-    assert migrate(copy, url) == (0, "Database: from abc to abc, engine_0001.\n")
+    assert migrate(copy, url) == (0, f"Database: from abc to abc, {ENGINE}.\n")
     assert run(copy, url, "alembic", "-x", "branch=engine", "check")[0] == 0
 
 
@@ -186,7 +188,7 @@ def test_a_lock_is_waited_for_so_long(url: str, tmp_path: Path, wait: str) -> No
     said = log.read_text()
     assert "Traceback" not in said
     if wait == "60":
-        assert (code, said.splitlines()[-1]) == (0, "Database: from 0008 to app_0001, engine_0001.")
+        assert (code, said.splitlines()[-1]) == (0, f"Database: from 0008 to app_0001, {ENGINE}.")
     else:
         assert code == 1
         assert "keeps a table, or the whole database, locked. Nothing was changed" in said

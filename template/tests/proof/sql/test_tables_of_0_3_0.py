@@ -7,12 +7,14 @@ import pytest
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
+from engine.sql.revisions import FOLDERS, read_revisions
 from engine.sql.tables import BatchLaneRow, ItemRow
 from tests.batches import lines_of
 from tests.proof.sql.before_1_0 import KEY, count_rows, insert_work, make_tables_of_0_3_0
 from tests.receiver import Receiver
 from tests.service import LIMIT, Program, Service, eventually, service
 
+(ENGINE,) = read_revisions(FOLDERS[1:]).heads
 OLDER = ["UPDATE alembic_version SET version_num = '0007'"]
 OWN = [
     "UPDATE alembic_version SET version_num = '9001'",
@@ -65,8 +67,8 @@ def attempts(session: Session) -> list[int]:
 
 def test_work_in_flight_is_finished_after_the_migration(old: Service, receiver: Receiver) -> None:
     before = old.in_database(count_rows)
-    assert migrated(old) == (0, "Database: from 0008 to app_0001, engine_0001.\n")
-    assert old.in_database(count_rows) == before
+    assert migrated(old) == (0, f"Database: from 0008 to app_0001, {ENGINE}.\n")
+    assert old.in_database(count_rows).items() >= before.items()
     old.start("api", "worker")
     with old.client(KEY) as client, old.http(KEY) as http:
         eventually(lambda: client.batches.retrieve("batch_1").status == "completed")

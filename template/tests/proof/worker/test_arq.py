@@ -12,11 +12,11 @@ import subprocess
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import pytest
 from arq.constants import in_progress_key_prefix, job_key_prefix, retry_key_prefix
-from redis.asyncio import Redis
+from redis.asyncio import Redis, UnixDomainSocketConnection
 from redis.exceptions import RedisError
 
 from app.settings import Settings
@@ -346,6 +346,32 @@ async def test_a_call_that_is_at_its_end_goes_on_behind_nobody(
         await queue.wake(Kind.BATCHES)
         await until(lambda: pool.calls)
     assert asyncio.all_tasks() == before
+
+
+class Unwatching(UnixDomainSocketConnection):
+    """A connection that waits for an answer to UNWATCH until it is cancelled."""
+
+    waits: ClassVar[asyncio.Event]
+
+    async def send_command(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 -- redis-py's
+        if args == ("UNWATCH",):
+            self.waits.set()
+        else:
+            await super().send_command(*args, **options)
+
+
+async def test_a_worker_that_ends_while_it_gives_a_call_up_gives_its_connection_back(
+    redis: Redis, tmp_path: Path
+) -> None:
+    """Another worker was faster, so arq gives its transaction up: redis-py then awaits UNWATCH."""
+    Unwatching.waits = asyncio.Event()
+    redis.connection_pool.connection_class = Unwatching
+    queue = RedisQueue(redis, tmp_path.name)
+    call = await enqueue(queue)
+    await queue.arq.psetex(in_progress_key_prefix + call, 60_000, b"1")
+    async with listening(queue, Woken()):
+        await asyncio.wait_for(Unwatching.waits.wait(), LIMIT)
+    assert not redis.connection_pool._in_use_connections
 
 
 async def test_a_queue_ends_with_redis_and_begins_again(mortal: tuple[Server, RedisQueue]) -> None:
