@@ -188,7 +188,7 @@ class Translation:
                 self._first = event["output_index"] + 1
                 self._open = OpenItem(event["item"], event["output_index"], None)
             case "content_part.added" | "reasoning_summary_part.added" if self._open:
-                kind = KINDS[event["part"]["type"]]
+                kind = KINDS.get(event["part"]["type"])
                 self._open = OpenItem(self._open.item, event["output_index"], kind)
             case "output_item.done":
                 self._open = None

@@ -5,6 +5,7 @@ tunes it is passed on, or echoed.
 """
 
 import time
+from collections.abc import Collection
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -30,6 +31,10 @@ REFUSED: dict[str, tuple[object, ...]] = {
 }
 """Fields that name an object at OpenAI, cost extra or change the answer, each with the values that
 ask for nothing."""
+
+CALLERS_TOOLS = {"custom", "function"}
+OBJECTS = {"connector_id", "file_ids", "server_url", "vector_store_ids"}
+"""Fields of other tools that name a thing which may be another caller's, or a server of theirs."""
 
 Includable = Literal[
     "code_interpreter_call.outputs",
@@ -128,6 +133,16 @@ def refuse_unsupported(request: ResponseRequest) -> None:
     if request.background and not request.store:
         message = "A background response is stored: leave `store` out, or set it to true."
         raise InvalidRequest(message, param="store")
+
+
+def refuse_hosted_tools(request: ResponseRequest, allowed: Collection[str]) -> None:
+    """Raise `Unsupported` for a tool that a server would run, and that is not allowed."""
+    for at, tool in enumerate(request.tools):
+        kind, container = str(tool.get("type")), tool.get("container")
+        named = OBJECTS & tool.keys() or isinstance(container, str)
+        if kind not in CALLERS_TOOLS and (named or kind not in allowed):
+            message = f"A tool of the type '{kind}' is not supported with this model."
+            raise Unsupported(message, param=f"tools[{at}]")
 
 
 def new_response(request: ResponseRequest) -> Json:
