@@ -5,7 +5,7 @@ again. `usage` is all that the rest of the app reads.
 """
 
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Protocol
 
@@ -205,8 +205,8 @@ ENCRYPTED = "reasoning.encrypted_content"
 class ResponseChat(ChatRequest):
     """A request for a response as a chat, for providers that know nothing else."""
 
-    response: dict[str, Any] = Field(exclude=True)
-    """The body for a server that speaks Responses, without its model and `stream`."""
+    response: Callable[[], dict[str, Any]] = Field(exclude=True)
+    """Gives the body for a server that speaks Responses, without its model and `stream`."""
     refusal: Any = Field(default=None, exclude=True)
     """The `AppError` of a request that no chat can express."""
 

@@ -168,7 +168,7 @@ class OpenAI:
         The server is asked again without encrypted reasoning where its model has none, or where it
         cannot read another server's.
         """
-        body = {**request.response, "model": request.model, "stream": stream}
+        body = {**request.response(), "model": request.model, "stream": stream}
         if request.model in self._unreasoning:
             body = _without_encrypted(body)
         async with AsyncExitStack() as stack:

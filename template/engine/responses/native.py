@@ -6,6 +6,7 @@ The state is ours: such a server keeps nothing, and sees no id that was made her
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import msgspec
 
@@ -13,9 +14,7 @@ from engine.errors import ModelUnavailable, Unsupported
 from engine.models.interface import (
     ENCRYPTED,
     Answer,
-    ChatRequest,
     Chunk,
-    Message,
     NativeAnswer,
     NativeChunk,
     ResponseChat,
@@ -25,7 +24,7 @@ from engine.models.sse import LAST
 from engine.models.wire import Json, encode_json
 from engine.responses.events import Translation
 from engine.responses.schema import ResponseRequest
-from engine.responses.translation import chat_request
+from engine.responses.translation import chat_fields
 
 STATE = {
     "background",
@@ -74,16 +73,14 @@ def response_chat(
     malformed, `Unsupported` for one that names a file.
     """
     _refuse_objects(items, first)
-    body = native_body(request, items, caller_id)
+    body = partial(native_body, request, items, caller_id)
     refusal = None
     try:
-        chat = chat_request(request, items, first)
+        chat = chat_fields(request, items, first)
     except Unsupported as error:
-        text, refusal = encode_json(body["input"]).decode(), error
-        chat = ChatRequest(model=request.model, messages=[Message(role="user", content=text)])
-    return ResponseChat.model_construct(
-        chat.model_fields_set, **dict(chat), response=body, refusal=refusal
-    )
+        text, refusal = encode_json(body()["input"]).decode(), error
+        chat = {"model": request.model, "messages": [{"role": "user", "content": text}]}
+    return ResponseChat.model_validate({**chat, "response": body, "refusal": refusal})
 
 
 def native_body(request: ResponseRequest, items: Sequence[Json], caller_id: str) -> Json:

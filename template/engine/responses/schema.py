@@ -125,9 +125,9 @@ class ResponseObject(BaseModel):
 
 def refuse_unsupported(request: ResponseRequest) -> None:
     """Raise `Unsupported` for a field that nothing here can honour."""
-    for field, harmless in REFUSED.items():
-        value = getattr(request, field, None)
-        if value is not None and value not in harmless:
+    for field in sorted(REFUSED.keys() & request.model_fields_set):
+        value = getattr(request, field)
+        if value is not None and value not in REFUSED[field]:
             message = f"Unsupported parameter: '{field}' is not supported here."
             raise Unsupported(message, param=field)
     if request.background and not request.store:
