@@ -2,7 +2,10 @@
 
 A worker is one process: at 1 ms of processor time an item it does 1,000 items a second at most. So
 the share at calls of 50 ms, which ask for 1,000, is bounded by the processor; the share at 500 ms
-is what the scheduling reaches. `uv run python -m benchmarks.batches --help` tells the sizes.
+is what the scheduling reaches: 0.90 to 0.94 on two cores that other programs kept at 100 %, where
+50 ms had 0.22 to 0.66 at 1.0 to 1.7 ms an item (SQLite, single runs, 2026-11-27).
+
+`uv run python -m benchmarks.batches --help` tells the sizes.
 Ratios of one run are comparable between machines; seconds are not.
 """
 
@@ -56,7 +59,7 @@ def main() -> None:
 
 def efficiency(redis: str, database: str | None, items: int, runs: int) -> None:
     """Print the share of the model's own throughput that a batch reaches, and an item's cost."""
-    say(f"{SLOTS} slots", "median s", "ideal s", "share", "cpu ms/item")
+    say(f"{SLOTS} slots", "median s", "ideal s", "share", "cpu ms")
     for call, workers in product((SHORT, LONG), (1, 2)):
         number = round(items * SHORT / call)  # as long a run
         ideal = number * call / SLOTS

@@ -54,7 +54,8 @@ new_connection_only: ContextVar[bool] = ContextVar("new_connection_only", defaul
 class Protocol(ResponseHandler):
     """Keeps the timer of `sock_read` for the first tenth of its time, whatever arrives.
 
-    aiohttp makes a new timer for each piece that arrives: 8 % of a stream's processor time.
+    aiohttp makes a new timer for each piece that arrives: 8 % of a stream's processor time. So a
+    silence may end up to a tenth of `sock_read` too early.
     """
 
     def _reschedule_timeout(self) -> None:
