@@ -29,7 +29,7 @@ demo: .work/ready
 
 test: check
 	$(RUN) pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not whole_suite and not campaign"
-	$(RUN) pytest -m whole_suite
+	$(RUN) pytest -n 2 --dist loadfile --no-loadscope-reorder -m whole_suite
 
 clients: .work/ready
 	@$(RUN) python -m clients $(ONLY)

@@ -23,6 +23,14 @@ COMBINATIONS = [
     for chosen in combinations(EXTRAS, count)
 ]
 """Every answer to the question `extras`."""
+TELLING = [
+    "[]",
+    *(f"[{extra}]" for extra in EXTRAS),
+    "[doctor, proof]",
+    "[lab, proof]",
+    EVERY_EXTRA,
+]
+"""Each file is here with the fewest others: an import of one left out fails here."""
 
 SINGLE = [
     *(

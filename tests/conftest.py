@@ -175,8 +175,15 @@ def find_python(version: str) -> str | None:
     return None
 
 
-LONGEST = ("update", "rendered_project", "moves", "demo", "live", "questions", "update_target")
-"""Files that take longest, the longest first: none of them shall be left for one process alone."""
+LONGEST = (
+    *("isolation", "update", "rendered_project", "moves"),
+    *("demo", "live", "questions", "update_target"),
+)
+"""Files that take longest, the longest first: none of them shall be left for one process alone.
+
+Isolation is before them because xdist gives the first process two files at once. Of the whole
+suites these are those of projects; the proof, longer than both, is the other process's.
+"""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

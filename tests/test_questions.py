@@ -19,7 +19,8 @@ QUESTIONS = {
     for name, question in yaml.safe_load((REPOSITORY / "copier.yml").read_text()).items()
     if not name.startswith("_") and name != "since_1_0"  # never asked
 }
-PLAIN_FOLDERS = ["/app", "/migrations", "/tests"]  # no answer gets there: left out for speed
+PLAIN_FOLDERS = [f"/{name}" for name in ("app", "doctor", "engine", "migrations", "tests")]
+"""No answer gets there: they are left out for speed."""
 CHOSEN = [
     name
     for name, question in QUESTIONS.items()

@@ -10,14 +10,15 @@ import pytest
 
 from demo.service import environment as clean_environment
 from demo.service import run
-from tests.answers import ALL_OFF, ALL_ON, ANSWER_SETS, COMBINATIONS, name_of
-from tests.conftest import REPOSITORY, Environment, Render, find_python
+from tests.answers import ALL_OFF, ALL_ON, ANSWER_SETS, COMBINATIONS, TELLING, name_of
+from tests.conftest import PYTHONS, REPOSITORY, Environment, Render, find_python
 
 # The code is the same in every render: test_no_code_differs_between_renders. What the rest can feel
 # of the answers is settings.toml, so each provider, with plain and with odd names, is enough.
 DISTINCT = [{}, ALL_ON, ALL_OFF]
 DOCTOR = "python -m app.cli doctor --check-routes"
-CHECKS = ["ruff check", "ruff format --check", DOCTOR]
+LINTERS = ["ruff check", "ruff format --check"]
+CHECKS = [*LINTERS, DOCTOR]
 SUITE = ["python", "-m", "pytest", "-q", "-n", "2", "--dist", "loadfile"]
 # Three files at once on two processors: the proof waits for servers more than it computes.
 IN_ORDER = ["--dist", "loadfile", "--no-loadscope-reorder"]
@@ -26,12 +27,14 @@ TEMPLATE = REPOSITORY / "template"
 
 
 @pytest.mark.parametrize(
-    ("check", "answers"),
+    ("interpreter", "check", "answers"),
     [
-        *itertools.product((check for check in CHECKS if check != DOCTOR), DISTINCT),
-        (DOCTOR, {}),  # it looks at nothing but code, which is the same in every render
-        ("lint-imports", {}),
+        *itertools.product(["3.13"], LINTERS, DISTINCT),
+        ("3.13", "lint-imports", {}),
+        # It looks at nothing but code, which is the same in every render, as its Python reads it.
+        *itertools.product(PYTHONS, [DOCTOR], [{}]),
     ],
+    indirect=["interpreter"],
     ids=lambda value: value if isinstance(value, str) else name_of(value),
 )
 def test_a_render_passes_its_own_checks(
@@ -44,7 +47,13 @@ def test_a_render_passes_its_own_checks(
     in_environment(checkout(answers), environment(interpreter), *check.split())
 
 
-@pytest.mark.parametrize("extras", COMBINATIONS)
+@pytest.mark.parametrize(
+    "extras",
+    [
+        extras if extras in TELLING else pytest.param(extras, marks=pytest.mark.campaign)
+        for extras in COMBINATIONS
+    ],
+)
 def test_every_combination_of_extras_passes_its_checks(
     checkout: Render, environment: Environment, extras: str
 ) -> None:

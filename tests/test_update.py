@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import pytest
 import yaml
+from _pytest.mark import ParameterSet
 from copier import run_copy, run_update
 from copier.errors import UserMessageError
 
@@ -47,8 +48,18 @@ Updates = Callable[[str, Answers], Update]
 SOURCES = list(RELEASES) or [UNRELEASED]
 each_release = pytest.mark.parametrize("version", SOURCES)
 OLDEST, NEWEST = SOURCES[0], SOURCES[-1]
-BETWEEN = [pytest.param(version, marks=pytest.mark.campaign) for version in SOURCES[1:-1]]
-each_started = pytest.mark.parametrize("version", [*{OLDEST: 0, NEWEST: 0}, *BETWEEN])
+
+
+def ends(versions: list[str]) -> list[ParameterSet]:
+    """Return the versions as parameters: those between the oldest and the newest are `campaign`."""
+    between = versions[1:-1]
+    return [
+        pytest.param(each, marks=[pytest.mark.campaign] if each in between else [])
+        for each in versions
+    ]
+
+
+each_started = pytest.mark.parametrize("version", ends(SOURCES))
 # The releases between with the defaults only: each update takes 12 s of a processor.
 each_update = pytest.mark.parametrize(
     ("version", "answers"),
@@ -168,7 +179,7 @@ def test_an_ignored_file_is_untouched(updates: Updates, version: str) -> None:
     assert (project / ".env").read_text() == ADDED[".env"]
 
 
-@pytest.mark.parametrize("version", [OLDEST, NEWEST])
+@pytest.mark.parametrize("version", dict.fromkeys([OLDEST, NEWEST]))
 def test_a_second_update_changes_nothing(updates: Updates, version: str, tmp_path: Path) -> None:
     project = tmp_path / "project"
     shutil.copytree(updates(version, ALL_OFF).project, project)
@@ -277,7 +288,7 @@ def test_a_clone_without_its_history_says_what_to_type(published: Path, tmp_path
         clone_with_tags(shallow, tmp_path, ALL)
 
 
-@pytest.mark.parametrize("version", BEFORE)
+@pytest.mark.parametrize("version", ends([*BEFORE]))
 def test_an_update_from_before_1_0_stops_and_says_how_to_move(
     published: Path, tmp_path: Path, version: str
 ) -> None:

@@ -10,7 +10,7 @@ from statistics import median
 from fastapi import Request
 from starlette.types import Message
 
-from app.dependencies.disconnect import until_disconnect
+from app.dependencies.model import until_disconnect
 from engine.process.concurrency import bounded_map, cooperate
 from engine.process.offload import Offload
 

@@ -22,7 +22,7 @@ from redis.asyncio import Redis
 from app.settings import Settings
 from benchmarks.upload import say
 from engine.process.redis import open_redis
-from engine.slots.pools import open_capacity
+from engine.slots.pools import open_slots
 from engine.slots.redis_semaphore import Priority
 from engine.slots.semaphore import Limits, SlotSemaphore
 from tests.servers import EmbeddedRedis, running
@@ -54,15 +54,15 @@ def main() -> None:
 
 async def costs(url: str) -> None:
     """Print what it takes to take a slot and give it back, against two pings."""
-    async with slots(url, "costs", Priority.ONLINE) as (redis, capacity):
-        take = partial(one, capacity)
+    async with slots(url, "costs", Priority.ONLINE) as (redis, semaphore):
+        take = partial(one, semaphore)
         table("a slot taken and given back", await timed(2000, redis.ping), await timed(2000, take))
         pings: list[float] = []
         takes: list[float] = []
         for _ in range(300):
             for taken, act in ((pings, redis.ping), (takes, take)):
                 await asyncio.sleep(PAUSE)
-                while capacity.allowed:  # noqa: ASYNC110 -- until it is given back in Redis, too
+                while semaphore.allowed:  # noqa: ASYNC110 -- until it is given back in Redis, too
                     await asyncio.sleep(0.002)
                 taken.extend(await timed(1, act))
         table("the same, each after a pause", pings, takes)
@@ -93,36 +93,36 @@ async def people(url: str, key: str, batches: int, seconds: float) -> list[float
     waited: list[float] = []
     used: list[float] = []
     with working(url, key, batches):
-        async with slots(url, key, Priority.ONLINE) as (_, capacity), asyncio.TaskGroup() as calls:
+        async with slots(url, key, Priority.ONLINE) as (_, semaphore), asyncio.TaskGroup() as calls:
             if batches:
-                await until_batches_work(capacity)
+                await until_batches_work(semaphore)
             ends = time.perf_counter() + seconds
             while time.perf_counter() < ends:
-                calls.create_task(call(capacity, waited))
-                left = SLOTS - LIMITS.reserved - capacity.held
-                used.append(capacity.used[Priority.BATCH] / max(1, left))
+                calls.create_task(call(semaphore, waited))
+                left = SLOTS - LIMITS.reserved - semaphore.held
+                used.append(semaphore.used[Priority.BATCH] / max(1, left))
                 rate = SHARE * SLOTS / (sum(CALL) / 2)
                 await asyncio.sleep(random.expovariate(rate))
     shares = [1000 * at(waited, share) for share in (0.5, 0.99, 1.0)]
     return [*shares, sum(used) / len(used)]
 
 
-async def call(capacity: SlotSemaphore, waited: list[float]) -> None:
+async def call(semaphore: SlotSemaphore, waited: list[float]) -> None:
     """Make one call, and note its wait."""
     began = time.perf_counter()
-    async with capacity.slot("model", "caller"):
+    async with semaphore.slot("model", "caller"):
         waited.append(time.perf_counter() - began)
         await asyncio.sleep(random.uniform(*CALL))
-        capacity.succeeded()
+        semaphore.succeeded()
 
 
 async def batch(url: str, key: str) -> None:
     """Take as many slots as there are to have, for ever."""
-    async with slots(url, key, Priority.BATCH) as (_, capacity):
+    async with slots(url, key, Priority.BATCH) as (_, semaphore):
 
         async def work() -> None:
             while True:
-                await call(capacity, [])
+                await call(semaphore, [])
 
         await asyncio.gather(*(work() for _ in range(TASKS)))
 
@@ -130,28 +130,28 @@ async def batch(url: str, key: str) -> None:
 async def after_a_kill(url: str) -> None:
     """Print how soon the slots of a killed process are another's."""
     with working(url, "kill", 1) as (process,):
-        async with slots(url, "kill", Priority.BATCH) as (_, capacity):
-            await until_batches_work(capacity)
+        async with slots(url, "kill", Priority.BATCH) as (_, semaphore):
+            await until_batches_work(semaphore)
             process.send_signal(signal.SIGKILL)
             began = time.perf_counter()
-            await asyncio.gather(*(one(capacity) for _ in range(2 * SLOTS)))
+            await asyncio.gather(*(one(semaphore) for _ in range(2 * SLOTS)))
             took = time.perf_counter() - began
     say("slots of a killed process", "s", "lease s")
     say("  free again", f"{took:.1f}", f"{LIMITS.lease:.1f}")
 
 
-async def until_batches_work(capacity: SlotSemaphore) -> None:
+async def until_batches_work(semaphore: SlotSemaphore) -> None:
     """Ask for a slot now and then, until the report says that batches have all they can."""
-    while capacity.used[Priority.BATCH] < SLOTS - LIMITS.reserved:
+    while semaphore.used[Priority.BATCH] < SLOTS - LIMITS.reserved:
         with suppress(TimeoutError):
             async with asyncio.timeout(0.1):
-                await one(capacity)
+                await one(semaphore)
         await asyncio.sleep(0.1)
 
 
-async def one(capacity: SlotSemaphore) -> None:
+async def one(semaphore: SlotSemaphore) -> None:
     """Take a slot and give it back."""
-    async with capacity.slot("model", "caller"):
+    async with semaphore.slot("model", "caller"):
         pass
 
 
@@ -163,9 +163,9 @@ async def slots(
     settings = Settings(_env_file=None, redis_url=url)
     async with (
         open_redis(settings) as redis,
-        open_capacity(key, LIMITS, priority, redis, "benchmark") as capacity,
+        open_slots(key, LIMITS, priority, redis, "benchmark") as semaphore,
     ):
-        yield redis, capacity
+        yield redis, semaphore
 
 
 @contextmanager

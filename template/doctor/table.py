@@ -105,8 +105,9 @@ def _zone(case: Case, route: Route) -> str:
 
 
 def _is_background(visit: Visit) -> bool:
-    path = visit.function.module.path
-    return "background" in (path.stem, path.parent.name)
+    owner, path = visit.function.owner, visit.function.module.path
+    spawns = owner is not None and owner.name == "Background"
+    return spawns or "background" in (path.stem, path.parent.name)
 
 
 def _hands_over(case: Case, visit: Visit) -> bool:

@@ -1,29 +1,32 @@
-"""The resources that one process shares between all its requests or jobs."""
+"""The resources that one process shares between all its requests or jobs, and their opening."""
 
+import asyncio
+import logging
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from anyio import CapacityLimiter
 from redis.asyncio import Redis
 
-from engine.callers.usage_buffer import UsageBuffer
+from engine.callers.usage import UsageBuffer
+from engine.errors import OpenError
 from engine.models.interface import ModelCard
 from engine.models.upstreams import Upstreams
 from engine.operations.bound_model import BoundModel
 from engine.operations.operation import Operations
-from engine.process.background import Background
 from engine.process.cache import Cache
-from engine.process.calls import Calls
 from engine.process.drain import Drain
 from engine.process.http import Http
 from engine.process.offload import Offload
 from engine.process.pubsub import News
 from engine.process.queue import Queue
+from engine.process.tasks import Background
 from engine.process.tokenizer import Tokenizer
 from engine.process.webhook_client import WebhookClient
 from engine.settings import Settings
 from engine.slots.admission_queue import AdmissionQueue
-from engine.slots.rates import Rates
+from engine.slots.caller_limits import Calls, Rates
 from engine.slots.semaphore import SlotSemaphore
 from engine.sql.database import Database
 
@@ -79,3 +82,36 @@ class Resources:
 def model_for(resources: Resources, caller_id: str, *, counted: bool = True) -> BoundModel:
     """Return the model bound to a caller. Without `counted` no tokens are added up."""
     return BoundModel(resources._upstreams, resources, caller_id, counted=counted)  # noqa: SLF001
+
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+
+class Opening:
+    """Enters resources on a stack, each with a time limit for its opening and its closing."""
+
+    def __init__(self, stack: AsyncExitStack, settings: Settings) -> None:
+        self._stack = stack
+        self._open_timeout = settings.open_timeout
+        self._close_timeout = settings.close_timeout
+
+    async def enter(self, name: str, resource: AbstractAsyncContextManager[T]) -> T:
+        """Return the opened resource; raise `OpenError` when it fails or takes too long."""
+        try:
+            async with asyncio.timeout(self._open_timeout):
+                opened = await resource.__aenter__()
+        except TimeoutError as error:
+            raise OpenError(f"{name} did not open within {self._open_timeout:g} s") from error
+        except Exception as error:
+            reason = getattr(error, "orig", error)  # SQLAlchemy wraps the driver's error
+            raise OpenError(f"{name} could not be opened: {reason}") from error
+        self._stack.push_async_callback(self._close, name, resource)
+        return opened
+
+    async def _close(self, name: str, resource: AbstractAsyncContextManager[T]) -> None:
+        try:
+            async with asyncio.timeout(self._close_timeout):
+                await resource.__aexit__(None, None, None)
+        except Exception:
+            log.exception("%s did not close well; the other resources are closed too", name)

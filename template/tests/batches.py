@@ -15,8 +15,7 @@ from engine.batches import items, lanes
 from engine.batches.items import ItemOutcome
 from engine.batches.lanes import LaneHold
 from engine.callers import keys
-from engine.sql.clock import now
-from engine.sql.ids import new_id
+from engine.sql.statements import new_id, now
 from engine.sql.tables import BatchRow, ItemRow
 from engine.work import leases
 from tests.lines import CHAT_URL, chat_body

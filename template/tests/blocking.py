@@ -12,9 +12,9 @@ from blockbuster import BlockBuster
 HARMLESS = [
     # Before anybody is served.
     ("pydantic_settings/main.py", "__init__"),
-    ("engine/process/opening.py", "enter"),
+    ("engine/resources.py", "enter"),
     ("engine/slots/redis_semaphore.py", "__init__"),
-    ("engine/models/providers.py", "open_model"),
+    ("engine/models/upstreams.py", "open_model"),
     ("sqlalchemy/engine/create.py", "create_engine"),
     ("engine/operate/dev/valkey.py", "find_server"),
     ("engine/operate/dev/valkey.py", "remove_leftover"),

@@ -7,8 +7,7 @@ from fastapi import Response
 from pydantic import BaseModel
 
 from app.api.streaming import EventStream
-from app.dependencies.disconnect import until_disconnect
-from app.dependencies.model import RequestModel
+from app.dependencies.model import RequestModel, until_disconnect
 from app.dependencies.resources import opened
 from app.dependencies.stream_slots import hold_stream
 from engine.errors import ModelUnavailable

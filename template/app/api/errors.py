@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import Scope
 
-from app.dependencies.disconnect import ClientGoneError
+from app.dependencies.model import ClientGoneError
 from engine import errors
 from engine.body import invalid_body
 from engine.watch.telemetry import request_id

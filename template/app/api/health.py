@@ -19,7 +19,7 @@ from app.resources.lifespan import Resources
 from engine.errors import Unavailable
 from engine.process.concurrency import bounded_map
 from engine.process.outages import lacks_table
-from engine.slots.pauses import Reason
+from engine.slots.redis_semaphore import Reason
 from engine.sql.revisions import OWN
 
 router = APIRouter(tags=["health"])

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from pydantic import AliasChoices, BaseModel, Field
 
 from app.api.answering import answer_streamed
@@ -11,15 +11,13 @@ from app.api.errors import failures
 from app.api.streaming import EventStream
 from app.dependencies.body import describe_body, json_body
 from app.dependencies.database import CallerDatabase, CallersRows
-from app.dependencies.disconnect import until_disconnect
 from app.dependencies.idempotency import Once
-from app.dependencies.model import CallersModel
+from app.dependencies.model import CallersModel, until_disconnect
 from app.dependencies.resources import Shared
 from app.dependencies.stream_slots import hold_stream
 from engine.errors import NotFound
 from engine.models.wire import Json
 from engine.process.queue import Kind
-from engine.resources import Resources
 from engine.responses import background, event_log, store
 from engine.responses.answering import Task, answer_response, stream_response
 from engine.responses.event_log import Replay
@@ -85,6 +83,12 @@ async def create_response(
     return Response(answer.body, media_type="application/json", headers=model.headers)
 
 
+@router.get("", include_in_schema=False)
+async def refuse_websocket() -> None:
+    """Tell a client that would open a WebSocket here to send its requests by POST."""
+    raise HTTPException(426, "There is no WebSocket here: send each request by POST.")
+
+
 @router.post("/input_tokens", openapi_extra=describe_body(ResponseRequest, EXAMPLE))
 async def count_input_tokens(
     body: ResponseBody, model: CallersModel, rows: CallersRows, shared: Shared
@@ -148,7 +152,7 @@ async def list_input_items(
     return await rows.read(store.page_of_input_items, response_id, query)
 
 
-async def prepared(body: ResponseRequest, rows: CallerDatabase, shared: Resources) -> Task:
+async def prepared(body: ResponseRequest, rows: CallerDatabase, shared: Shared) -> Task:
     """Return the response to answer, with the items of the chain that it continues."""
     turn = Turn.alone(body.items)
     if body.previous_response_id or turn.has_references:
@@ -164,7 +168,7 @@ async def prepared(body: ResponseRequest, rows: CallerDatabase, shared: Resource
 def followed(
     request: Request,
     rows: CallerDatabase,
-    shared: Resources,
+    shared: Shared,
     response_id: str,
     after: int,
     headers: Mapping[str, str],

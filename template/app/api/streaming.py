@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from app.api.errors import envelope
-from app.dependencies.disconnect import ClientGoneError, until_disconnect
+from app.dependencies.model import ClientGoneError, until_disconnect
 from engine.errors import AppError, ModelError
 from engine.models.interface import Chunk
 from engine.process.tasks import end_tasks

@@ -14,7 +14,7 @@ from engine.errors import RateLimited
 from engine.models.quota import cost_of
 from engine.resources import Resources
 from engine.slots.admission_queue import OnFinish
-from engine.slots.rates import Cost, Rate
+from engine.slots.caller_limits import Cost, Rate
 from engine.watch import metrics
 
 

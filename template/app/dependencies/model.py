@@ -1,17 +1,59 @@
-"""The model bound to the caller of this request."""
+"""The model bound to the caller of this request, which stops when the client disconnects."""
 
-from collections.abc import AsyncGenerator
-from typing import Annotated
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable
+from typing import Annotated, TypeVar
 
 from fastapi import Depends, Request
 
 from app.dependencies.caller import CurrentCaller, flags
-from app.dependencies.disconnect import until_disconnect
 from app.dependencies.limits import within_limits
 from app.dependencies.resources import opened
 from engine.models.interface import Answer, ChatRequest, Chunk, EmbeddingsRequest
 from engine.operations.bound_model import BoundModel
+from engine.process.tasks import end_tasks
 from engine.resources import model_for
+
+T = TypeVar("T")
+
+PATIENCE = 1.0
+"""Seconds until work that goes on is cancelled again: `end_tasks` tells why."""
+
+
+class ClientGoneError(Exception):
+    """The client has hung up and reads no answer any more."""
+
+
+async def until_disconnect(request: Request, call: Awaitable[T]) -> T:
+    """Return the result of `call`, or cancel it and raise `ClientGoneError` when the client goes.
+
+    A plain handler is never cancelled: it would pay for an answer that no client reads. To be used
+    once the body has been read. It costs one task; another for `call` would double that.
+    """
+    waiting = asyncio.current_task()
+    assert waiting  # noqa: S101 -- this is a coroutine
+    earlier, cancelled = waiting.cancelling(), 0
+
+    async def cancel_when_gone() -> None:
+        nonlocal cancelled
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        while True:
+            cancelled += 1
+            waiting.cancel()
+            await asyncio.sleep(PATIENCE)
+
+    watching = asyncio.ensure_future(cancel_when_gone())
+    try:
+        return await call
+    except asyncio.CancelledError:
+        if cancelled and waiting.cancelling() - cancelled <= earlier:
+            raise ClientGoneError from None  # cancelled by this function alone
+        raise
+    finally:
+        await end_tasks(watching)
+        for _ in range(cancelled):
+            waiting.uncancel()
 
 
 class RequestModel:

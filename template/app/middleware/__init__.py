@@ -2,26 +2,18 @@
 
 | from the outside in | does |
 | --- | --- |
-| `Startup` | tells in one sentence why the API does not start |
 | `CORSMiddleware` | lets browsers of other origins in, where `cors_origins` names some |
-| `Paths` | takes the prefix away under which a proxy serves the app |
-| `Requests` | names each request, logs it, measures it |
-| `Draining` | counts requests in flight, so that a stop waits for them |
-| `Deadlines` | ends a request when its time is over |
-| `Admission` | admission queue: sheds load beyond what can be answered in time |
+| `Requests` | request log: takes a proxy's prefix away, names each request, logs and measures it |
+| `LifeCycle` | drain, deadline, admission queue; a failed start in one sentence |
 | `BodyLimit` | cuts bodies off that are too large |
 """
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from app.middleware.admission import Admission
 from app.middleware.body_limit import BodyLimit
-from app.middleware.deadlines import Deadlines
-from app.middleware.draining import Draining
-from app.middleware.paths import Paths
+from app.middleware.life_cycle import LifeCycle
 from app.middleware.requests import Requests
-from app.middleware.startup import Startup
 from app.settings import Settings
 
 EXPOSED = (
@@ -42,11 +34,8 @@ def add_middleware(app: FastAPI, configured: Settings) -> None:
         limit=configured.max_body_bytes,
         limits={"/v1/files": configured.max_file_bytes + MULTIPART_BYTES},
     )
-    app.add_middleware(Admission)
-    app.add_middleware(Deadlines, longest=configured.request_timeout)
-    app.add_middleware(Draining)
-    app.add_middleware(Requests)
-    app.add_middleware(Paths, prefix=configured.root_path)
+    app.add_middleware(LifeCycle, longest=configured.request_timeout)
+    app.add_middleware(Requests, prefix=configured.root_path)
     if configured.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -55,4 +44,3 @@ def add_middleware(app: FastAPI, configured: Settings) -> None:
             allow_headers=["*"],
             expose_headers=EXPOSED,
         )
-    app.add_middleware(Startup)

@@ -10,32 +10,31 @@ from anyio import CapacityLimiter, to_thread  # noqa: TID251 -- for the framewor
 from app.features import JOBS, OPERATIONS
 from app.settings import Settings
 from engine import resources
-from engine.callers.usage_buffer import UsageBuffer
+from engine.callers.usage import UsageBuffer
 from engine.jobs.jobs import Job, Jobs
 from engine.models.upstreams import open_upstreams
 from engine.operations.completions import COMPLETIONS
 from engine.operations.operation import CHAT, EMBEDDINGS, Operation, Operations
 from engine.process.address_guard import open_guarded_http
-from engine.process.background import open_background
 from engine.process.cache import Cache
 from engine.process.drain import open_drain
-from engine.process.garbage import frozen_heap, measured_garbage
 from engine.process.http import http_over, open_upstream_session
 from engine.process.offload import Offload
-from engine.process.opening import Opening
 from engine.process.pubsub import open_news
 from engine.process.queue import queue_of
 from engine.process.redis import open_redis
+from engine.process.tasks import open_background
 from engine.process.tokenizer import open_tokenizer
 from engine.process.webhook_client import WebhookClient
+from engine.resources import Opening
 from engine.responses.answering import RESPONSES
 from engine.responses.background import RESPOND
 from engine.settings import NO_REDIS
 from engine.slots.admission_queue import AdmissionQueue, CoDel
-from engine.slots.rates import Rates
+from engine.slots.caller_limits import Rates
 from engine.slots.redis_semaphore import Priority
 from engine.sql.database import open_database
-from engine.watch.saturation import Exhaustion, Stalls
+from engine.watch.saturation import Exhaustion, Stalls, frozen_heap, measured_garbage
 from engine.watch.watchdog import Watchdog, open_watchdog
 from engine.worker.retention import RETENTION
 

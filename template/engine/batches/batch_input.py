@@ -2,7 +2,7 @@
 
 import hashlib
 from codecs import BOM_UTF8
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,14 +10,16 @@ import msgspec
 from sqlalchemy import delete, insert
 from sqlalchemy.orm import Session
 
-from engine.batches import lanes
-from engine.batches.batches import LineError
+from engine.batches import files, lanes
+from engine.batches.batches import BatchWork, LineError
 from engine.batches.lanes import LaneHold
 from engine.batches.readiness import QUARANTINE
 from engine.body import read_body
 from engine.errors import InvalidRequest
 from engine.operations.operation import Operation
-from engine.sql.clock import now
+from engine.process.queue import Kind
+from engine.resources import Resources
+from engine.sql.statements import now
 from engine.sql.tables import BatchRow, ItemRow
 from engine.work import outbox
 
@@ -140,6 +142,38 @@ def _check_body(operation: Operation[Any], body: bytes) -> None:
         raise BadLineError("invalid_request", error.message, param) from error
     if getattr(request, "stream", False):
         raise BadLineError("invalid_request", "A batch cannot stream.", "body.stream")
+
+
+async def take_in(resources: Resources, hold: LaneHold, work: BatchWork) -> None:
+    """Make the lines of the batch's file its items, or end the batch where lines are wrong."""
+    settings, write = resources.settings, resources.database.write
+    checked = BatchInput(
+        resources.operations[work.endpoint], settings.max_batch_lines, settings.max_body_bytes
+    )
+    await write(restart_input, hold)
+    async for lines in _lines_of(resources, work):
+        new_items = await resources.offload.in_thread(checked.read, lines)
+        await write(add_items, hold, new_items)
+    checked.end()
+    if checked.errors:
+        await write(reject_input, hold, checked.errors)
+        await resources.queue.wake(Kind.WEBHOOKS)
+        return
+    await write(accept_input, hold, checked.lines, settings.batch_lanes)
+    for _ in range(1, settings.batch_lanes):
+        await resources.queue.wake(Kind.BATCHES)
+
+
+async def _lines_of(resources: Resources, work: BatchWork) -> AsyncIterator[list[bytes]]:
+    splitter = LineSplitter(resources.settings.max_body_bytes)
+    position: int | None = 0
+    while position is not None:
+        part = await resources.database.read(
+            files.read_part, work.caller_id, work.input_file_id, position
+        )
+        yield splitter.feed(part.data)
+        position = part.position
+    yield splitter.end()
 
 
 def restart_input(session: Session, hold: LaneHold) -> None:

@@ -13,9 +13,8 @@ from engine.callers import fairness, usage
 from engine.callers.usage import UsageObject
 from engine.errors import Conflict, InvalidRequest, NotFound
 from engine.operations.operation import Operations
-from engine.sql.clock import now
-from engine.sql.ids import new_id
 from engine.sql.pagination import Page, PageQuery, page_of
+from engine.sql.statements import new_id, now
 from engine.sql.tables import BatchRow
 
 WINDOW_SECONDS = {"24h": 86_400.0}
@@ -77,7 +76,7 @@ class BatchObject(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class BatchWork:
     """The part of a batch that a worker needs."""
 
     caller_id: str
@@ -89,10 +88,10 @@ class Work:
     """Time left until the batch expires."""
 
 
-def find_work(session: Session, batch_id: str) -> Work:
+def find_work(session: Session, batch_id: str) -> BatchWork:
     """Return the part that a worker needs of a batch of any caller."""
     batch = session.get_one(BatchRow, batch_id)
-    return Work(
+    return BatchWork(
         caller_id=batch.caller_id,
         endpoint=batch.endpoint,
         input_file_id=batch.input_file_id,

@@ -10,8 +10,8 @@ from sqlalchemy.orm import Session
 
 from engine.batches import batch_output
 from engine.errors import Conflict, NotFound
-from engine.sql.ids import new_id
 from engine.sql.pagination import Page, PageQuery, page_of
+from engine.sql.statements import new_id
 from engine.sql.tables import BatchRow, FileChunkRow, FileRow
 from engine.sql.tables.batches import OPEN_BATCH
 
@@ -39,7 +39,7 @@ class FileDeleted(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class FilePart:
     """A piece of a file. `position` is where the next one starts, None after the last."""
 
     data: bytes
@@ -115,16 +115,16 @@ def abandon_file(session: Session, caller_id: str, file_id: str) -> None:
     session.execute(delete(FileRow).where(*mine))  # and with it its pieces
 
 
-def read_part(session: Session, caller_id: str, file_id: str, position: int) -> Part:
+def read_part(session: Session, caller_id: str, file_id: str, position: int) -> FilePart:
     """Return the piece of a file that starts at `position`; the first starts at 0."""
     file = _complete_row(session, caller_id, file_id)
     if file.batch_id is not None:
         lines, following = batch_output.output_lines(session, file.batch_id, file.purpose, position)
-        return Part(lines, following)
+        return FilePart(lines, following)
     chunk = session.get(FileChunkRow, (file_id, position))
     if chunk is None:
-        return Part(b"", None)
-    return Part(chunk.data, position + 1)
+        return FilePart(b"", None)
+    return FilePart(chunk.data, position + 1)
 
 
 def _row(session: Session, caller_id: str, file_id: str) -> FileRow:

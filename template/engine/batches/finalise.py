@@ -7,10 +7,32 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from engine.batches import batch_output, readiness
-from engine.sql.clock import now
-from engine.sql.ids import new_id
+from engine.process.queue import Kind
+from engine.resources import Resources
+from engine.sql.statements import new_id, now
 from engine.sql.tables import BatchRow, FileRow, ItemRow
 from engine.work import outbox
+
+
+async def finalise_batch(resources: Resources, batch_id: str) -> None:
+    """Finalise a batch, unless one of its items is still open."""
+    await resources.database.write(cut_off, batch_id)
+    if await resources.database.write(begin_finalising, batch_id):
+        output = await _size(resources, batch_id, batch_output.OUTPUT)
+        failures = await _size(resources, batch_id, batch_output.ERRORS)
+        await resources.database.write(finish_batch, batch_id, output, failures)
+        await resources.queue.wake(Kind.WEBHOOKS)
+
+
+async def _size(resources: Resources, batch_id: str, purpose: str) -> int:
+    size = 0
+    position: int | None = 0
+    while position is not None:
+        more, position = await resources.database.read(
+            batch_output.output_size, batch_id, purpose, position
+        )
+        size += more
+    return size
 
 
 def cut_off(session: Session, batch_id: str) -> None:

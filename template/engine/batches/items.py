@@ -12,13 +12,12 @@ from typing import Any, Literal
 from sqlalchemy import Boolean, ColumnElement, Select, bindparam, case, func, select, update
 from sqlalchemy.orm import Session
 
-from engine.batches import caller_pauses, lanes
+from engine.batches import lanes
 from engine.batches.lanes import LaneHold
 from engine.batches.readiness import QUARANTINE
 from engine.callers import fairness, usage
 from engine.models.interface import Usage
-from engine.sql.clock import instant, now
-from engine.sql.statements import some_rows, sql_constant
+from engine.sql.statements import instant, now, some_rows, sql_constant
 from engine.sql.tables import BatchRow, ItemRow
 
 
@@ -78,7 +77,7 @@ def claim_items(session: Session, hold: LaneHold, limit: int) -> list[ClaimedIte
     open_batch = select(BatchRow.id).where(
         BatchRow.id == hold.batch_id,
         BatchRow.status == "in_progress",
-        ~caller_pauses.paused(BatchRow.caller_id),
+        ~fairness.paused(BatchRow.caller_id),
     )
     free = (
         select(ItemRow.id)

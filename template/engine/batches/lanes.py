@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, Select, and_, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from engine.batches import caller_pauses, readiness
+from engine.batches import readiness
 from engine.batches.readiness import QUARANTINE
+from engine.callers import fairness
 from engine.errors import Conflict
-from engine.sql.clock import now
-from engine.sql.statements import skip_scan
+from engine.sql.statements import now, skip_scan
 from engine.sql.tables import (
     BatchLaneRow,
     BatchRow,
@@ -102,7 +102,7 @@ def is_waiting(session: Session, caller_id: str) -> bool:
     """Return whether a lane of the caller is ready, and the caller not paused."""
     ready = select(BatchLaneRow.lane).where(BatchLaneRow.caller_id == caller_id, BatchLaneRow.ready)
     first = ready.order_by(BatchLaneRow.lane, BatchLaneRow.batch_id).limit(1).scalar_subquery()
-    goes_on = select(first).where(CallerRow.id == caller_id, ~caller_pauses.paused(CallerRow.id))
+    goes_on = select(first).where(CallerRow.id == caller_id, ~fairness.paused(CallerRow.id))
     return session.scalar(goes_on) is not None
 
 
@@ -164,7 +164,7 @@ def _callers(terms: Terms) -> Select[str]:
     return (
         select(CallerRow.id)
         .join(ready, ready.c.value == CallerRow.id)
-        .where(CallerRow.id.not_in(sated), ~caller_pauses.paused(CallerRow.id))
+        .where(CallerRow.id.not_in(sated), ~fairness.paused(CallerRow.id))
         .order_by(CallerRow.priority.desc(), CallerRow.virtual_time)
     )
 

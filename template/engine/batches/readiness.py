@@ -18,8 +18,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
-from engine.sql.clock import instant, now
-from engine.sql.statements import sql_constant
+from engine.sql.statements import instant, now, sql_constant
 from engine.sql.tables import BatchLaneRow, BatchRow, ItemRow
 from engine.sql.tables.batches import OPEN_BATCH
 

@@ -11,8 +11,7 @@ from engine.batches.batches import FINAL, BatchObject
 from engine.batches.readiness import QUARANTINE
 from engine.errors import Conflict
 from engine.operations.operation import Operations
-from engine.sql.clock import now
-from engine.sql.statements import rows_changed
+from engine.sql.statements import now, rows_changed
 from engine.sql.tables import ItemRow
 
 

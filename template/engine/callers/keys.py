@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from engine.callers import fairness
 from engine.errors import InvalidRequest, NotFound
-from engine.sql.ids import new_id
+from engine.sql.statements import new_id
 from engine.sql.tables import ApiKeyRow, CallerRow
 
 PREFIX = "sk-"

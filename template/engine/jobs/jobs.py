@@ -15,10 +15,9 @@ from engine.errors import (
     PermissionDenied,
 )
 from engine.jobs.runs import Ended, Run, announce_end
-from engine.sql.clock import now
 from engine.sql.database import to_json
-from engine.sql.ids import new_id
 from engine.sql.pagination import Page, PageQuery, page_of
+from engine.sql.statements import new_id, now
 from engine.sql.tables import JobRow
 from engine.work import outbox
 

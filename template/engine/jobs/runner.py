@@ -22,7 +22,7 @@ from engine.process.outages import is_refused
 from engine.process.queue import Kind
 from engine.process.tasks import end_tasks, run_uncut
 from engine.resources import Resources
-from engine.sql.ids import new_id
+from engine.sql.statements import new_id
 from engine.watch.telemetry import request_id, traceparent
 from engine.work.leases import keep_lease
 from engine.work.retry_policy import UNRECORDABLE, UNRECORDABLE_MESSAGE, failure_of

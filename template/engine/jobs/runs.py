@@ -10,8 +10,7 @@ from sqlalchemy.orm import Session
 from engine.errors import Conflict
 from engine.operations.bound_model import BoundModel
 from engine.resources import Resources, model_for
-from engine.sql.clock import instant, now
-from engine.sql.statements import rows_changed, skip_scan, sql_constant
+from engine.sql.statements import instant, now, rows_changed, skip_scan, sql_constant
 from engine.sql.tables import JobRow
 from engine.work import leases, outbox
 

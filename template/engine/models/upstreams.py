@@ -1,25 +1,28 @@
 """Failover: asks one provider after the other, each within its slots.
 
 A call takes a slot, fails fast where its provider is dead, goes on to the next provider and is
-tried again where that may help. A stream that has begun is never started again.
+tried again where that may help. A stream that has begun is never started again. The settings name
+the providers.
 """
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, Self, TypeAlias, TypeVar
 
 from redis.asyncio import Redis
 
 from engine import deadline
 from engine.errors import (
+    Misconfigured,
     ModelError,
     ModelRateLimited,
     ModelUnavailable,
     Overloaded,
 )
-from engine.models.circuit_breaker import CircuitBreaker, circuit_breakers
+from engine.models.failover import Budget, CircuitBreaker, Patience, RetryBudget, circuit_breakers
 from engine.models.interface import (
     Answer,
     ChatRequest,
@@ -29,17 +32,53 @@ from engine.models.interface import (
     ModelCard,
     Progress,
 )
-from engine.models.providers import open_model
 from engine.models.quota import Quota, limiter_of
-from engine.models.retries import Budget, Patience, RetryBudget
 from engine.process.http import UpstreamSession
 from engine.process.tokenizer import Tokenizer
 from engine.settings import Settings
-from engine.slots.pauses import Pause, Reason
-from engine.slots.pools import open_capacity, provider_pools
-from engine.slots.redis_semaphore import Priority
+from engine.slots.pools import open_slots, provider_pools
+from engine.slots.redis_semaphore import Pause, Priority, Reason
 from engine.slots.semaphore import SlotSemaphore
 from engine.watch import metrics
+
+PROVIDERS = {
+    "local": "engine.models.local",
+    "openai": "engine.models.openai",
+    "simulated": "engine.models.simulated",
+}
+"""The module of each name. It is imported when it is asked for: its packages may be missing."""
+
+
+@asynccontextmanager
+async def open_model(
+    settings: Settings, session: UpstreamSession, tokenizer: Tokenizer
+) -> AsyncIterator[Model]:
+    """Yield the model of `settings.model_provider`: a name above, or a module of the app's own.
+
+    Raise `Misconfigured` where there is none, or a package that it needs is missing.
+    """
+    provider = _provider(settings.model_provider)
+    async with provider.open_provider(settings, session, tokenizer) as model:
+        yield model
+
+
+def _provider(name: str) -> Any:  # noqa: ANN401 -- a module with `open_provider`
+    module = PROVIDERS.get(name, name)
+    known = f"{', '.join(PROVIDERS)}, or a module as app.features.echo.provider"
+    unknown = Misconfigured([f"MODEL_PROVIDER is {name}: it must be one of {known}."])
+    if "." not in module or not all(map(str.isidentifier, module.split("."))):
+        raise unknown
+    try:
+        provider = import_module(module)
+    except ModuleNotFoundError as error:
+        if f"{module}.".startswith(f"{error.name}."):
+            raise unknown from error
+        problem = f"needs {error.name}, which is not installed: try `uv sync --all-groups`."
+        raise Misconfigured([f"MODEL_PROVIDER is {name}: it {problem}"]) from error
+    if not hasattr(provider, "open_provider"):
+        raise unknown
+    return provider
+
 
 Request: TypeAlias = ChatRequest | EmbeddingsRequest
 R = TypeVar("R", ChatRequest, EmbeddingsRequest)
@@ -55,7 +94,7 @@ class Upstream:
 
     name: str
     provider: Model
-    capacity: SlotSemaphore
+    slots: SlotSemaphore
     circuit_of: Callable[[str], CircuitBreaker]
     quota: Quota
     model: str | None = None
@@ -68,26 +107,26 @@ class Upstream:
         circuit = self.circuit_of(model)
         circuit.check()  # before any wait, in which it may open
         await self.quota.spend(request)
-        async with self.capacity.slot(model, caller_id):
+        async with self.slots.slot(model, caller_id):
             try:
                 with circuit.call():
                     yield
-                self.capacity.succeeded()
+                self.slots.succeeded()
                 outcome = "answered"
             except ModelRateLimited as error:
-                if pause := self.capacity.overloaded(model, error.pause):
+                if pause := self.slots.overloaded(model, error.pause):
                     error.retry_after = pause
                 outcome = "rate_limited"
                 raise
             except TimeoutError:
-                self.capacity.overloaded(model)
+                self.slots.overloaded(model)
                 outcome = "timeout"
                 raise
             except Exception:
                 outcome = "failed"
                 raise
             finally:
-                self.capacity.leave_alone(Pause(Reason.CIRCUIT, model), circuit.left)
+                self.slots.leave_alone(Pause(Reason.CIRCUIT, model), circuit.left)
                 metrics.model_calls.labels(self.name, outcome).inc()
 
     def request(self, request: R) -> R:
@@ -109,7 +148,7 @@ class Upstreams:
     @property
     def slots(self) -> dict[str, SlotSemaphore]:
         """The slots of each provider by its name."""
-        return {upstream.name: upstream.capacity for upstream in self._all}
+        return {upstream.name: upstream.slots for upstream in self._all}
 
     async def complete(
         self, request: ChatRequest, caller_id: str, so_far: Progress | None = None
@@ -209,13 +248,13 @@ async def open_upstreams(
     async with AsyncExitStack() as stack:
         upstreams = []
         for pool in provider_pools(settings, priority):
-            slots = open_capacity(pool.name, pool.limits, priority, redis, settings.service_slug)
+            slots = open_slots(pool.name, pool.limits, priority, redis, settings.service_slug)
             provider = open_model(pool.settings, session, tokenizer)
             upstreams.append(
                 Upstream(
                     name=pool.name,
                     provider=await stack.enter_async_context(provider),
-                    capacity=await stack.enter_async_context(slots),
+                    slots=await stack.enter_async_context(slots),
                     circuit_of=circuit_breakers(),
                     quota=Quota(limiter, pool.name, priority, pool.settings),
                     model=pool.model,

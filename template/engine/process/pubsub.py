@@ -4,15 +4,11 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import Final
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
+from engine.process.redis import AWAY
 from engine.process.tasks import end_tasks
-
-AWAY: Final = (RedisError, OSError, TimeoutError)
-"""Errors of a call while Redis is away."""
 
 PAUSE = 0.5
 """Seconds before it is asked again."""

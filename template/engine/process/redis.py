@@ -1,7 +1,8 @@
-"""The Redis client. Redis holds only data that may be lost: wake-up calls, request counts."""
+"""A client of Redis with time-outs. Redis holds only data that may be lost: wake-up calls, counts."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Final
 
 from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.retry import Retry
@@ -38,3 +39,7 @@ async def open_redis(settings: Settings) -> AsyncIterator[Redis]:
     finally:
         await redis.aclose()  # within CLOSE_TIMEOUT
         await pool.disconnect()
+
+
+AWAY: Final = (RedisError, OSError, TimeoutError)
+"""Errors of a call while Redis is away."""

@@ -90,11 +90,11 @@ class BatchedResponse(ResponseRequest):
         for field in ("background", "previous_response_id", "store", "stream"):
             if getattr(self, field):
                 raise ValueError(f"a line of a batch has no `{field}`")
+        refuse_unsupported(self)
         return self
 
 
 async def _respond(model: BoundModel, request: BatchedResponse) -> Answer:
-    refuse_unsupported(request)
     return await answer_response(model, Task(request, Turn([], request.items, [])))
 
 

@@ -23,7 +23,7 @@ from engine.errors import (
 from engine.models.interface import Usage
 from engine.models.reading import NOT_OPENAI, token_counts
 from engine.models.wire import Json, encode_json
-from engine.sql.ids import new_id
+from engine.sql.statements import new_id
 
 CUT_OFF = {"length": "max_output_tokens", "content_filter": "content_filter"}
 """Reasons of an incomplete response, by the `finish_reason` of a chat."""

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from engine.errors import InvalidRequest, Unsupported
 from engine.models.interface import Count, ModelRequest, Part
 from engine.models.wire import Json
-from engine.sql.ids import new_id
+from engine.sql.statements import new_id
 
 MOST_ITEMS = 10_000
 

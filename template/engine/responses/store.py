@@ -15,9 +15,8 @@ from engine.errors import InvalidRequest, NotFound
 from engine.jobs.jobs import DAY
 from engine.models.wire import Json, encode_json
 from engine.responses.schema import echoed_item
-from engine.sql.ids import new_id
 from engine.sql.pagination import Page, PageQuery
-from engine.sql.statements import rows_changed
+from engine.sql.statements import new_id, rows_changed
 from engine.sql.tables import ResponseItemRow as Item
 from engine.sql.tables import ResponseRow
 
@@ -220,16 +219,16 @@ def _read_references(
 ) -> dict[str, Json]:
     """Return the caller's newest items of the ids that the turn refers to."""
     wanted = [item["id"] for item in turn.given if _is_reference(item)]
-    mine = Item.caller_id == caller_id
+    place = Item.caller_id, Item.id
     newest = (
-        select(Item.id, func.max(Item.response_id).label("response_id"))
-        .where(mine, Item.id.in_(wanted))
-        .group_by(Item.id)
+        select(*place, func.max(Item.response_id).label("response_id"))
+        .where(Item.caller_id == caller_id, Item.id.in_(wanted))
+        .group_by(*place)
         .subquery()
     )
-    same = Item.id == newest.c.id, Item.response_id == newest.c.response_id
+    same = (getattr(Item, column.name) == column for column in newest.c)
     size = func.length(Item.data).label("size")
-    items = select(Item.id, size).join(newest, and_(mine, *same)).order_by(Item.position)
+    items = select(Item.id, size).join(newest, and_(*same)).order_by(Item.position)
     sizes = {row.id: row.size for row in session.execute(items)} if wanted else {}
     for each in wanted:
         if each not in sizes:

@@ -4,12 +4,15 @@ A queue that only grows serves every request too late: its caller has given up b
 bounded, and more tightly while the queue does not empty: CoDel ("controlled delay") in the simple
 form of B. Maurer, Fail at Scale, ACM Queue 13(8), 2015, after K. Nichols and V. Jacobson,
 Controlling Queue Delay, 2012. At twice the capacity an unlimited queue did 13 % of the useful work.
+
+A fair queue is first in, first out for each caller, and round robin over the callers.
 """
 
 import asyncio
 import random
 import time
-from collections import OrderedDict
+from asyncio import Future
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from types import TracebackType
 from typing import TypeAlias
@@ -20,7 +23,7 @@ OnFinish: TypeAlias = list[Callable[[], object]]
 """Callbacks for when the last byte has left, the client has gone or the request has failed:
 `request.state.on_finish`.
 
-`app/middleware/admission.py` calls them: a dependency that yields would cost each request 35 µs.
+`app/middleware/life_cycle.py` calls them: a dependency that yields would cost each request 35 µs.
 """
 
 
@@ -137,3 +140,43 @@ class AdmissionQueue:
 def _refuse(turn: asyncio.Future[bool]) -> None:
     if not turn.done():
         turn.set_result(False)
+
+
+class FairQueue:
+    """A caller with a hundred waiters waits as long for its next turn as a caller with one."""
+
+    def __init__(self) -> None:
+        self._callers: OrderedDict[str, deque[Future[None]]] = OrderedDict()
+        self._waiting = 0
+
+    def __len__(self) -> int:
+        return self._waiting
+
+    def join(self, caller: str, turn: Future[None]) -> None:
+        """Let `caller` wait; `turn` is done when it has its turn. To give up, cancel `turn`."""
+        self._callers.setdefault(caller, deque()).append(turn)
+        self._waiting += 1
+        turn.add_done_callback(self._left)
+
+    def next(self) -> bool:
+        """Give the next caller its turn; return False where no caller waits."""
+        while self._callers:
+            caller, turns = self._callers.popitem(last=False)
+            turn = _first_alive(turns)
+            if turns:
+                self._callers[caller] = turns  # behind the other callers
+            if turn is not None:
+                turn.set_result(None)
+                return True
+        return False
+
+    def _left(self, _turn: Future[None]) -> None:
+        self._waiting -= 1
+
+
+def _first_alive(turns: deque[Future[None]]) -> Future[None] | None:
+    while turns:
+        turn = turns.popleft()
+        if not turn.done():
+            return turn
+    return None

@@ -9,7 +9,8 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from engine.process.pubsub import AWAY, listen_for_ever
+from engine.process.pubsub import listen_for_ever
+from engine.process.redis import AWAY
 from engine.process.tasks import end_tasks
 from engine.settings import Fallback, Settings
 from engine.slots.redis_semaphore import Priority, RedisSemaphore
@@ -74,7 +75,7 @@ def _name(place: str, provider: str) -> str:
     return f"{place}-{provider}{machine}"
 
 
-def ledger_of(
+def redis_semaphore_of(
     redis: Redis, service_slug: str, name: str, limits: Limits, priority: Priority
 ) -> RedisSemaphore:
     """Return this process's part in the slots of the provider `name`."""
@@ -82,22 +83,22 @@ def ledger_of(
 
 
 @asynccontextmanager
-async def open_capacity(
+async def open_slots(
     name: str, limits: Limits, priority: Priority, redis: Redis | None, service_slug: str
 ) -> AsyncIterator[SlotSemaphore]:
     """Yield the slots of the provider `name`; give all back at the end."""
     if redis is None:
         yield SlotSemaphore(name, limits, priority)
         return
-    ledger = ledger_of(redis, service_slug, name, limits, priority)
-    capacity = SlotSemaphore(name, limits, priority, ledger)
+    shared = redis_semaphore_of(redis, service_slug, name, limits, priority)
+    slots = SlotSemaphore(name, limits, priority, shared)
     tasks = [
-        asyncio.create_task(capacity.report_for_ever()),
-        asyncio.create_task(listen_for_ever(redis, ledger.channel, ledger.process, capacity.heard)),
+        asyncio.create_task(slots.report_for_ever()),
+        asyncio.create_task(listen_for_ever(redis, shared.channel, shared.process, slots.heard)),
     ]
     try:
-        yield capacity
+        yield slots
     finally:
         await end_tasks(*tasks)
         with suppress(*AWAY):
-            await ledger.sign_off()
+            await shared.sign_off()

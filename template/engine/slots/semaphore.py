@@ -17,13 +17,14 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from engine.errors import Overloaded
-from engine.process.pubsub import AWAY
-from engine.slots.admission_queue import CoDel
-from engine.slots.fair_queue import FairQueue
-from engine.slots.pauses import Pause, Pauses, Reason
+from engine.process.redis import AWAY
+from engine.slots.admission_queue import CoDel, FairQueue
 from engine.slots.redis_semaphore import (
     Allowance,
+    Pause,
+    Pauses,
     Priority,
+    Reason,
     RedisSemaphore,
     Report,
 )
@@ -76,7 +77,7 @@ class SlotSemaphore:
     """The slots of one provider as this process sees them: `held` of the `allowed` ones."""
 
     def __init__(
-        self, name: str, limits: Limits, priority: Priority, ledger: RedisSemaphore | None = None
+        self, name: str, limits: Limits, priority: Priority, shared: RedisSemaphore | None = None
     ) -> None:
         self.held = self.allowed = 0
         self.cap = limits.slots
@@ -85,7 +86,7 @@ class SlotSemaphore:
         """Slots in use in all processes, as of the last report."""
         self._limits = limits
         self._priority = priority
-        self._ledger = ledger
+        self._shared = shared
         self._turns = FairQueue()
         self._delay = CoDel(limits.target, limits.longest_wait)
         self._due = asyncio.Event()
@@ -98,7 +99,7 @@ class SlotSemaphore:
         self._waits = metrics.slot_wait.labels(name, priority)
         self._lapsed = metrics.slots_lapsed.labels(name)
         self._name = name
-        if ledger is None:
+        if shared is None:
             self.allowed = limits.slots
             if priority is Priority.BATCH:
                 self.allowed -= limits.reserved
@@ -209,7 +210,7 @@ class SlotSemaphore:
             self.held += 1
 
     def _linger(self) -> None:
-        if self._lingering is None and self._ledger and self.held < self.allowed:
+        if self._lingering is None and self._shared and self.held < self.allowed:
             self._lingering = asyncio.get_running_loop().call_later(LINGER, self._end_of_linger)
 
     def _end_of_linger(self) -> None:
@@ -238,12 +239,12 @@ class SlotSemaphore:
             self._due.set()
 
     async def _report(self) -> None:
-        assert self._ledger  # noqa: S101
+        assert self._shared  # noqa: S101
         report, self._news = self._news, Report()
         report.held, report.waiting = self.held, len(self._turns)
         self._reporting = True
         try:
-            allowance = await self._ledger.report(report, self._limits.slots, self._limits.reserved)
+            allowance = await self._shared.report(report, self._limits.slots, self._limits.reserved)
         except AWAY as error:
             self._go_alone(error)
         else:

@@ -1,4 +1,4 @@
--- Tells a process how many slots it may hold. See ledger.py.
+-- Tells a process how many slots it may hold. See redis_semaphore.py.
 --
 -- KEYS: processes by the end of their lease; the state; the channel of news; pauses by their end
 -- ARGV: process, lease ms, most slots, reserve, held online, held batch, waiting online,

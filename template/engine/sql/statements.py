@@ -1,21 +1,58 @@
-"""Parts of SQL statements: locking selects, constants for partial indexes, skip scans, counts."""
+"""Parts of SQL statements: ids, the database clock, locking selects, skip scans, counts."""
 
 from typing import Any
 
+import uuid_utils
 from sqlalchemy import (
     CTE,
     ColumnElement,
     ColumnExpressionArgument,
     CursorResult,
     Delete,
+    Double,
     Insert,
+    ScalarSelect,
     Select,
     Update,
     func,
     literal_column,
     select,
 )
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy.sql.expression import FunctionElement
+
+
+def new_id(kind: str) -> str:
+    """Return a new id such as `batch_0198c5…`: UUIDv7, so later ids sort after earlier ones."""
+    return f"{kind}_{uuid_utils.uuid7().hex}"
+
+
+def id_at(kind: str, moment: float) -> str:
+    """Return a bound that sorts after each id made before `moment`, in seconds since 1970."""
+    return f"{kind}_{int(moment * 1000):012x}"
+
+
+class now(FunctionElement[float]):  # noqa: N801 -- reads like the SQL function that it is
+    """Seconds since 1970, as a SQL expression."""
+
+    type = Double()
+    inherit_cache = True
+
+
+def instant() -> ScalarSelect[float]:
+    """Return `now()` as a subquery, evaluated once: only so PostgreSQL searches an index."""
+    return select(now()).scalar_subquery()
+
+
+@compiles(now, "postgresql")
+def _postgresql(_element: now, _compiler: object, **_: object) -> str:
+    return "extract(epoch from clock_timestamp())"
+
+
+@compiles(now, "sqlite")
+def _sqlite(_element: now, _compiler: object, **_: object) -> str:
+    return "((julianday('now') - 2440587.5) * 86400.0)"
 
 
 def some_rows(locking: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:

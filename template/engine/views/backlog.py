@@ -5,10 +5,9 @@ from sqlalchemy import ColumnElement, CompoundSelect, case, func, literal, null,
 from sqlalchemy.orm import Session
 
 from engine.batches import readiness
-from engine.batches.caller_pauses import Pause, list_pauses
+from engine.callers.fairness import CallerPause, list_pauses
 from engine.jobs.runs import IS_QUEUED, IS_RUNNING
-from engine.sql.clock import instant, now
-from engine.sql.statements import sql_constant
+from engine.sql.statements import instant, now, sql_constant
 from engine.sql.tables import (
     BatchLaneRow,
     BatchRow,
@@ -71,7 +70,7 @@ class Backlog(BaseModel):
 
     depths: list[Depth]
     lanes: Lanes
-    pauses: list[Pause]
+    pauses: list[CallerPause]
     dead_webhooks: int
     snapshot: float | None
     leases: list[Lease]

@@ -8,7 +8,7 @@ from engine.batches import batches
 from engine.batches.batches import BatchObject
 from engine.jobs import jobs
 from engine.jobs.jobs import JobObject
-from engine.sql.clock import now
+from engine.sql.statements import now
 from engine.sql.tables import (
     BatchLaneRow,
     BatchRow,

@@ -8,9 +8,7 @@ from sqlalchemy import ColumnElement, Select, func, select, text, update
 from sqlalchemy.orm import Session
 
 from engine.errors import Conflict, NotFound
-from engine.sql.clock import instant, now
-from engine.sql.ids import new_id
-from engine.sql.statements import rows_changed, skip_scan, sql_constant
+from engine.sql.statements import instant, new_id, now, rows_changed, skip_scan, sql_constant
 from engine.sql.tables import WebhookDeliveryRow, WebhookRow
 from engine.sql.tables.webhooks import IN_FLIGHT
 from engine.webhooks import endpoints as webhooks

@@ -13,9 +13,8 @@ from sqlalchemy.orm import Session
 
 from engine.errors import Conflict, InvalidRequest, NotFound
 from engine.process.address_guard import is_public
-from engine.sql.clock import now
-from engine.sql.ids import new_id
 from engine.sql.pagination import Page, PageQuery, page_of
+from engine.sql.statements import new_id, now
 from engine.sql.tables import CallerRow, WebhookRow
 from engine.work.outbox import EventType
 

@@ -7,8 +7,7 @@ from collections.abc import Awaitable, Callable, Collection
 from sqlalchemy import ColumnElement, delete, exists, select, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from engine.sql.clock import now
-from engine.sql.statements import rows_changed
+from engine.sql.statements import now, rows_changed
 from engine.sql.tables import LeaseRow
 
 

@@ -7,8 +7,7 @@ from typing import Literal, get_args
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from engine.sql.clock import now
-from engine.sql.ids import new_id
+from engine.sql.statements import new_id, now
 from engine.sql.tables import WebhookDeliveryRow, WebhookRow
 
 EventType = Literal[

@@ -7,9 +7,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
-from engine.sql.clock import now
-from engine.sql.ids import new_id
-from engine.sql.statements import rows_changed
+from engine.sql.statements import new_id, now, rows_changed
 from engine.sql.tables import WorkerRow
 
 FORGOTTEN = 3600.0

@@ -11,7 +11,7 @@ from contextlib import AbstractAsyncContextManager
 from functools import partial
 
 from engine.batches import lane_worker
-from engine.batches.turns import HeldLanes
+from engine.batches.lane_worker import HeldLanes
 from engine.jobs import runner
 from engine.process.queue import Kind, RedisQueue
 from engine.process.tasks import end_tasks

@@ -12,8 +12,7 @@ from engine.jobs import runs
 from engine.jobs.jobs import ended_by
 from engine.jobs.runs import Ended
 from engine.resources import Resources
-from engine.sql.clock import instant, now
-from engine.sql.statements import sql_constant
+from engine.sql.statements import instant, now, sql_constant
 from engine.sql.tables import BatchRow, ItemRow
 from engine.work import leases, workers
 from engine.work.workers import Worker

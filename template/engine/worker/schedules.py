@@ -9,8 +9,7 @@ from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
 from engine.jobs.jobs import Job, submit_job
-from engine.sql.clock import now
-from engine.sql.statements import rows_changed
+from engine.sql.statements import now, rows_changed
 from engine.sql.tables import ScheduleRow
 
 # The same text for SQLite and PostgreSQL: SQLAlchemy's constructs for it differ.

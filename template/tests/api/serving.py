@@ -13,6 +13,7 @@ import uvicorn
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from engine.models.failover import RetryBudget
 from engine.models.interface import (
     Answer,
     ChatRequest,
@@ -23,7 +24,6 @@ from engine.models.interface import (
     Progress,
     Usage,
 )
-from engine.models.retries import RetryBudget
 from engine.models.upstreams import Upstreams
 
 

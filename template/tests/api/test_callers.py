@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from engine.callers import keys
-from engine.sql.ids import new_id
+from engine.sql.statements import new_id
 from engine.sql.tables import CallerRow, JobRow
 from tests.endpoints import endpoints
 from tests.service import Service, eventually

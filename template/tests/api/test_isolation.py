@@ -17,7 +17,7 @@ from aiohttp import ClientSession
 
 from app.main import create_app
 from app.resources import lifespan
-from engine.process.opening import Opening
+from engine.resources import Opening
 from tests.api.serving import serving
 from tests.contamination import pipelined
 from tests.lines import chat_body

@@ -9,6 +9,8 @@ from openai import OpenAI
 from openai.types.responses import FunctionToolParam, Response, ResponseStreamEvent
 from pydantic import TypeAdapter
 
+from tests.batches import ended, lines_of, submit
+from tests.lines import jsonl, line
 from tests.service import Service
 
 MODEL = "simulated-chat"
@@ -158,3 +160,30 @@ def streamed(live: Service, key: str, **body: object) -> list[dict[str, Any]]:
     assert [f"event: {each['type']}" for each in events] == [name for name, _ in blocks]
     Response.model_validate(events[-1]["response"])
     return events
+
+
+def test_a_line_of_a_batch_is_answered_as_a_response(client: OpenAI) -> None:
+    asked = {"model": MODEL, "input": "Hello"}
+    lines = [line(name, asked) | {"url": "/v1/responses"} for name in ("a", "b")]
+    batch = ended(client, submit(client, jsonl(lines), "/v1/responses"))
+    answers = lines_of(client, batch.output_file_id)
+    assert {each["response"]["body"]["status"] for each in answers} == {"completed"}
+    with pytest.raises(openai.NotFoundError):
+        client.responses.retrieve(answers[0]["response"]["body"]["id"])
+
+
+@pytest.mark.parametrize("field", ["background", "conversation", "store", "stream"])
+def test_a_line_of_a_batch_keeps_nothing(client: OpenAI, field: str) -> None:
+    asked = {"model": MODEL, "input": "Hello", field: True}
+    lines = [line("a", asked) | {"url": "/v1/responses"}]
+    batch = ended(client, submit(client, jsonl(lines), "/v1/responses"))
+    assert batch.status == "failed"
+    assert batch.errors
+    assert batch.errors.data
+    assert field in str(batch.errors.data[0].message)
+
+
+def test_a_websocket_is_told_to_use_post(live: Service, key: str) -> None:
+    with live.http(key) as http:
+        answer = http.get("/v1/responses", headers={"upgrade": "websocket"})
+    assert answer.status_code == 426

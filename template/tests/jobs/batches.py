@@ -11,7 +11,7 @@ from openai.types import Batch
 from sqlalchemy import func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from engine.sql.clock import now
+from engine.sql.statements import now
 from engine.sql.tables import ItemRow, LeaseRow
 from tests.lines import chats
 from tests.service import Service, eventually, service

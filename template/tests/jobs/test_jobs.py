@@ -12,7 +12,7 @@ from redis import Redis
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from engine.sql.clock import now
+from engine.sql.statements import now
 from engine.sql.tables import JobRow, LeaseRow
 from tests.jobs.modules import GUIDE, documented_job
 from tests.service import Program, Service, eventually, service

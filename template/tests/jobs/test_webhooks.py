@@ -12,7 +12,7 @@ from standardwebhooks import WebhookVerificationError
 from app.resources.lifespan import Resources, open_resources
 from app.settings import Settings
 from engine.process.tasks import end_tasks
-from engine.sql.clock import now
+from engine.sql.statements import now
 from engine.sql.tables import WebhookDeliveryRow
 from engine.webhooks import deliveries, endpoints
 from engine.webhooks.endpoints import WebhookWithSecret

@@ -20,9 +20,12 @@ LONGEST = (
     "test_crash_points.py",
     "test_mutants.py",
     "proof/worker/",
-    "proof/jobs/",
     "test_flat_costs.py",
     "test_overload.py",
+    "test_lab.py",
+    "test_broken_twins.py",
+    "api/test_outages.py",
+    "test_running_answers.py",
     "test_rolling_restart.py",
 )
 """What takes longest, the longest first: none of it shall be left for one process alone."""

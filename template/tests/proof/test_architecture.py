@@ -18,14 +18,14 @@ CONTRACTS = [
 BROKEN_TWINS = {
     "The engine knows nothing of the app": ("engine/batches/mail.py", "import app"),
     "Imports point down in the app": ("app/dependencies/clock.py", "import app.middleware"),
-    "Imports point down in the engine": ("engine/process/clock.py", "import engine.sql.ids"),
+    "Imports point down in the engine": ("engine/process/clock.py", "import engine.sql.statements"),
     "Work that outlives a request never sees request scope": (
         "engine/worker/mail.py",
         "import fastapi",
     ),
     "The only way to a model is bound to its caller": (
         "app/features/ask.py",
-        "import engine.models.providers",
+        "import engine.models.upstreams",
     ),
     "Only engine.process.offload starts threads or processes": (
         "app/api/slow.py",
@@ -78,7 +78,7 @@ def test_a_broken_twin_is_caught_by_its_contract_alone(contract: str, copied: Pa
 def test_each_way_to_a_model_past_its_caller_is_named_with_its_line(
     folder: str, copied: Path
 ) -> None:
-    ways = ["models.providers", "models.upstreams", "resources", "slots.semaphore"]
+    ways = ["models.upstreams", "resources", "slots.semaphore"]
     (copied / folder / "ask.py").write_text("".join(f"import engine.{way}\n" for way in ways))
     report = lint(copied)
     for line, way in enumerate(ways, 1):

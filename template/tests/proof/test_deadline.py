@@ -7,8 +7,8 @@ import pytest
 
 from engine import deadline
 from engine.errors import DeadlineExceeded
-from engine.process.background import open_background
 from engine.process.cache import Cache
+from engine.process.tasks import open_background
 
 pytestmark = pytest.mark.anyio
 

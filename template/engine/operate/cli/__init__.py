@@ -23,6 +23,7 @@ from engine.operate.cli import (
     model,
     new,
     queue,
+    responses,
     settings,
     webhooks,
 )
@@ -44,7 +45,7 @@ def commands(own: AppParts) -> typer.Typer:
         add_completion=False,
         pretty_exceptions_enable=False,
     )
-    for each in (batch, jobs, keys, model, new, queue, webhooks):
+    for each in (batch, jobs, keys, model, new, queue, responses, webhooks):
         app.add_typer(each.app, name=each.__name__.rpartition(".")[-1])
     for name, command in COMMANDS.items():
         app.command(name=name)(command)

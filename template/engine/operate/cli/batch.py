@@ -11,7 +11,7 @@ from engine.operate.cli.settings import read_settings
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from engine.batches.caller_pauses import Pause
+    from engine.callers.fairness import CallerPause
     from engine.sql.database import Database
 
 app = typer.Typer(help="Pause batches and let them go on.", no_args_is_help=True)
@@ -22,9 +22,9 @@ Caller = Annotated[str | None, typer.Option(help="Only this caller's batches.")]
 @app.command()
 def pause(caller: Caller = None) -> None:
     """Begin no more items of batches: items in flight end, jobs and webhooks go on."""
-    from engine.batches import caller_pauses as pauses
+    from engine.callers import fairness as pauses
 
-    async def run(database: "Database") -> "list[Pause]":
+    async def run(database: "Database") -> "list[CallerPause]":
         await database.write(pauses.pause_caller, caller)
         return await database.read(pauses.list_pauses)
 
@@ -34,10 +34,10 @@ def pause(caller: Caller = None) -> None:
 @app.command()
 def resume(caller: Caller = None) -> None:
     """Let batches go on."""
-    from engine.batches import caller_pauses as pauses
+    from engine.callers import fairness as pauses
     from engine.process.queue import Kind, open_queue
 
-    async def run(database: "Database") -> "list[Pause]":
+    async def run(database: "Database") -> "list[CallerPause]":
         await database.write(pauses.resume_caller, caller)
         async with open_queue(read_settings()) as queue:
             await queue.wake(Kind.BATCHES)
@@ -46,7 +46,7 @@ def resume(caller: Caller = None) -> None:
     show_pauses(with_database(run))
 
 
-def show_pauses(pauses: "Sequence[Pause]") -> None:
+def show_pauses(pauses: "Sequence[CallerPause]") -> None:
     """Print each pause of batches with its caller and its start."""
     for pause in pauses:
         whose = "All batches" if pause.caller is None else f"The batches of {pause.caller}"

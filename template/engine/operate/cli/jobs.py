@@ -1,18 +1,22 @@
 """`app jobs`: batches and other jobs of all callers."""
 
-import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from engine.operate.cli.columns import show_columns, to_minute
+from engine.operate.cli.columns import (
+    one_line,
+    print_json,
+    show_columns,
+    show_facts,
+    show_table,
+    to_minute,
+)
 from engine.operate.cli.database import with_database
 from engine.operate.cli.project import project
 from engine.operate.cli.settings import read_settings
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
-
     from engine.batches.batches import BatchObject
     from engine.jobs.jobs import JobObject
     from engine.process.queue import Kind
@@ -41,7 +45,7 @@ def show_list(
     wanted = Wanted(status, name, caller, limit)
     found = with_database(lambda database: database.read(list_entries, wanted))
     if as_json:
-        _print_json(found)
+        print_json(found)
         return
     show_columns(
         ("ID", "NAME", "CALLER", "STATUS", "PROGRESS", "CREATED", "ERROR"), [*map(_row, found)]
@@ -56,7 +60,7 @@ def show(subject_id: Id, *, as_json: AsJson = False) -> None:
 
     detail = with_database(lambda database: database.read(details.show_details, subject_id))
     if as_json:
-        _print_json(detail)
+        print_json(detail)
     elif isinstance(detail, BatchDetail):
         _show_batch(detail)
     else:
@@ -83,7 +87,7 @@ def cancel(subject_id: Id) -> None:
 def retry(subject_id: Id) -> None:
     """Queue a job again that did not succeed, or a batch's failed items as a new batch."""
     from engine.process.queue import Kind
-    from engine.sql.ids import new_id
+    from engine.sql.statements import new_id
     from engine.views import overview
 
     settings, own = read_settings(), project.get()
@@ -121,7 +125,7 @@ def _row(entry: "Entry") -> tuple[str, ...]:
         entry.status,
         _progress(entry.progress),
         to_minute(entry.created_at),
-        _line(entry.error),
+        one_line(entry.error),
     )
 
 
@@ -136,34 +140,19 @@ def _show_batch(detail: "BatchDetail") -> None:
         if detail.batch.errors
         else None,
     }
-    _show_facts(facts)
+    show_facts(facts)
     for lane in detail.lanes:
         state = "free" if lane.silent is None else f"held, last sign {lane.silent:.0f} s ago"
         typer.echo(f"lane {lane.lane}: {state}")
-    _show_table("items", [state.model_dump() for state in detail.items])
-    _show_table("first failures", [item.model_dump() for item in detail.failures])
+    show_table("items", [state.model_dump() for state in detail.items])
+    show_table("first failures", [item.model_dump() for item in detail.failures])
 
 
 def _show_job(detail: "JobDetail") -> None:
     facts = detail.job.model_dump(exclude={"object", "error"}) | detail.model_dump(exclude={"job"})
     if detail.job.error:
         facts["error"] = f"{detail.job.error.code}: {detail.job.error.message}"
-    _show_facts(facts)
-
-
-def _show_facts(facts: dict[str, Any]) -> None:
-    width = max(map(len, facts))
-    for name, value in facts.items():
-        if value is not None:
-            text = to_minute(value) if name.endswith("_at") else _line(value)
-            typer.echo(f"{name.ljust(width)}  {text}")
-
-
-def _show_table(title: str, rows: list[dict[str, Any]]) -> None:
-    if rows:
-        typer.echo(f"\n{title}:")
-        cells = [[_line(value) for value in row.values()] for row in rows]
-        show_columns([name.upper() for name in rows[0]], cells)
+    show_facts(facts)
 
 
 def _progress(progress: dict[str, Any] | None) -> str:
@@ -175,15 +164,3 @@ def _progress(progress: dict[str, Any] | None) -> str:
         failed = f", {progress['failed']} failed" if progress["failed"] else ""
         return f"{done}/{progress['total']}{failed}"
     return ", ".join(f"{name}={value}" for name, value in progress.items())
-
-
-def _line(value: object) -> str:
-    """Return a value as one line; callers' text may have several."""
-    text = json.dumps(value) if isinstance(value, dict) else str(value)
-    return "-" if value is None else " ".join(text.split())
-
-
-def _print_json(value: "BaseModel | list[Entry]") -> None:
-    from pydantic_core import to_json
-
-    typer.echo(to_json(value, indent=2).decode())

@@ -27,7 +27,7 @@ def status(
     *, as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False
 ) -> None:
     """Show the slots of each provider, its paused models and its open circuits."""
-    found = [_told(pool, state) for pool, state in _in_each_pool(lambda ledger: ledger.look())]
+    found = [_told(pool, state) for pool, state in _in_each_pool(lambda shared: shared.look())]
     if as_json:
         typer.echo(json.dumps(found, indent=2))
     else:
@@ -39,7 +39,7 @@ def resume(
     model: Annotated[str | None, typer.Argument(help="Only this model. Unset: all.")] = None,
 ) -> None:
     """Lift the pauses that providers asked for; an open circuit tries again by itself."""
-    lifted = _in_each_pool(lambda ledger: ledger.resume(model))
+    lifted = _in_each_pool(lambda shared: shared.resume(model))
     for pool, models in lifted:
         for name in models:
             typer.echo(f"{pool.name} is asked for {name!r} again.")
@@ -55,7 +55,7 @@ def _in_each_pool(
 
     from engine.process.redis import open_redis
     from engine.settings import NO_REDIS
-    from engine.slots.pools import ledger_of, provider_pools
+    from engine.slots.pools import provider_pools, redis_semaphore_of
     from engine.slots.redis_semaphore import Priority
 
     settings = read_settings()
@@ -69,8 +69,8 @@ def _in_each_pool(
         async with open_redis(settings) as redis:
             slug, found = settings.service_slug, []
             for name, pool in pools.items():
-                ledger = ledger_of(redis, slug, name, pool.limits, Priority.ONLINE)
-                found.append((pool, await use(ledger)))
+                shared = redis_semaphore_of(redis, slug, name, pool.limits, Priority.ONLINE)
+                found.append((pool, await use(shared)))
             return found
 
     try:
@@ -80,8 +80,7 @@ def _in_each_pool(
 
 
 def _told(pool: "ProviderPool", state: "State") -> dict[str, Any]:
-    from engine.slots.pauses import Pause, Reason
-    from engine.slots.redis_semaphore import Priority
+    from engine.slots.redis_semaphore import Pause, Priority, Reason
 
     def left(reason: Reason, model: str) -> float | None:
         return state.pauses.get(Pause(reason, model))

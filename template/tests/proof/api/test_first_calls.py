@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.proof.thorough import one_of_each
 from tests.service import PROJECT
 
 SMALL = {"_sha2"}
 """Of the interpreter itself, for each seed of `random` that is text; 0.1 ms."""
 
 
-@pytest.mark.parametrize("provider", ["local", "simulated"])
+@pytest.mark.parametrize("provider", one_of_each(["local", "simulated"], lambda _: "provider"))
 def test_no_first_call_imports_a_module(tmp_path: Path, provider: str) -> None:
     program = [sys.executable, "-m", "tests.proof.api.first_calls", provider]
     path = {"PYTHONPATH": str(PROJECT), "SETTINGS_FILES": "none"}

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from app.main import create_app
 from app.settings import Settings
 from engine.callers.keys import create_key
-from engine.models.circuit_breaker import FAILURES
+from engine.models.failover import FAILURES
 from engine.sql.database import open_database
 from tests import upstream
 from tests.api.serving import serving

@@ -6,8 +6,8 @@ from sqlalchemy.orm import Session
 
 from engine.batches import batches, items, lanes
 from engine.batches.lanes import LaneHold, Terms
-from engine.sql.clock import now
 from engine.sql.database import Database
+from engine.sql.statements import now
 from engine.sql.tables import BatchLaneRow, BatchRow, ItemRow
 from engine.worker import reaper
 from tests.proof.machines import past

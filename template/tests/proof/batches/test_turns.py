@@ -8,9 +8,8 @@ from typing import Any, cast
 import pytest
 
 from app.settings import Settings
-from engine.batches.lane_worker import LaneRun
+from engine.batches.lane_worker import HeldLanes, LaneRun, Turn
 from engine.batches.lanes import LaneHold, Terms
-from engine.batches.turns import HeldLanes, Turn
 from engine.resources import Resources
 from engine.work.leases import LOST
 
@@ -36,7 +35,7 @@ def database() -> OneWaits:
 
 
 @pytest.fixture
-def holdings(database: OneWaits) -> HeldLanes:
+async def holdings(database: OneWaits) -> HeldLanes:
     resources: Any = SimpleNamespace(settings=Settings(_env_file=None), database=database)
     made = HeldLanes(cast("Resources", resources))
     for hold in HOLDS:

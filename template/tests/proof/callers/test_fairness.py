@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from engine.batches import batches, caller_pauses
-from engine.callers import keys
+from engine.batches import batches
+from engine.callers import fairness, keys
 from engine.errors import InvalidRequest, NotFound
 from engine.jobs import jobs, runs
 from engine.sql.database import Database
@@ -149,10 +149,10 @@ def test_a_paused_caller_waits_and_has_saved_up_nothing(session: Session) -> Non
         contest.submit(caller, 200, number=6)
     contest.go_on(5)
     before = contest.run[ada]
-    caller_pauses.pause_caller(session, "ada")
+    fairness.pause_caller(session, "ada")
     contest.until(bob, 300)
     assert (contest.run[ada], set(contest.holders())) == (before, {bob})
-    caller_pauses.resume_caller(session, "ada")
+    fairness.resume_caller(session, "ada")
     shares = contest.run_meanwhile(ada, turns=12)
     assert abs(shares[ada] - shares[bob]) <= 4 * CHUNK
 
@@ -163,7 +163,7 @@ def test_a_paused_caller_holds_no_newcomer_back(session: Session) -> None:
     ada, bob, new = (contest.join(name) for name in ("ada", "bob", "new"))
     for caller in ada, bob:
         contest.submit(caller, 200, number=6)
-    caller_pauses.pause_caller(session, "ada")
+    fairness.pause_caller(session, "ada")
     contest.until(bob, 300)
     contest.submit(new, 200, number=4)
     shares = contest.run_meanwhile(bob, turns=12)
@@ -177,13 +177,13 @@ def test_a_pause_of_all_lets_cancelled_batches_end(session: Session) -> None:
     waiting, cancelled = contest.submit(caller, 100, number=2), contest.submit(caller, 100)
     contest.go_on(2)
     before = contest.run[caller]
-    caller_pauses.pause_caller(session, None)
+    fairness.pause_caller(session, None)
     batches.cancel_batch(session, caller, cancelled)
     contest.go_on(5)
     assert batches.get_batch(session, caller, cancelled).status == "cancelled"
     assert batches.get_batch(session, caller, waiting).status != "cancelled"
     assert (contest.run[caller], contest.holders()) == (before, [])
-    caller_pauses.resume_caller(session, None)
+    fairness.resume_caller(session, None)
     contest.until(caller, before + 10)
 
 
@@ -204,14 +204,14 @@ def test_a_caller_of_another_priority_begins_where_its_like_are(session: Session
 def test_a_pause_begins_once(session: Session) -> None:
     Contest(session).join("ada")
     for caller in (None, "ada", None):
-        caller_pauses.pause_caller(session, caller)
-    first, second = caller_pauses.list_pauses(session)
+        fairness.pause_caller(session, caller)
+    first, second = fairness.list_pauses(session)
     assert (first.caller, second.caller) == (None, "ada")
     assert 0 < first.since <= second.since
-    caller_pauses.resume_caller(session, None)
-    assert [pause.caller for pause in caller_pauses.list_pauses(session)] == ["ada"]
+    fairness.resume_caller(session, None)
+    assert [pause.caller for pause in fairness.list_pauses(session)] == ["ada"]
     with pytest.raises(NotFound, match="`app keys list` shows them"):
-        caller_pauses.pause_caller(session, "nobody")
+        fairness.pause_caller(session, "nobody")
 
 
 @story

@@ -7,10 +7,9 @@ from typing import Any, cast
 
 import pytest
 
-from engine.callers.usage import Tally
-from engine.callers.usage_buffer import UsageBuffer
+from engine.callers.usage import Tally, UsageBuffer
 from engine.models.interface import ChatRequest, Message, Usage
-from engine.process.background import Background, open_background
+from engine.process.tasks import Background, open_background
 from tests.service import LIMIT
 
 pytestmark = pytest.mark.anyio

@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from engine.batches.readiness import QUARANTINE
-from engine.sql.clock import now
+from engine.sql.statements import now
 from engine.sql.tables import (
     BatchLaneRow,
     BatchRow,

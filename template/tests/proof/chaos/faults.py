@@ -12,7 +12,7 @@ from redis import Redis
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from engine.sql.clock import now
+from engine.sql.statements import now
 from engine.sql.tables import LeaseRow
 from tests.proof.chaos.model import Model
 from tests.servers import EmbeddedRedis, Postgres

@@ -7,8 +7,8 @@ import pytest
 from fastapi import Request
 from starlette.types import Message
 
-from app.dependencies import disconnect
-from app.dependencies.disconnect import ClientGoneError, until_disconnect
+from app.dependencies import model
+from app.dependencies.model import ClientGoneError, until_disconnect
 
 pytestmark = pytest.mark.anyio
 
@@ -95,7 +95,7 @@ async def test_a_cancellation_beside_it_stays_one() -> None:
 async def test_work_that_misses_its_cancellation_is_cancelled_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(disconnect, "PATIENCE", 0.01)
+    monkeypatch.setattr(model, "PATIENCE", 0.01)
     client = Client()
 
     async def call() -> None:

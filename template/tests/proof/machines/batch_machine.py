@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from app.resources.lifespan import all_operations
-from engine.batches import batch_input, batches, caller_pauses, finalise, items, lanes
+from engine.batches import batch_input, batches, finalise, items, lanes
 from engine.batches.batch_input import NewItem
 from engine.batches.items import ClaimedItem
 from engine.batches.lanes import LaneHold, LostLaneError, Terms
+from engine.callers import fairness
 from engine.errors import Conflict
 from engine.worker import reaper
 from tests.proof.machines.batch_books import Books, Ending, Written, outcome, sizes
@@ -155,9 +156,9 @@ class BatchMachine(RuleBasedStateMachine):
     def pause(self, which: int) -> None:
         """Let a worker go on while batches are paused: it begins nothing."""
         begun = len(self.books.claims)
-        self.store.write(caller_pauses.pause_caller, None)
+        self.store.write(fairness.pause_caller, None)
         self.work(which, 3, ["succeeded", "succeeded", "succeeded"])
-        self.store.write(caller_pauses.resume_caller, None)
+        self.store.write(fairness.resume_caller, None)
         assert len(self.books.claims) == begun
 
     @precondition(lambda self: self.books.claims)

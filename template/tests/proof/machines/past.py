@@ -5,7 +5,7 @@ from uuid import uuid4
 
 from sqlalchemy.orm import Session
 
-from engine.sql.ids import id_at
+from engine.sql.statements import id_at
 from engine.sql.tables import (
     BatchLaneRow,
     BatchRow,
@@ -15,6 +15,9 @@ from engine.sql.tables import (
     IdempotencyRow,
     ItemRow,
     JobRow,
+    ResponseEventRow,
+    ResponseItemRow,
+    ResponseRow,
     WebhookDeliveryRow,
     WebhookRow,
 )
@@ -134,6 +137,36 @@ def add_job(session: Session, /, days: float, status: str, **values: object) -> 
     )
     session.flush()
     return job_id
+
+
+def add_response(
+    session: Session,
+    /,
+    days: float,
+    status: str = "completed",
+    *,
+    items: int = 2,
+    groups: int = 0,
+    **values: object,
+) -> str:
+    """Make a response that was used, and where it has ended did so, `days` ago; return its id."""
+    response_id = old_id("resp", days)
+    ended = status not in ("queued", "in_progress")
+    common = {"caller_id": CALLER, "model": "chat-model", "background": groups > 0, "body": b"{}"}
+    at = {"created_at": ago(days), "used_at": ago(days)}
+    at["finished_at" if ended else "created_at"] = ago(days)
+    session.add(ResponseRow(id=response_id, status=status, **(common | at | values)))
+    session.flush()
+    own = {"response_id": response_id, "data": b"{}"}
+    session.add_all(
+        ResponseItemRow(
+            id=f"msg_{place}", position=place, caller_id=CALLER, output=place > 0, **own
+        )
+        for place in range(items)
+    )
+    session.add_all(ResponseEventRow(first_seq=seq, last_seq=seq, **own) for seq in range(groups))
+    session.flush()
+    return response_id
 
 
 def add_webhook(session: Session) -> str:

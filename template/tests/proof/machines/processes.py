@@ -15,7 +15,7 @@ async def eventually(holds: Callable[[], object]) -> None:
     deadline = time.monotonic() + LIMIT
     while not holds():
         assert time.monotonic() < deadline, f"not within {LIMIT:.0f} s"
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.1)  # `ps`, which most ask, takes the processor 0.02 s
 
 
 def launch(command: Sequence[str]) -> subprocess.Popen[str]:

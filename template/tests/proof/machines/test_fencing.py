@@ -10,7 +10,7 @@ from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from engine.batches import items, lanes
-from engine.sql.clock import now
+from engine.sql.statements import now
 from engine.sql.tables import BatchLaneRow
 from tests.proof.machines.batch_machine import TERMS, BatchMachine
 from tests.proof.machines.features import features

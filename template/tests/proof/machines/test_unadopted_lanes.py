@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from engine.batches import lanes
 from engine.batches.lanes import Terms
 from engine.sql.database import Database
-from engine.sql.ids import new_id
+from engine.sql.statements import new_id
 from engine.sql.tables import BatchLaneRow, BatchRow
 from engine.worker import reaper
 from tests.proof.machines.past import add_batch, add_caller

@@ -7,7 +7,7 @@ UNFAIR = (
     Mutant(
         "machines.test_fencing.test_a_pause_begins_nothing",
         "batches.items",
-        "        ~caller_pauses.paused(BatchRow.caller_id),\n",
+        "        ~fairness.paused(BatchRow.caller_id),\n",
     ),
     *(
         Mutant(f"callers.test_fairness.{test}", module, text, instead)
@@ -87,13 +87,13 @@ UNFAIR = (
             (
                 "test_a_paused_caller_waits_and_has_saved_up_nothing",
                 "batches.lanes",
-                "not_in(sated), ~caller_pauses.paused(CallerRow.id))",
+                "not_in(sated), ~fairness.paused(CallerRow.id))",
                 "not_in(sated))",
             ),
             (
                 "test_a_paused_caller_waits_and_has_saved_up_nothing",
-                "batches.caller_pauses",
-                "        fairness.catch_up(session, subject)\n",
+                "callers.fairness",
+                "        catch_up(session, subject)\n",
                 "        pass\n",
             ),
             (

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import suppress
+from types import SimpleNamespace
 
 import pytest
 from aiohttp import web
@@ -10,7 +11,9 @@ from openai import OpenAI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.main import create_app
-from app.middleware.deadlines import Deadlines
+from app.middleware.life_cycle import LifeCycle
+from engine.process.drain import Drain
+from engine.slots.admission_queue import AdmissionQueue, CoDel
 from tests import upstream
 from tests.api.serving import serving
 from tests.lines import chat_body
@@ -98,9 +101,16 @@ async def test_an_endpoint_that_handles_its_own_deadline_is_not_answered_for(app
     async def receive() -> Message:
         raise AssertionError("nothing is read here")
 
-    scope = {"type": "http", "headers": [(b"x-request-timeout", b"0.01")]}
+    queue = AdmissionQueue(places=1, most_waiting=0, delay=CoDel(1, 1))
+    resources = SimpleNamespace(drain=Drain(0, 0), admission_queue=queue)
+    scope = {
+        "type": "http",
+        "path": "/",
+        "headers": [(b"x-request-timeout", b"0.01")],
+        "state": {"resources": resources},
+    }
     with suppress(TimeoutError):
-        await Deadlines(app, longest=60)(scope, receive, send)
+        await LifeCycle(app, longest=60)(scope, receive, send)
     assert [message.get("status") for message in sent] == [418, None]
 
 

@@ -12,7 +12,7 @@ from engine.errors import (
     ModelRejected,
     ModelUnavailable,
 )
-from engine.models.circuit_breaker import (
+from engine.models.failover import (
     FAILURES,
     LONGEST_PAUSE,
     MODELS,

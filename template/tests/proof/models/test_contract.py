@@ -16,7 +16,7 @@ from app import features
 from engine.errors import NotFound, Unsupported
 from engine.models.interface import EmbeddingsRequest, Model, Usage
 from engine.models.local import Local
-from engine.models.providers import open_model
+from engine.models.upstreams import open_model
 from engine.process.tokenizer import Tokenizer
 from tests.proof.models.asking import (
     body,

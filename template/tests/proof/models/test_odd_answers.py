@@ -12,9 +12,9 @@ from aiohttp import ClientSession, TCPConnector, web
 from app.main import create_app
 from app.resources.lifespan import Resources, open_resources
 from engine.batches import batch_output
-from engine.batches.attempt import attempt_item
-from engine.batches.batches import Work
+from engine.batches.batches import BatchWork
 from engine.batches.items import ClaimedItem, ItemOutcome
+from engine.batches.lane_worker import attempt_item
 from engine.models.interface import (
     ChatRequest,
     Chunk,
@@ -40,7 +40,7 @@ from tests.upstream import Handler, serving
 pytestmark = pytest.mark.anyio
 
 
-WORK = Work("caller", CHAT_URL, "file_a", "in_progress", "req_a", 3600.0)
+WORK = BatchWork("caller", CHAT_URL, "file_a", "in_progress", "req_a", 3600.0)
 
 
 class Counting:

@@ -9,7 +9,7 @@ from aiohttp import ClientSession
 
 from app import features
 from engine.errors import Misconfigured
-from engine.models.providers import open_model
+from engine.models.upstreams import open_model
 from engine.process.tokenizer import Tokenizer
 from tests.proof.models.asking import settings
 from tests.service import PROJECT

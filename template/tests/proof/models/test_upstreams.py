@@ -20,7 +20,14 @@ from engine.errors import (
     ModelRejected,
     ModelUnavailable,
 )
-from engine.models.circuit_breaker import FAILURES, CircuitOpenError, circuit_breakers
+from engine.models.failover import (
+    FAILURES,
+    Budget,
+    CircuitOpenError,
+    Patience,
+    RetryBudget,
+    circuit_breakers,
+)
 from engine.models.interface import (
     Answer,
     ChatRequest,
@@ -31,10 +38,8 @@ from engine.models.interface import (
     Usage,
 )
 from engine.models.quota import Quota
-from engine.models.retries import Budget, Patience, RetryBudget
 from engine.models.upstreams import Upstream, Upstreams
-from engine.slots.pauses import Reason
-from engine.slots.redis_semaphore import Priority
+from engine.slots.redis_semaphore import Priority, Reason
 from engine.slots.semaphore import Limits, SlotSemaphore
 
 pytestmark = pytest.mark.anyio
@@ -92,7 +97,7 @@ def upstream(
     return Upstream(
         name="fake",
         provider=provider,
-        capacity=SlotSemaphore("fake", Limits(slots=1), Priority.ONLINE),
+        slots=SlotSemaphore("fake", Limits(slots=1), Priority.ONLINE),
         circuit_of=circuit_breakers(),
         quota=Quota(limiter, "fake", Priority.ONLINE, values),
         model=model,
@@ -215,16 +220,16 @@ async def test_a_stand_ins_pause_is_of_the_model_that_it_was_asked_for() -> None
     used = upstream(Fake(too_much), model="theirs")
     with pytest.raises(ModelRateLimited):
         await Upstreams([used], RetryBudget(0), 60).complete(CHAT, CALLER)
-    assert used.capacity.pauses.left("theirs") > 30
+    assert used.slots.pauses.left("theirs") > 30
 
 
 async def test_an_open_circuit_is_told_for_as_long_as_it_is_open() -> None:
     used = upstream(Fake(DOWN))
     for _ in range(FAILURES):
-        assert used.capacity.pauses.all() == {}
+        assert used.slots.pauses.all() == {}
         with pytest.raises(ModelDown):
             await Upstreams([used], RetryBudget(0), 60).complete(CHAT, CALLER)
-    [(pause, seconds)] = used.capacity.pauses.all().items()
+    [(pause, seconds)] = used.slots.pauses.all().items()
     assert pause == (Reason.CIRCUIT, CHAT.model)
     assert 0 < seconds < 2
 
@@ -235,7 +240,7 @@ async def test_a_slot_of_a_dead_provider_is_not_waited_for() -> None:
     for _ in range(FAILURES):
         with pytest.raises(ModelDown):
             await subject.complete(CHAT, CALLER)
-    async with asyncio.timeout(10), used.capacity.slot(CHAT.model, CALLER):
+    async with asyncio.timeout(10), used.slots.slot(CHAT.model, CALLER):
         with pytest.raises(CircuitOpenError):
             await subject.complete(CHAT, CALLER)
 
@@ -278,25 +283,25 @@ async def test_every_end_of_a_call_gives_the_slot_back(provider: Fake) -> None:
     for call in (subject.complete(CHAT, CALLER), streamed(subject)):
         with suppress(ModelError):
             await call
-        assert used.capacity.held == 0
+        assert used.slots.held == 0
 
 
 async def test_a_cancelled_call_gives_the_slot_back() -> None:
     used = upstream(Hanging(GOOD))
     call = asyncio.create_task(Upstreams([used], RetryBudget(0), 60).complete(CHAT, CALLER))
-    while not used.capacity.held:  # noqa: ASYNC110
+    while not used.slots.held:  # noqa: ASYNC110
         await asyncio.sleep(0)
     call.cancel()
     await asyncio.wait([call])
-    assert used.capacity.held == 0
+    assert used.slots.held == 0
 
 
 async def test_a_stream_that_nobody_reads_on_gives_the_slot_back() -> None:
     used = upstream(Fake(GOOD))
     async with aclosing(Upstreams([used], RetryBudget(0), 60).stream(CHAT, CALLER)) as chunks:
         await anext(chunks)
-        assert used.capacity.held == 1
-    assert used.capacity.held == 0
+        assert used.slots.held == 1
+    assert used.slots.held == 0
 
 
 @pytest.mark.parametrize("limit", ["model_requests_per_minute", "model_tokens_per_minute"])

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from engine.errors import Overloaded
-from engine.process.background import Background, open_background
+from engine.process.tasks import Background, open_background
 
 pytestmark = pytest.mark.anyio
 

@@ -4,7 +4,7 @@ import gc
 
 from prometheus_client import REGISTRY
 
-from engine.process.garbage import frozen_heap, measured_garbage
+from engine.watch.saturation import frozen_heap, measured_garbage
 
 
 def pauses() -> float:

@@ -9,7 +9,7 @@ import pytest
 from app.resources.lifespan import open_resources
 from app.settings import Settings
 from engine.errors import OpenError
-from engine.process.opening import Opening
+from engine.resources import Opening
 from tests.leaks import nothing_left
 
 pytestmark = pytest.mark.anyio

@@ -12,8 +12,8 @@ from engine.models.wire import Json, encode_json
 from engine.responses import store
 from engine.responses.store import LONGEST_CHAIN, Turn
 from engine.sql.database import Database
-from engine.sql.ids import new_id
 from engine.sql.pagination import Page, PageQuery
+from engine.sql.statements import new_id
 from engine.sql.tables import (
     CallerRow,
     ResponseEventRow,
@@ -29,13 +29,16 @@ STRANGE = "NUL \0, half \ufffd, \U0001f98a"
 TABLES = (ResponseRow, ResponseItemRow, ResponseEventRow)
 
 
-@pytest.fixture(autouse=True)
-async def _callers(database: Database) -> None:
+@pytest.fixture
+async def database(database: Database) -> Database:
+    """The database, with two callers."""
+
     def add(session: Session) -> None:
         past.add_caller(session)
         session.add(CallerRow(id="caller_b", name="bob", flags=[], created_at=0.0))
 
     await database.write(add)
+    return database
 
 
 def said(role: str, text: str, **more: object) -> Json:
@@ -67,13 +70,18 @@ def save(
 
 def add_chain(session: Session, links: int) -> str:
     """Keep a chain of so many responses, each with an input and an output; return the last id."""
-    last: list[str] = []
-    for place in range(links):
-        turn = Turn([], Turn.alone([said("user", f"q{place}")]).given, last)
-        kept = response(f"a{place}")
-        store.save_response(session, past.CALLER, kept, turn)
-        last = [kept["id"]]
-    return last[0]
+    ids = [new_id("resp") for _ in range(links)]
+    own = {"caller_id": past.CALLER, "model": "m", "status": "completed", "background": False}
+    at = {"created_at": past.ago(0), "finished_at": past.ago(0), "used_at": past.ago(0)}
+    for each, before in zip(ids, [None, *ids], strict=False):
+        session.add(ResponseRow(id=each, previous_id=before, body=b"{}", **own, **at))
+    session.flush()
+    for place, each in enumerate(ids):
+        for output, text in enumerate((f"q{place}", f"a{place}")):
+            item = {"id": f"{each}{output}", "caller_id": past.CALLER, "output": bool(output)}
+            data = encode_json(said("user", text))
+            session.add(ResponseItemRow(response_id=each, position=output, data=data, **item))
+    return ids[-1]
 
 
 def texts(items: list[Json]) -> list[str]:
@@ -257,18 +265,18 @@ class TestItems:
             ("mcp_approval_response", "item_"),
         ],
     )
-    def test_an_item_without_an_id_gets_one(self, kind: str, beginning: str) -> None:
+    async def test_an_item_without_an_id_gets_one(self, kind: str, beginning: str) -> None:
         first, second = Turn.alone([{"type": kind}, {"type": kind, "id": None}]).given
         assert first["id"].startswith(beginning)
         assert second["id"].startswith(beginning)
         assert first["id"] != second["id"]
 
-    def test_an_item_with_a_role_alone_is_a_message(self) -> None:
+    async def test_an_item_with_a_role_alone_is_a_message(self) -> None:
         (item,) = Turn.alone([{"role": "user", "content": "Hi"}]).given
         assert item["type"] == "message"
 
     @pytest.mark.parametrize("item_id", ["a\0b", "a" * 65, "a b", "ä", "\ud800", 5, ["a"]])
-    def test_an_id_that_no_column_takes_is_refused(self, item_id: object) -> None:
+    async def test_an_id_that_no_column_takes_is_refused(self, item_id: object) -> None:
         with pytest.raises(InvalidRequest, match="1 to 64") as refused:
             Turn.alone([{"type": "message", "id": item_id}])
         assert refused.value.param == "input"

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from engine.slots.fair_queue import FairQueue
+from engine.slots.admission_queue import FairQueue
 
 pytestmark = pytest.mark.anyio
 

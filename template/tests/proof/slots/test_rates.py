@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from engine.slots.rates import Cost, Rate, Rates
+from engine.slots.caller_limits import Cost, Rate, Rates
 
 pytestmark = pytest.mark.anyio
 
@@ -106,4 +106,4 @@ async def test_an_uncounted_call_is_one_line_of_the_log(
 ) -> None:
     await Rates(silent_redis, "test").hit("ada", [Cost("requests", 1)])
     warned = [each for each in caplog.records if each.levelno >= logging.WARNING]
-    assert [each.name for each in warned] == ["engine.slots.rates"]
+    assert [each.name for each in warned] == ["engine.slots.caller_limits"]

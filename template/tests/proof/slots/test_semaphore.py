@@ -15,9 +15,8 @@ from redis.asyncio import Redis
 from app.settings import Settings
 from engine.errors import ModelRateLimited, Overloaded
 from engine.process.redis import open_redis
-from engine.slots.pauses import MOST
-from engine.slots.pools import open_capacity
-from engine.slots.redis_semaphore import Priority, RedisSemaphore, Report
+from engine.slots.pools import open_slots
+from engine.slots.redis_semaphore import MOST, Priority, RedisSemaphore, Report
 from engine.slots.semaphore import Limits, SlotSemaphore
 from tests.servers import EmbeddedRedis, running
 
@@ -33,8 +32,8 @@ LATE = 3.0
 class Calls:
     """Calls that hold a slot until `end`."""
 
-    def __init__(self, capacity: SlotSemaphore) -> None:
-        self.capacity = capacity
+    def __init__(self, slots: SlotSemaphore) -> None:
+        self.slots = slots
         self.running = 0
         self.most = 0
         self.tasks: list[asyncio.Task[None]] = []
@@ -49,7 +48,7 @@ class Calls:
         await asyncio.gather(*self.tasks, return_exceptions=True)
 
     async def _call(self, name: str) -> None:
-        async with self.capacity.slot("model", name):
+        async with self.slots.slot("model", name):
             self.running += 1
             self.most = max(self.most, self.running)
             try:
@@ -70,7 +69,7 @@ class Processes:
         settings = Settings(_env_file=None, redis_url=self._url)
         redis = await self.stack.enter_async_context(open_redis(settings))
         return await self.stack.enter_async_context(
-            open_capacity("model", limits, priority, redis, self._name)
+            open_slots("model", limits, priority, redis, self._name)
         )
 
 
@@ -96,10 +95,10 @@ async def settled() -> None:
     await asyncio.sleep(0.1)
 
 
-async def refused_for(capacity: SlotSemaphore) -> float:
+async def refused_for(slots: SlotSemaphore) -> float:
     """Return the seconds after which a caller is told to ask again."""
     with pytest.raises(ModelRateLimited) as refused:
-        async with capacity.slot("model", "caller"):
+        async with slots.slot("model", "caller"):
             pass
     return refused.value.retry_after or 0.0
 
@@ -174,10 +173,10 @@ async def test_processes_that_want_more_than_there_is_get_equal_parts(processes:
 
 
 async def test_callers_of_one_process_take_turns(processes: Processes) -> None:
-    capacity = await processes.start(ONLINE)
-    first = Calls(capacity).begin(4)
+    slots = await processes.start(ONLINE)
+    first = Calls(slots).begin(4)
     await until(lambda: first.running == 4)
-    many, few = Calls(capacity).begin(20, "ada"), Calls(capacity).begin(1, "bob")
+    many, few = Calls(slots).begin(20, "ada"), Calls(slots).begin(1, "bob")
     await settled()
     await first.end()
     await until(lambda: many.running + few.running == 4)
@@ -211,36 +210,36 @@ async def test_a_living_process_keeps_its_slots_for_longer_than_a_lease(
 
 
 async def test_a_caller_who_gives_up_waiting_holds_nothing(processes: Processes) -> None:
-    capacity = await processes.start(ONLINE)
-    first = Calls(capacity).begin(4)
+    slots = await processes.start(ONLINE)
+    first = Calls(slots).begin(4)
     await until(lambda: first.running == 4)
-    waiting = Calls(capacity).begin(1)
+    waiting = Calls(slots).begin(1)
     await settled()
     waiting.tasks[0].cancel()
     await first.end()
-    await until(lambda: (capacity.held, capacity.allowed, capacity.waiting) == (0, 0, 0))
+    await until(lambda: (slots.held, slots.allowed, slots.waiting) == (0, 0, 0))
 
 
 async def test_a_caller_cancelled_in_the_moment_of_its_turn_holds_nothing(
     processes: Processes,
 ) -> None:
-    capacity = await processes.start(ONLINE)
+    slots = await processes.start(ONLINE)
     for rounds in range(20):
-        calls = Calls(capacity).begin(4)
+        calls = Calls(slots).begin(4)
         for _ in range(rounds):
             await asyncio.sleep(0)
         for task in calls.tasks:
             task.cancel()
         await calls.end()
-    await until(lambda: (capacity.held, capacity.allowed, capacity.waiting) == (0, 0, 0))
+    await until(lambda: (slots.held, slots.allowed, slots.waiting) == (0, 0, 0))
 
 
 async def test_an_online_caller_is_refused_after_its_longest_wait(processes: Processes) -> None:
     first = Calls(await processes.start(ONLINE)).begin(4)
     await until(lambda: first.running == 4)
-    capacity = await processes.start(ONLINE, replace(LIMITS, longest_wait=0.05))
+    slots = await processes.start(ONLINE, replace(LIMITS, longest_wait=0.05))
     with pytest.raises(Overloaded):
-        async with capacity.slot("model", "caller"):
+        async with slots.slot("model", "caller"):
             pass
     await first.end()
 
@@ -250,13 +249,13 @@ async def test_once_a_queue_stands_who_has_waited_long_is_refused_for_those_behi
 ) -> None:
     first = Calls(await processes.start(ONLINE)).begin(4)
     await until(lambda: first.running == 4)
-    capacity = await processes.start(ONLINE, replace(LIMITS, longest_wait=2.0, target=1.2))
-    served = Calls(capacity)
+    slots = await processes.start(ONLINE, replace(LIMITS, longest_wait=2.0, target=1.2))
+    served = Calls(slots)
     for _ in range(7):  # a queue that does not empty for longer than 2 s
         served.begin(1)
         await asyncio.sleep(0.4)
     await first.end()
-    await until(lambda: capacity.waiting == 0)
+    await until(lambda: slots.waiting == 0)
     refused = [call for call in served.tasks if call.done() and call.exception()]
     assert served.running >= 1
     assert len(refused) > 7 - served.running - 1
@@ -293,16 +292,16 @@ async def test_the_cap_shrinks_for_all_when_the_provider_has_too_much(processes:
 
 
 async def test_the_cap_grows_back_with_good_answers(processes: Processes) -> None:
-    capacity = await processes.start(ONLINE)
-    capacity.overloaded("model")
-    await until(lambda: capacity.cap == 2)
+    slots = await processes.start(ONLINE)
+    slots.overloaded("model")
+    await until(lambda: slots.cap == 2)
 
     async def answered() -> None:
-        async with capacity.slot("model", "caller"):
-            capacity.succeeded()
+        async with slots.slot("model", "caller"):
+            slots.succeeded()
 
     async with asyncio.timeout(30):
-        while capacity.cap < LIMITS.slots:
+        while slots.cap < LIMITS.slots:
             await answered()
             await asyncio.sleep(0.01)
 
@@ -319,33 +318,33 @@ async def test_a_paused_model_is_not_asked(processes: Processes) -> None:
 
 
 async def test_an_online_caller_is_refused_before_a_long_pause(processes: Processes) -> None:
-    capacity = await processes.start(ONLINE)
-    capacity.overloaded("model", pause=50.0)
+    slots = await processes.start(ONLINE)
+    slots.overloaded("model", pause=50.0)
     await settled()
-    assert 30 < await refused_for(capacity) < 50
+    assert 30 < await refused_for(slots) < 50
 
 
 async def test_the_other_models_are_asked_on(processes: Processes) -> None:
     first, second = await processes.start(ONLINE), await processes.start(BATCH)
     first.overloaded("paused", pause=60.0)
     await settled()
-    for capacity in (first, second):
-        async with asyncio.timeout(30), capacity.slot("other", "caller"):
+    for slots in (first, second):
+        async with asyncio.timeout(30), slots.slot("other", "caller"):
             pass
 
 
 @pytest.mark.parametrize("pause", [604_800.0, math.inf, math.nan])
 async def test_no_pause_is_longer_than_the_setting(processes: Processes, pause: float) -> None:
-    capacity = await processes.start(ONLINE, replace(LIMITS, longest_pause=20.0))
-    capacity.overloaded("model", pause)
+    slots = await processes.start(ONLINE, replace(LIMITS, longest_pause=20.0))
+    slots.overloaded("model", pause)
     await settled()
-    assert 10 < await refused_for(capacity) < 20
+    assert 10 < await refused_for(slots) < 20
 
 
 async def test_a_pause_holds_where_there_is_no_redis() -> None:
-    capacity = SlotSemaphore("model", LIMITS, ONLINE)
-    capacity.overloaded("model", pause=50.0)
-    assert await refused_for(capacity) > 30
+    slots = SlotSemaphore("model", LIMITS, ONLINE)
+    slots.overloaded("model", pause=50.0)
+    assert await refused_for(slots) > 30
 
 
 @pytest.mark.parametrize("model", ["model", None])
@@ -374,15 +373,15 @@ async def test_an_idle_process_hears_of_a_pause(processes: Processes) -> None:
 async def test_the_names_of_callers_fill_neither_redis_nor_a_process(
     processes: Processes, redis: Redis, tmp_path: Path
 ) -> None:
-    capacity = await processes.start(ONLINE)
+    slots = await processes.start(ONLINE)
     for number in range(2 * MOST):
-        capacity.overloaded(f"model {number}", pause=20.0 + number / 10)
+        slots.overloaded(f"model {number}", pause=20.0 + number / 10)
         if number % 50 == 0:
             await settled()
     await settled()
     key = "{" + f"{tmp_path.name}:slots:model" + "}:pauses"
-    assert await redis.zcard(key) == len(capacity.pauses.all()) == MOST
-    assert capacity.pauses.left(f"model {2 * MOST - 1}")
+    assert await redis.zcard(key) == len(slots.pauses.all()) == MOST
+    assert slots.pauses.left(f"model {2 * MOST - 1}")
     assert 0 < await redis.pttl(key) <= 60_000
 
 
@@ -421,9 +420,9 @@ async def test_without_redis_people_have_half_of_the_slots_and_batches_wait(
     with running(server):
         processes = Processes(server.url, tmp_path.name)
         async with processes.stack:
-            capacity = await processes.start(priority, SHORT)
+            slots = await processes.start(priority, SHORT)
             server.stop() if fault == "gone" else server.freeze()
-            calls = Calls(capacity).begin(6)
+            calls = Calls(slots).begin(6)
             await until(lambda: calls.running == alone)
             await settled()
             assert calls.running == alone

@@ -5,8 +5,8 @@ import threading
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-from engine.process.background import Background
 from engine.process.concurrency import bounded_map
+from engine.process.tasks import Background
 
 Call = Callable[[int], Awaitable[int]]
 

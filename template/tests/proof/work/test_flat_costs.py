@@ -19,7 +19,7 @@ from engine.batches import items, lanes, readiness
 from engine.batches.lanes import LaneHold, Terms
 from engine.jobs import runs
 from engine.sql.database import Database, open_database
-from engine.sql.ids import new_id
+from engine.sql.statements import new_id
 from engine.sql.tables import Base
 from engine.views import backlog
 from engine.webhooks import deliveries

@@ -18,8 +18,8 @@ from engine.batches.items import ItemOutcome
 from engine.batches.lanes import LaneHold
 from engine.callers import fairness
 from engine.models.interface import Usage
-from engine.sql.clock import now
 from engine.sql.database import Database, open_database
+from engine.sql.statements import now
 from engine.sql.tables import (
     Base,
     BatchRow,

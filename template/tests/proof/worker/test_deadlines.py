@@ -10,12 +10,10 @@ from pydantic import BaseModel
 
 from app.resources.lifespan import all_operations
 from engine import deadline
-from engine.batches.attempt import attempt_item
-from engine.batches.batches import Work
+from engine.batches.batches import BatchWork
 from engine.batches.items import ClaimedItem, ItemOutcome
-from engine.batches.lane_worker import LaneRun
+from engine.batches.lane_worker import LaneRun, Turn, attempt_item
 from engine.batches.lanes import LaneHold
-from engine.batches.turns import Turn
 from engine.jobs import runs
 from engine.jobs.jobs import Job
 from engine.jobs.runner import Attempt
@@ -27,7 +25,7 @@ from tests.proof.models.asking import settings as configured
 
 pytestmark = pytest.mark.anyio
 
-WORK = Work("caller", CHAT_URL, "file_a", "in_progress", "req_a", 3600.0)
+WORK = BatchWork("caller", CHAT_URL, "file_a", "in_progress", "req_a", 3600.0)
 ITEM = ClaimedItem(id=1, body=json.dumps(chat_body("Hello")).encode(), attempt=1, errors=0)
 
 

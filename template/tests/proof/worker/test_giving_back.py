@@ -44,8 +44,8 @@ class Busy:
 
 
 def of_a_lane(resources: Resources) -> Coroutine[Any, Any, None]:
-    nothing: Any = None
-    return work_on_lane(resources, asyncio.Event(), HOLD, nothing, 0.0)
+    turn: Any = SimpleNamespace(end=lambda: None)
+    return work_on_lane(resources, asyncio.Event(), HOLD, turn, 0.0)
 
 
 def of_a_job(resources: Resources) -> Coroutine[Any, Any, None]:

@@ -26,6 +26,7 @@ from tests.jobs.batches import (
     submit,
     total,
 )
+from tests.proof.thorough import one_of_each
 from tests.servers import EmbeddedRedis, running
 from tests.service import Program, Service, eventually, service
 
@@ -40,7 +41,7 @@ print("the clock is {seconds} s wrong", flush=True)
 """
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+@pytest.fixture(scope="module", params=one_of_each(["sqlite", "postgresql"], lambda _: "database"))
 def api(
     request: pytest.FixtureRequest, redis_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Service]:

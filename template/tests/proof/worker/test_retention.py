@@ -15,7 +15,7 @@ from engine.batches import batches, files
 from engine.jobs import jobs, runs
 from engine.jobs.runs import ClaimedJob, Run
 from engine.sql.database import Database
-from engine.sql.ids import new_id
+from engine.sql.statements import new_id
 from engine.sql.tables import (
     BatchLaneRow,
     BatchRow,
@@ -24,12 +24,16 @@ from engine.sql.tables import (
     IdempotencyRow,
     ItemRow,
     JobRow,
+    ResponseEventRow,
+    ResponseItemRow,
+    ResponseRow,
     WebhookDeliveryRow,
 )
 from engine.sql.tables.batches import OPEN_BATCH
 from engine.worker import retention
 from engine.worker.retention import (
     CHUNKS,
+    GROUPS,
     ROWS,
     Deleted,
     Everything,
@@ -142,6 +146,47 @@ async def test_an_open_job_stays_however_old(database: Database) -> None:
     assert await clean(database) == Deleted()
 
 
+async def test_an_old_response_goes_with_its_items_and_a_young_one_stays(
+    database: Database,
+) -> None:
+    for status in ("completed", "incomplete", "failed", "cancelled"):
+        await database.write(past.add_response, OLD, status)
+    young = await database.write(past.add_response, YOUNG)
+    assert await clean(database) == Deleted(responses=4, response_items=8)
+    assert await database.read(ids, ResponseRow.id) == {young}
+    assert await database.read(ids, ResponseItemRow.response_id) == {young}
+
+
+async def test_an_old_response_that_was_used_lately_stays(database: Database) -> None:
+    await database.write(past.add_response, OLD, used_at=past.ago(YOUNG))
+    assert await clean(database) == Deleted()
+
+
+async def test_a_response_that_runs_stays_however_old(database: Database) -> None:
+    for status in ("queued", "in_progress"):
+        await database.write(past.add_response, OLD, status, groups=1)
+    assert await clean(database) == Deleted()
+
+
+async def test_responses_go_in_pieces(database: Database) -> None:
+    await database.write(past.add_response, OLD, items=2 * ROWS + 1)
+    first = await database.write(retention.delete_responses, KEEP * past.DAY)
+    assert first == {"response_items": ROWS}
+    assert await clean(database) == Deleted(responses=1, response_items=ROWS + 1)
+
+
+async def test_events_go_an_hour_after_the_end_and_the_response_stays(database: Database) -> None:
+    groups, hour = GROUPS + 1, 1 / 24
+    ended = await database.write(past.add_response, 1.1 * hour, groups=groups)
+    young = await database.write(past.add_response, 0.9 * hour, groups=1)
+    late = await database.write(
+        past.add_response, YOUNG, groups=1, finished_at=past.ago(0.9 * hour)
+    )
+    assert await clean(database) == Deleted(response_events=groups)
+    assert await database.read(ids, ResponseRow.id) == {ended, young, late}
+    assert await database.read(ids, ResponseEventRow.response_id) == {young, late}
+
+
 async def test_an_old_message_goes_and_a_young_one_stays(database: Database) -> None:
     await database.write(past.add_webhook)
     for status in ("delivered", "dead"):
@@ -227,6 +272,7 @@ async def test_an_input_that_a_new_batch_is_made_from_stays(database: Database) 
 async def test_zero_days_keep_all_but_what_is_of_no_use(database: Database) -> None:
     await database.write(past.add_batch, OLD)
     await database.write(past.add_job, OLD, "failed")
+    await database.write(past.add_response, OLD)
     await database.write(past.add_file, OLD)
     await database.write(past.add_file, OLD, complete=False)
     assert await clean(database, keep_days=0) == Deleted(files=1)

@@ -7,15 +7,16 @@ from openai import OpenAI
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from engine.batches import caller_pauses
+from engine.callers import fairness
 from engine.sql.tables import BatchRow, CallerRow, ItemRow
 from tests.jobs.batches import check_whole, completed, submit, total
+from tests.proof.thorough import one_of_each
 from tests.service import Service, eventually, service
 
 CHUNK, ITEMS = 5, 60
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+@pytest.fixture(scope="module", params=one_of_each(["sqlite", "postgresql"], lambda _: "database"))
 def shared(
     request: pytest.FixtureRequest, redis_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Service]:
@@ -67,7 +68,7 @@ def test_a_paused_caller_waits_also_for_workers_that_start_later(shared: Service
     with client_of(shared, "paused") as paused, client_of(shared, "other") as other:
         batch = submit(paused, ITEMS)
         eventually(lambda: completed(paused, batch) >= CHUNK)
-        shared.in_database(caller_pauses.pause_caller, "paused")
+        shared.in_database(fairness.pause_caller, "paused")
         eventually(lambda: not shared.in_database(in_flight, "paused"))
         for worker in shared.workers():
             worker.stop()
@@ -75,6 +76,6 @@ def test_a_paused_caller_waits_also_for_workers_that_start_later(shared: Service
         shared.start("worker", "worker")
         check_whole(other, submit(other, 10), 10)
         assert CHUNK <= before == completed(paused, batch) < ITEMS
-        shared.in_database(caller_pauses.resume_caller, "paused")
+        shared.in_database(fairness.resume_caller, "paused")
         check_whole(paused, batch, ITEMS)
         assert shared.in_database(total, ItemRow.attempt, batch.id) == ITEMS

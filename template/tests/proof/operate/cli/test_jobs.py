@@ -5,7 +5,7 @@ from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from engine.errors import Conflict, InvalidRequest, NotFound
-from engine.sql.clock import now
+from engine.sql.statements import now
 from engine.sql.tables import BatchLaneRow, CallerRow, ItemRow
 from engine.work import leases
 from tests.cli.command import in_database, run, told, told_json

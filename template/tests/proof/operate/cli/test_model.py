@@ -9,8 +9,7 @@ import pytest
 from app.settings import Settings
 from engine.errors import AppError
 from engine.process.redis import open_redis
-from engine.slots.pauses import Pause, Reason
-from engine.slots.redis_semaphore import Priority, RedisSemaphore, Report
+from engine.slots.redis_semaphore import Pause, Priority, Reason, RedisSemaphore, Report
 from tests.cli.command import run, told, told_json
 
 

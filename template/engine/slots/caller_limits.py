@@ -1,14 +1,15 @@
-"""Rate limits of callers: token buckets, kept in Redis for all processes together.
+"""Limits of one caller: its rate of calls and tokens, and its calls in flight.
 
-A bucket fills all the time. A caller that has used it up waits for a call's share of a minute, not
-for the minute's end. Without Redis each process counts for itself, which is right where there is
-only one.
+Rates are token buckets, kept in Redis for all processes together. A bucket fills all the time. A
+caller that has used it up waits for a call's share of a minute, not for the minute's end. Without
+Redis each process counts for itself, which is right where there is only one.
 """
 
 import asyncio
 import logging
 import math
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,3 +99,26 @@ class Rates:
             self._full.update((key, now + after) for key, after in zip(keys, taken, strict=True))
         times = zip(costs, full, waits, strict=True)
         return [Rate(cost.kind, cost.limit, reset, wait) for cost, reset, wait in times]
+
+
+class Calls:
+    """Counts them. Callers without any cost nothing."""
+
+    def __init__(self) -> None:
+        self._in_flight: Counter[str] = Counter()
+
+    def begin(self, caller_id: str, limit: int) -> bool:
+        """Count one more and return True, or return False where there are `limit` already."""
+        if self._in_flight[caller_id] >= limit:
+            return False
+        self._in_flight[caller_id] += 1
+        return True
+
+    def end(self, caller_id: str) -> None:
+        """Count one less."""
+        self._in_flight[caller_id] -= 1
+        if not self._in_flight[caller_id]:
+            del self._in_flight[caller_id]
+
+    def __len__(self) -> int:
+        return self._in_flight.total()
