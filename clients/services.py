@@ -22,9 +22,12 @@ def services(folder: Path) -> Iterator[dict[str, str]]:
     """Render all into the folder and run them inside the `with`; yield what a script must know."""
     simulated, local = render(folder, "simulated"), render(folder, "local")
     relays = {name: render(folder, name, "openai") for name in ("chat", "native", "thinking")}
-    with running(simulated, settings=FAST) as one, running(local) as other:
-        with doors(one, relays) as found:
-            yield variables(one, other, found)
+    with (
+        running(simulated, settings=FAST) as one,
+        running(local) as other,
+        doors(one, relays) as found,
+    ):
+        yield variables(one, other, found)
 
 
 @contextmanager

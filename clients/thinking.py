@@ -37,7 +37,8 @@ class Thinker(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """Answer a chat, whole or streamed."""
         asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        thought, answer = {"reasoning_content": THOUGHT}, {"content": ANSWER}
+        thought: dict[str, Any] = {"reasoning_content": THOUGHT}
+        answer: dict[str, Any] = {"content": ANSWER}
         finish = "stop"
         if asked.get("tools") and asked["messages"][-1]["role"] != "tool":
             answer, finish = {"tool_calls": [CALL | {"function": FUNCTION}]}, "tool_calls"
@@ -51,7 +52,8 @@ class Thinker(BaseHTTPRequestHandler):
             {"index": 0, "delta": answer},
             {"index": 0, "delta": {}, "finish_reason": finish},
         ]
-        chunks = [*({"choices": [each]} for each in choices), {"choices": [], "usage": usage}]
+        chunks: list[dict[str, Any]] = [{"choices": [each]} for each in choices]
+        chunks.append({"choices": [], "usage": usage})
         lines = [f"data: {json.dumps(chunk)}\n\n" for chunk in chunks]
         self._tell("text/event-stream", "".join([*lines, "data: [DONE]\n\n"]))
 

@@ -4,7 +4,6 @@ from agents import (
     Agent,
     ModelSettings,
     OpenAIResponsesModel,
-    RunConfig,
     Runner,
     function_tool,
     set_tracing_disabled,
@@ -93,9 +92,8 @@ async def structured_streamed(door):
 
 @check_doors
 def unknown_model(door):
-    config = RunConfig(model="gpt-99")
     agent = Agent(name="one", model=_model(door, "gpt-99"))
-    error = raised(APIStatusError, lambda: Runner.run_sync(agent, "Hello", run_config=config))
+    error = raised(APIStatusError, lambda: Runner.run_sync(agent, "Hello"))
     assert error.status_code == 404
 
 

@@ -32,10 +32,9 @@ FLAT_WEATHER = {"type": "function", "strict": True, **_WEATHER}
 """The same tool as a response has it."""
 
 
-
 @dataclass(frozen=True)
 class Door:
-    """A service to ask for responses. `thinking` has a model that reasons; the rest is simulated."""
+    """A service to ask for responses. The model of `thinking` reasons, the rest is simulated."""
 
     name: str
     url: str

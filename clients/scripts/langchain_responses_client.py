@@ -59,10 +59,10 @@ def tool_loop_streamed(door):
 
 @check_doors
 def tool_loop_continued(door):
-    model = _model(door, use_previous_response_id=True).bind_tools([weather])
-    first = model.invoke([QUESTION])
+    model = _model(door, use_previous_response_id=True)
+    first = model.bind_tools([weather]).invoke([QUESTION])
     given = [QUESTION, first, _result(first)]
-    second = model.invoke(given)
+    second = model.bind_tools([weather]).invoke(given)
     assert second.text
     assert model.invoke([*given, second, HumanMessage("And now?")]).text
 

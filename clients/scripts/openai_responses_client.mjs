@@ -29,7 +29,7 @@ const checks = {
   async stream_helper(door) {
     const stream = client(door).stream({ model: door.model, input: "Hello" });
     const text = textOf(await all(stream));
-    assert.equal((await stream.finalResponse()).output_text, text);
+    assert.equal(said(await stream.finalResponse()), text);
   },
   async tool_loop(door) {
     const first = await ask(door, { tools });
@@ -41,7 +41,7 @@ const checks = {
   async tool_loop_streamed(door) {
     const first = await final(door, { input: "Hello", tools });
     const input = [{ role: "user", content: "Hello" }, ...first.output, resultOf(callOf(first))];
-    assert((await final(door, { input, tools })).output_text);
+    assert(said(await final(door, { input, tools })));
   },
   async structured(door) {
     const format = { type: "json_schema", name: "city", strict: true, schema: CITY };
@@ -84,7 +84,7 @@ const checks = {
   async background_resumed_by_the_helper(door) {
     const { id } = await ask(door, { background: true });
     const stream = client(door).stream({ response_id: id, starting_after: 1 });
-    assert((await stream.finalResponse()).output_text);
+    assert(said(await stream.finalResponse()));
   },
   async background_cancelled(door) {
     const { id } = await ask(door, { background: true });
@@ -112,7 +112,7 @@ const thinking = {
     const first = await final(door, { input: "Hello", tools });
     assert(first.output[0].summary[0].text);
     const more = { tools, previous_response_id: first.id };
-    assert((await final(door, { input: [resultOf(callOf(first))], ...more })).output_text);
+    assert(said(await final(door, { input: [resultOf(callOf(first))], ...more })));
   },
 };
 
@@ -124,6 +124,12 @@ const final = (door, options) =>
 const numbers = (events) => events.map((event) => event.sequence_number);
 const callOf = (response) => response.output.find((item) => item.type === "function_call");
 const resultOf = ({ call_id }) => ({ type: "function_call_output", call_id, output: "Sun" });
+
+/** Return the text of a response: some versions leave `output_text` out at the end of a stream. */
+function said({ output }) {
+  const parts = output.flatMap((item) => item.content ?? []);
+  return parts.map((part) => part.text).join("");
+}
 
 function textOf(events) {
   const deltas = events.filter((event) => event.type === "response.output_text.delta");
