@@ -21,7 +21,12 @@ from engine.process.queue import Kind
 from engine.responses import background, event_log, store
 from engine.responses.answering import Task, answer_response, stream_response
 from engine.responses.event_log import Replay
-from engine.responses.schema import ResponseObject, ResponseRequest, refuse_unsupported
+from engine.responses.schema import (
+    ResponseObject,
+    ResponseRequest,
+    refuse_hosted_tools,
+    refuse_unsupported,
+)
 from engine.responses.store import Turn
 from engine.sql.pagination import Page, PageQuery
 from engine.watch import telemetry
@@ -62,9 +67,10 @@ async def create_response(
     A response in the background is answered at once, by its worker later; see `GET`.
     """
     refuse_unsupported(body)
+    refuse_hosted_tools(body, shared.settings.responses_hosted_tools)
     task = await prepared(body, rows, shared)
     if body.background:
-        task.chat()  # raises for an input that no worker could answer either
+        model.bound.require_provider(task.chat(model.bound.caller_id))
         started = await once.write(
             background.start_response,
             body,
@@ -95,8 +101,10 @@ async def count_input_tokens(
 ) -> InputTokens:
     """Return an estimate of the tokens that the model would read."""
     refuse_unsupported(body)
+    refuse_hosted_tools(body, shared.settings.responses_hosted_tools)
     task = await prepared(body, rows, shared)
-    asked = task.chat().model_dump_json(include={"messages", "tools"}, exclude_none=True)
+    chat = task.chat(model.bound.caller_id)
+    asked = chat.model_dump_json(include={"messages", "tools"}, exclude_none=True)
     return InputTokens(input_tokens=await model.bound.tokenizer.count(asked))
 
 

@@ -5,7 +5,7 @@ again. `usage` is all that the rest of the app reads.
 """
 
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Protocol
 
@@ -57,6 +57,14 @@ class Chunk(msgspec.Struct, frozen=True):
 
     events: bytes
     usage: Usage | None = None
+
+
+class NativeAnswer(Answer):
+    """A whole answer to a `ResponseChat` of a server that speaks Responses: its `response`."""
+
+
+class NativeChunk(Chunk, frozen=True):
+    """Events of such a server, without the first ones, which say only that it has begun."""
 
 
 Count = Annotated[int, Field(ge=1, lt=2**31)]
@@ -188,6 +196,19 @@ class Continuation(ChatRequest):
     def sent(self) -> tuple[str, Generation]:
         """Return the completion itself."""
         return "/completions", self.completion.model_copy(update={"model": self.model})
+
+
+ENCRYPTED = "reasoning.encrypted_content"
+"""The addition to a response with which a server can read its own reasoning again."""
+
+
+class ResponseChat(ChatRequest):
+    """A request for a response as a chat, for providers that know nothing else."""
+
+    response: Callable[[], dict[str, Any]] = Field(exclude=True)
+    """Gives the body for a server that speaks Responses, without its model and `stream`."""
+    refusal: Any = Field(default=None, exclude=True)
+    """The `AppError` of a request that no chat can express."""
 
 
 class EmbeddingsRequest(ModelRequest):

@@ -13,7 +13,7 @@ from engine.errors import ModelError, ModelUnavailable
 from engine.models.interface import ModelCard
 from engine.models.refusals import refusal_within
 
-T = TypeVar("T", "Chat", "Embeddings")
+T = TypeVar("T", "Chat", "Embeddings", "Response", "ResponseEvent")
 
 NOT_OPENAI = "The model server's answer is not in OpenAI's format: check OPENAI_BASE_URL."
 NO_JSON = (ValueError, RecursionError, msgspec.MsgspecError)
@@ -59,8 +59,28 @@ class Embeddings(msgspec.Struct):
     error: Any = None
 
 
+class Response(msgspec.Struct):
+    """The fields that are read of a response."""
+
+    status: Any = None
+    usage: Any = None
+    error: Any = None
+
+
+class ResponseEvent(msgspec.Struct):
+    """The fields that are read of an event of a response."""
+
+    type: Any = None
+    response: Response | None = None
+    error: Any = None
+
+
 CHAT = msgspec.json.Decoder(Chat)
 EMBEDDINGS = msgspec.json.Decoder(Embeddings)
+RESPONSE = msgspec.json.Decoder(Response)
+RESPONSE_EVENT = msgspec.json.Decoder(ResponseEvent)
+ENDS = ("completed", "incomplete")
+"""The status of a response with an answer."""
 
 
 def read_chat(body: bytes) -> tuple[bytes, Chat]:
@@ -73,6 +93,12 @@ def read_embeddings(body: bytes) -> tuple[bytes, Embeddings]:
     """Return embeddings as clean JSON, and their fields. Raise `ModelError` for none."""
     body, fields = read_json(body, EMBEDDINGS)
     return (body, fields) if fields.data else _refuse(body)
+
+
+def read_response(body: bytes) -> tuple[bytes, Response]:
+    """Return a whole response as clean JSON, and its fields. Raise `ModelError` for no answer."""
+    body, fields = read_json(body, RESPONSE)
+    return (body, fields) if fields.status in ENDS else _refuse(body)
 
 
 def read_cards(body: bytes) -> list[ModelCard]:
@@ -121,6 +147,8 @@ def one_line(body: bytes) -> bytes:
 def token_counts(usage: object) -> tuple[int | None, int | None]:
     """Return the tokens of the prompt and of the answer, None for one that `usage` lacks."""
     said = usage if isinstance(usage, dict) else {}
+    if "input_tokens" in said:  # a response's
+        return _count(said["input_tokens"]), _count(said.get("output_tokens"))
     return _count(said.get("prompt_tokens")), _count(said.get("completion_tokens"))
 
 

@@ -28,12 +28,16 @@ DEFAULT_WAIT, LONGEST_WAIT = 1.0, 3600.0
 REASONS = ("error", "message", "detail", "errors", "msg", "Message", "title", "reason", "fault")
 """Where servers put the reason; objects are looked into before texts are taken."""
 
+PATHS = "OPENAI_BASE_URL, and OPENAI_RESPONSES for responses"
+"""Settings that decide on the paths of calls."""
+
 SPENT = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"}
 """Codes of an account that is used up. OpenAI's status for it is that of too many calls."""
 
 STATUS = {
     "invalid_request_error": 400,
     "context_length_exceeded": 400,
+    "invalid_prompt": 400,
     "authentication_error": 401,
     "invalid_api_key": 401,
     "permission_error": 403,
@@ -68,6 +72,8 @@ def refusal_within(body: bytes) -> AppError:
     for said in (detail.code, detail.kind):
         if said and re.fullmatch("[45][0-9][0-9]", said):
             return _error(int(said), {}, detail)
+        if said and "image" in said:  # `invalid_image_url` and a dozen like it
+            return _error(400, {}, detail)
         if said in STATUS:
             return _error(STATUS[said], {}, detail)
     return _error(500, {}, detail)
@@ -92,7 +98,7 @@ def _operators(status: int, headers: Mapping[str, str], detail: Detail) -> Model
         # The server's message may quote the key.
         message = "The model server refuses this service's own key: check OPENAI_API_KEY."
     elif status == 405 or (status == 404 and not _names_a_thing(detail)):
-        message = f"The model server lacks this path: check OPENAI_BASE_URL. {detail.message}"
+        message = f"The model server lacks this path: check {PATHS}. {detail.message}"
     elif status == 501:
         message = f"The model server cannot do this: {detail.message}"
     else:

@@ -1,14 +1,19 @@
 """Server-sent events of a model server, read piece by piece as they come."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any
+
+import msgspec
 
 from engine.errors import AppError, ModelUnavailable
 from engine.models.reading import (
     BOM,
     CHAT,
+    ENDS,
     NO_JSON,
     NOT_OPENAI,
+    RESPONSE_EVENT,
     Chat,
     decode_answer,
     is_error,
@@ -22,12 +27,14 @@ BROKE_OFF = "The model server broke off its answer."
 
 END = b"\n\n"
 DONE = b"[DONE]"
+FIRST = {"response.created", "response.queued", "response.in_progress"}
+LAST = {f"response.{status}" for status in ENDS}
 
 
-class Events:
+class EventStream(ABC):
     """Reads the stream of one answer. Each byte is looked at once, however large its event is."""
 
-    def __init__(self, choices: int, *, usage_wanted: bool) -> None:
+    def __init__(self) -> None:
         self.usage: Any = None
         self.generated = 0
         """Events with a piece of the answer."""
@@ -35,31 +42,23 @@ class Events:
         """Whether there was anything to pass on."""
         self.done = False
         """Whether the server has said that this is all."""
-        self._choices = choices
-        self._usage_wanted = usage_wanted
-        self._ended: set[str] = set()
+        self._opened = False
         self._pieces: list[bytes] = []
         self._after_return = False
         self._at_start = True
 
     @property
+    @abstractmethod
     def complete(self) -> bool:
-        """Whether nothing is missing: each choice has its `finish_reason`, or `[DONE]` has come."""
-        return self.done or len(self._ended) >= self._choices
+        """Whether nothing of the answer is missing."""
 
+    @abstractmethod
     def takes(self, piece: bytes) -> bool:
-        """Return whether a piece is one chunk that can be passed on as it is; if not, `feed` it.
+        """Return whether a piece can be passed on as it is; if not, `feed` it."""
 
-        Most pieces are, and `feed` costs twice as much.
-        """
-        if self._pieces or self._after_return or not piece.endswith(END) or b"\r" in piece:
-            return False
-        fields = _as_it_is(piece)
-        if fields is None:
-            return False
-        self._note(fields)
-        self.begun = True
-        return True
+    @abstractmethod
+    def _read(self, event: bytes) -> bytes:
+        """Return an event as it is to be passed on, empty where it is not."""
 
     def feed(self, piece: bytes) -> Iterator[bytes]:
         """Yield the events that end in this piece, as they are to be passed on.
@@ -86,7 +85,7 @@ class Events:
         if not self.done:
             yield from self.feed(END)
         if not self.complete:
-            raise ModelUnavailable(BROKE_OFF if self.begun else NOT_OPENAI)
+            raise ModelUnavailable(BROKE_OFF if self.begun or self._opened else NOT_OPENAI)
 
     def _cut(self, piece: bytes) -> list[bytes]:
         """Return the events that are whole now, and keep the rest."""
@@ -112,8 +111,36 @@ class Events:
         self._after_return = piece.endswith(b"\r")
         return piece.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
+
+class Events(EventStream):
+    """Reads chunks of a chat."""
+
+    def __init__(self, choices: int, *, usage_wanted: bool) -> None:
+        super().__init__()
+        self._choices = choices
+        self._usage_wanted = usage_wanted
+        self._ended: set[str] = set()
+
+    @property
+    def complete(self) -> bool:
+        """Whether each choice has its `finish_reason`, or `[DONE]` has come."""
+        return self.done or len(self._ended) >= self._choices
+
+    def takes(self, piece: bytes) -> bool:
+        """Return whether a piece is one chunk that can be passed on as it is; if not, `feed` it.
+
+        Most pieces are, and `feed` costs twice as much.
+        """
+        if self._pieces or self._after_return or not piece.endswith(END) or b"\r" in piece:
+            return False
+        fields = _as_it_is(piece)
+        if fields is None:
+            return False
+        self._note(fields)
+        self.begun = True
+        return True
+
     def _read(self, event: bytes) -> bytes:
-        """Return an event as it is to be passed on, empty where it is not."""
         if fields := _as_it_is(event):
             self._note(fields)
             return event + END
@@ -136,6 +163,39 @@ class Events:
         for choice in fields.choices or ():
             if choice.finish_reason:
                 self._ended.add(str(choice.index))
+
+
+class ResponseEvents(EventStream):
+    """Reads events of a response, and passes them on from its first item to its end."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether the event with the whole response has come."""
+        return self.done
+
+    def takes(self, _piece: bytes) -> bool:
+        """Return False: each event is read."""
+        return False
+
+    def _read(self, event: bytes) -> bytes:
+        data = _data(event)
+        if not data or data == DONE:
+            return b""
+        data, fields = read_json(data, RESPONSE_EVENT)
+        kind, response = fields.type, fields.response
+        if kind == "error":
+            raise refusal_within(data)
+        if kind == "response.failed" and response:
+            raise refusal_within(msgspec.json.encode(response.error or {}))
+        if not isinstance(kind, str) or (kind in LAST and not response):
+            raise ModelUnavailable(NOT_OPENAI)
+        self._opened = True
+        if kind in FIRST or not kind.startswith("response."):
+            return b""
+        self.generated += kind.endswith(".delta")
+        if kind in LAST and response:
+            self.done, self.usage = True, response.usage
+        return b"data: " + data + END
 
 
 def _as_it_is(event: bytes) -> Chat | None:

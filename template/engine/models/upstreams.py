@@ -31,6 +31,7 @@ from engine.models.interface import (
     Model,
     ModelCard,
     Progress,
+    ResponseChat,
 )
 from engine.models.quota import Quota, limiter_of
 from engine.process.http import UpstreamSession
@@ -99,6 +100,8 @@ class Upstream:
     quota: Quota
     model: str | None = None
     """The model that this provider is asked for instead of the caller's."""
+    native: bool = False
+    """Whether it speaks Responses; if not, it gets them as chats."""
 
     @asynccontextmanager
     async def call(self, request: Request, caller_id: str) -> AsyncIterator[None]:
@@ -150,6 +153,15 @@ class Upstreams:
         """The slots of each provider by its name."""
         return {upstream.name: upstream.slots for upstream in self._all}
 
+    def able(self, request: Request) -> list[Upstream]:
+        """Return the providers that know what it asks for. Raise its refusal where none does."""
+        if not isinstance(request, ResponseChat) or request.refusal is None:
+            return self._all
+        able = [upstream for upstream in self._all if upstream.native]
+        if not able:
+            raise request.refusal
+        return able
+
     async def complete(
         self, request: ChatRequest, caller_id: str, so_far: Progress | None = None
     ) -> Answer:
@@ -166,7 +178,7 @@ class Upstreams:
 
     async def stream(self, request: ChatRequest, caller_id: str) -> AsyncGenerator[Chunk, None]:
         """Answer a chat as it is generated; an error after the first chunk is the end of it."""
-        tries = Tries(self._all, self._budget)
+        tries = Tries(self.able(request), self._budget)
         async for upstream in tries:
             begun = False
             try:
@@ -191,7 +203,7 @@ class Upstreams:
     async def _ask(
         self, request: R, caller_id: str, ask: Callable[[Upstream], Coroutine[Any, Any, T]]
     ) -> T:
-        tries = Tries(self._all, self._budget)
+        tries = Tries(self.able(request), self._budget)
         async for upstream in tries:
             try:
                 # Counted from here: a batch may wait for its slot as long as it must.
@@ -258,6 +270,7 @@ async def open_upstreams(
                     circuit_of=circuit_breakers(),
                     quota=Quota(limiter, pool.name, priority, pool.settings),
                     model=pool.model,
+                    native=pool.settings.native_responses,
                 )
             )
         yield Upstreams(upstreams, budget, settings.request_timeout)

@@ -39,31 +39,35 @@ class BoundModel:
         self.tokenizer = resources.tokenizer
         self.resources = resources
         """All that the process has open, for operations that need more than a model."""
+        self.caller_id = caller_id
         self.counted_as: str | None = None
         self._upstreams = upstreams
-        self._caller_id = caller_id
         self._counter = resources.usage if counted else None
 
     async def default(self) -> str:
         """Return the model of the app's own features: the setting, or the provider's first."""
         return self.resources.settings.default_model or (await self._upstreams.models())[0].id
 
+    def require_provider(self, request: ChatRequest) -> None:
+        """Raise `Unsupported` for what none of the providers knows, before they are asked."""
+        self._upstreams.able(request)
+
     async def complete(self, request: ChatRequest) -> Answer:
         """Answer a chat as a whole."""
         so_far = Progress()
-        call = self._upstreams.complete(request, self._caller_id, so_far)
+        call = self._upstreams.complete(request, self.caller_id, so_far)
         return await self._counted(request, call, so_far)
 
     async def embed(self, request: EmbeddingsRequest) -> Answer:
         """Embed each input."""
-        call = self._upstreams.embed(request, self._caller_id)
+        call = self._upstreams.embed(request, self.caller_id)
         return await self._counted(request, call, Progress())
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
         """Answer a chat as it is generated."""
         generated, used, refused = 0, None, False
         try:
-            async with aclosing(self._upstreams.stream(request, self._caller_id)) as chunks:
+            async with aclosing(self._upstreams.stream(request, self.caller_id)) as chunks:
                 async for chunk in chunks:
                     used = chunk.usage or used
                     generated += bool(chunk.events)
@@ -90,9 +94,9 @@ class BoundModel:
 
     def _count(self, request: ModelRequest, used: Usage) -> None:
         if self._counter:
-            self._counter.count(self._caller_id, self.counted_as or request.model, used)
+            self._counter.count(self.caller_id, self.counted_as or request.model, used)
 
     def _count_unfinished(self, request: ModelRequest, generated: int) -> None:
         if self._counter:
             model = self.counted_as or request.model
-            self._counter.count_unfinished(self._caller_id, model, request, generated)
+            self._counter.count_unfinished(self.caller_id, model, request, generated)

@@ -1,4 +1,4 @@
-"""A client of Redis with time-outs. Redis holds only data that may be lost: wake-up calls, counts."""
+"""A client of Redis with time-outs. Redis holds only data that may be lost: wake-ups, counts."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

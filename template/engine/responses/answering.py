@@ -12,10 +12,14 @@ from engine.models.interface import Answer, ChatRequest, Chunk
 from engine.models.wire import Json, encode_json
 from engine.operations.bound_model import BoundModel
 from engine.operations.operation import Operation
-from engine.responses.events import Translation
-from engine.responses.schema import ResponseRequest, new_response, refuse_unsupported
+from engine.responses.native import Relay, response_chat
+from engine.responses.schema import (
+    ResponseRequest,
+    new_response,
+    refuse_hosted_tools,
+    refuse_unsupported,
+)
 from engine.responses.store import Turn
-from engine.responses.translation import chat_request
 
 log = logging.getLogger(__name__)
 
@@ -30,17 +34,17 @@ class Task:
     turn: Turn
     save: Callable[[Json], Awaitable[None]] | None = None
 
-    def chat(self) -> ChatRequest:
+    def chat(self, caller_id: str) -> ChatRequest:
         """Return the chat that gives the answer."""
         items = [*self.turn.history, *self.turn.given]
-        return chat_request(self.request, items, first=len(self.turn.history))
+        return response_chat(self.request, items, len(self.turn.history), caller_id)
 
 
 async def answer_response(model: BoundModel, task: Task) -> Answer:
     """Return a response as a whole. It is kept before it is returned."""
-    answer = await model.complete(task.chat())
-    translation = Translation(new_response(task.request))
-    translation.add_whole(answer.body)
+    answer = await model.complete(task.chat(model.caller_id))
+    translation = Relay(new_response(task.request))
+    translation.take_whole(answer)
     translation.count(answer.usage)
     translation.end()
     if task.save:
@@ -53,12 +57,12 @@ async def stream_response(model: BoundModel, task: Task) -> AsyncGenerator[Chunk
 
     An error before the first event is raised; a later one ends the response as failed.
     """
-    translation = Translation(new_response(task.request))
+    translation = Relay(new_response(task.request))
     try:
-        async with aclosing(model.stream(task.chat())) as chunks:
+        async with aclosing(model.stream(task.chat(model.caller_id))) as chunks:
             async for chunk in chunks:
                 begun = b"" if translation.sequence else translation.begin()
-                if events := begun + translation.add(chunk.events):
+                if events := begun + translation.take(chunk):
                     yield Chunk(events)
                 if chunk.usage:
                     translation.count(chunk.usage)
@@ -95,6 +99,7 @@ class BatchedResponse(ResponseRequest):
 
 
 async def _respond(model: BoundModel, request: BatchedResponse) -> Answer:
+    refuse_hosted_tools(request, model.resources.settings.responses_hosted_tools)
     return await answer_response(model, Task(request, Turn([], request.items, [])))
 
 

@@ -22,7 +22,7 @@ from engine.models.wire import Json, encode_json
 from engine.process.tasks import end_tasks
 from engine.responses import event_log, store
 from engine.responses.answering import Task
-from engine.responses.events import Translation
+from engine.responses.native import Relay
 from engine.responses.schema import FINAL, ResponseObject, ResponseRequest, new_response
 from engine.responses.store import Turn
 from engine.sql.tables import JobRow, ResponseRow
@@ -58,7 +58,7 @@ def start_response(
         traceparent=traceparent,
     )
     store.add_response(session, caller_id, response, turn, request=request, job_id=job.id)
-    translation = Translation(response)
+    translation = Relay(response)
     event_log.append_events(session, response["id"], 0, translation.begin())
     return ResponseObject.model_validate(response)
 
@@ -114,10 +114,10 @@ def job_ended(session: Session, job: JobRow) -> None:
     end_response(session, row, {**translation.response, "output": []})
 
 
-def resumed(session: Session, row: ResponseRow) -> Translation:
+def resumed(session: Session, row: ResponseRow) -> Relay:
     """Return the translation that goes on where the events of an earlier attempt end."""
     response = {**msgspec.json.decode(row.body), "status": "in_progress", "output": []}
-    translation = Translation(response)
+    translation = Relay(response)
     for event in event_log.logged_events(session, row.id):
         translation.replay(event)
     return translation
@@ -126,7 +126,7 @@ def resumed(session: Session, row: ResponseRow) -> Translation:
 class Attempt:
     """One attempt at a background response."""
 
-    def __init__(self, run: Run, response_id: str, chat: ChatRequest, begun: Translation) -> None:
+    def __init__(self, run: Run, response_id: str, chat: ChatRequest, begun: Relay) -> None:
         self._run = run
         self._response_id = response_id
         self._chat = chat
@@ -163,7 +163,7 @@ class Attempt:
     async def _ask(self) -> None:
         async with aclosing(self._run.model.stream(self._chat)) as chunks:
             async for chunk in chunks:
-                self._add(self._translation.add(chunk.events))
+                self._add(self._translation.take(chunk))
                 if chunk.usage:
                     self._translation.count(chunk.usage)
 
@@ -229,13 +229,13 @@ async def respond(run: Run, subject: Respond) -> None:
     begun = await read(begin_attempt, subject.response_id, most_bytes)
     if begun is not None:
         request, turn, translation = begun
-        chat = Task(request, turn).chat()
+        chat = Task(request, turn).chat(run.model.caller_id)
         await Attempt(run, subject.response_id, chat, translation).answer(turn)
 
 
 def begin_attempt(
     session: Session, response_id: str, most_bytes: int
-) -> tuple[ResponseRequest, Turn, Translation] | None:
+) -> tuple[ResponseRequest, Turn, Relay] | None:
     """Return all that an attempt needs, None where the response has ended or is deleted."""
     row = session.get(ResponseRow, response_id)
     if row is None or row.request is None or row.status in FINAL:

@@ -9,8 +9,6 @@ import time
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
-import msgspec
-
 from engine.errors import (
     AppError,
     InvalidRequest,
@@ -21,57 +19,19 @@ from engine.errors import (
     RateLimited,
 )
 from engine.models.interface import Usage
-from engine.models.reading import NOT_OPENAI, token_counts
 from engine.models.wire import Json, encode_json
+from engine.responses.chat_chunks import (
+    Call,
+    ChatChunk,
+    Delta,
+    logprobs_of,
+    read_chat_chunk,
+    usage_of,
+)
 from engine.sql.statements import new_id
 
 CUT_OFF = {"length": "max_output_tokens", "content_filter": "content_filter"}
 """Reasons of an incomplete response, by the `finish_reason` of a chat."""
-
-
-class Function(msgspec.Struct):
-    """The part of a function call that a chunk has."""
-
-    name: str | None = None
-    arguments: str | None = None
-
-
-class Call(msgspec.Struct):
-    """The part of a tool call that a chunk has. Some servers leave the index out."""
-
-    index: int = 0
-    id: str | None = None
-    function: Function = msgspec.field(default_factory=Function)
-
-
-class Delta(msgspec.Struct):
-    """A piece of an answer, or all of it. Servers have two names for the reasoning."""
-
-    content: Any = None
-    refusal: str | None = None
-    reasoning_content: str | None = None
-    reasoning: Any = None
-    tool_calls: list[Call] | None = None
-
-
-class Choice(msgspec.Struct):
-    """A choice of a chunk has a `delta`, of a whole answer a `message`."""
-
-    index: int = 0
-    delta: Delta | None = None
-    message: Delta | None = None
-    finish_reason: str | None = None
-    logprobs: Any = None
-
-
-class ChatChunk(msgspec.Struct):
-    """The fields that are read of a chunk or of a whole answer."""
-
-    choices: list[Choice] = []
-    usage: Any = None
-
-
-CHUNK = msgspec.json.Decoder(ChatChunk)
 
 
 class Kind(NamedTuple):
@@ -188,7 +148,7 @@ class Translation:
                 self._first = event["output_index"] + 1
                 self._open = OpenItem(event["item"], event["output_index"], None)
             case "content_part.added" | "reasoning_summary_part.added" if self._open:
-                kind = KINDS[event["part"]["type"]]
+                kind = KINDS.get(event["part"]["type"])
                 self._open = OpenItem(self._open.item, event["output_index"], kind)
             case "output_item.done":
                 self._open = None
@@ -292,14 +252,6 @@ class Translation:
         self._event("output_item.done", output_index=found.at["output_index"], item=item)
 
 
-def read_chat_chunk(data: bytes) -> ChatChunk:
-    """Return the fields of a chunk or answer. Raise `ModelUnavailable` where it is none."""
-    try:
-        return CHUNK.decode(data)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-        raise ModelUnavailable(NOT_OPENAI) from error
-
-
 def part_of(found: OpenItem) -> Json:
     """Return the part of a message or reasoning that holds the text so far."""
     kind, text = found.kind, "".join(found.pieces)
@@ -309,39 +261,6 @@ def part_of(found: OpenItem) -> Json:
         return {"type": "summary_text", "text": text}
     logprobs = found.logprobs
     return {"type": "output_text", "text": text, "annotations": [], "logprobs": logprobs}
-
-
-def logprobs_of(found: object) -> list[Json]:
-    """Return the log probabilities of a choice, which has them in an object."""
-    tokens = found.get("content") if isinstance(found, dict) else None
-    return tokens if isinstance(tokens, list) else []
-
-
-def usage_of(counts: object) -> Json | None:
-    """Return OpenAI's usage of a response for that of a chat, None where the counts are no counts.
-
-    The details say nothing of most servers: then they are 0.
-    """
-    prompt, completion = token_counts(counts)
-    if prompt is None or completion is None:
-        return None
-    assert isinstance(counts, dict)  # noqa: S101 -- else there are no counts
-    read, made = counts.get("prompt_tokens_details"), counts.get("completion_tokens_details")
-    return {
-        "input_tokens": prompt,
-        "input_tokens_details": {
-            "cached_tokens": _detail(read, "cached_tokens"),
-            "cache_write_tokens": _detail(read, "cache_write_tokens"),
-        },
-        "output_tokens": completion,
-        "output_tokens_details": {"reasoning_tokens": _detail(made, "reasoning_tokens")},
-        "total_tokens": prompt + completion,
-    }
-
-
-def _detail(details: object, name: str) -> int:
-    found = details.get(name) if isinstance(details, dict) else None
-    return found if isinstance(found, int) else 0
 
 
 def error_code(error: AppError) -> str:

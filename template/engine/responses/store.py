@@ -75,18 +75,12 @@ def read_turn(
     that is read has at most `most_bytes`. Raise `NotFound` for a reference to an unknown item.
     """
     alone = Turn.alone(given)
-    chain = _chain(caller_id, previous_id)
-    links = _read_links(session, chain, previous_id) if previous_id else []
+    links = _read_links(session, caller_id, previous_id) if previous_id else []
     left = _room(most_bytes, (link.size for link in links))
-    items = (
-        select(Item.data)
-        .join(chain, Item.response_id == chain.c.id)
-        .order_by(chain.c.depth.desc(), Item.position)
-    )
-    history = map(msgspec.json.decode, session.scalars(items)) if links else ()
+    chain = [link.id for link in links]
     found = _read_references(session, caller_id, alone, left)
     own = [found[each["id"]] if _is_reference(each) else each for each in alone.given]
-    return Turn([*history], own, [link.id for link in links])
+    return Turn(_read_items(session, chain), own, chain)
 
 
 def save_response(session: Session, caller_id: str, response: Json, turn: Turn) -> None:
@@ -170,8 +164,8 @@ def _not_found(response_id: str) -> NotFound:
     return NotFound(f"Response with id '{response_id}' not found.", param="response_id")
 
 
-def _chain(caller_id: str, previous_id: str | None) -> CTE:
-    """Return the links of a chain, newest first, and one more than it may have."""
+def _chain(caller_id: str, previous_id: str) -> CTE:
+    """Return the links of a chain, and one more than it may have."""
     columns = select(ResponseRow.id, ResponseRow.previous_id, ResponseRow.status)
     mine = columns.where(ResponseRow.caller_id == caller_id)
     newest = mine.add_columns(literal(1).label("depth")).where(ResponseRow.id == previous_id)
@@ -182,7 +176,8 @@ def _chain(caller_id: str, previous_id: str | None) -> CTE:
     return chain.union_all(earlier)
 
 
-def _read_links(session: Session, chain: CTE, previous_id: str) -> Sequence[Row[Any]]:
+def _read_links(session: Session, caller_id: str, previous_id: str) -> Sequence[Row[Any]]:
+    chain = _chain(caller_id, previous_id)
     size = select(func.coalesce(func.sum(func.length(Item.data)), 0))
     sized = size.where(Item.response_id == chain.c.id).scalar_subquery().label("size")
     links = session.execute(select(chain, sized).order_by(chain.c.depth)).all()
@@ -193,6 +188,15 @@ def _read_links(session: Session, chain: CTE, previous_id: str) -> Sequence[Row[
     if links[0].status not in CONTINUED:
         raise _not_continued(f"is {links[0].status}: continue a completed or incomplete one.")
     return links
+
+
+def _read_items(session: Session, chain: list[str]) -> list[Json]:
+    """Return the items of responses that are named newest first, the oldest first."""
+    places = {response_id: -place for place, response_id in enumerate(chain)}
+    items = select(Item.response_id, Item.data).where(Item.response_id.in_(chain))
+    found = session.execute(items.order_by(Item.position)).all() if chain else []
+    found = sorted(found, key=lambda row: places[row.response_id])
+    return [msgspec.json.decode(row.data) for row in found]
 
 
 def _not_continued(why: str, code: str | None = None) -> InvalidRequest:

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from engine.errors import InvalidRequest, Unsupported
-from engine.models.interface import ChatRequest
 from engine.models.wire import Json
 from engine.responses.schema import REFUSED, ResponseRequest
 
@@ -25,8 +24,8 @@ PARTS = {"input_text": "text", "output_text": "text", "text": "text", "refusal":
 """Kinds of content that are text, and the field that has it."""
 
 
-def chat_request(request: ResponseRequest, items: Sequence[Json], first: int = 0) -> ChatRequest:
-    """Return the chat that asks for the same. The request's own items begin at index `first`.
+def chat_fields(request: ResponseRequest, items: Sequence[Json], first: int = 0) -> Json:
+    """Return the fields of a chat that asks for the same. Own items begin at index `first`.
 
     Raise `InvalidRequest` for an item that is malformed, `Unsupported` for one of a kind that no
     chat knows, both with its place in `input`.
@@ -50,9 +49,7 @@ def chat_request(request: ResponseRequest, items: Sequence[Json], first: int = 0
     }
     if not chat.get("tools"):
         chat.pop("parallel_tool_calls", None)
-    return ChatRequest.model_validate(
-        {name: each for name, each in chat.items() if each is not None}
-    )
+    return {name: each for name, each in chat.items() if each is not None}
 
 
 def _nothing() -> Json:

@@ -1,7 +1,8 @@
 """The model and its slots."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -16,6 +17,7 @@ from engine.settings.values import (
 )
 
 OPENAI_URL = "https://api.openai.com/v1"
+Responses = Literal["native", "chat"]
 
 
 class Fallback(Discreet):
@@ -26,6 +28,8 @@ class Fallback(Discreet):
     provider: str = "openai"
     base_url: HttpUrl | None = None
     api_key: Key | None = None
+    responses: Responses | None = None
+    """As `openai_responses`; unset beside a `base_url`, as it is unset."""
     model: str | None = None
     """The model that it is asked for. Unset: the caller's."""
     slots: Count | None = None
@@ -54,6 +58,11 @@ class ModelSettings(BaseModel):
     """Server of the `openai` provider: OpenAI, vLLM, Ollama, llama.cpp, LiteLLM or this app."""
     openai_api_key: Key | None = None
     """Key for `openai_base_url`. Servers that need none may go without."""
+    openai_responses: Responses | None = None
+    """`native`: the server gets a request for a response itself. `chat`: it gets a chat, which
+    every server knows. Unset: `native` for api.openai.com, else `chat`."""
+    responses_hosted_tools: tuple[str, ...] = ()
+    """Tools that a `native` server runs itself, such as `["web_search"]`, and callers may use."""
     simulated_latency: Seconds = 0.05
     """Time to the first token of the `simulated` provider."""
     simulated_tokens_per_second: Positive = 200.0
@@ -97,11 +106,19 @@ class ModelSettings(BaseModel):
     OpenAI's clients try twice by themselves. Items of batches have `batch_attempts`."""
     model_fallbacks: tuple[Fallback, ...] = ()
     """Providers to ask, in this order, where the first one fails or is full: a JSON list of
-    `{"provider": "openai", "base_url": "https://…", "api_key": "…", "model": "…", "slots": 10}`."""
+    `{"provider": "openai", "base_url": "https://…", "api_key": "…", "model": "…", "slots": 10}`,
+    with `"responses"` as in `openai_responses`."""
     batch_openai_base_url: HttpUrl | None = None
     """Server of the `openai` provider for batches, which then have slots of their own."""
     batch_openai_api_key: Key | None = None
     """Key for batches, which then have slots of their own."""
+
+    @property
+    def native_responses(self) -> bool:
+        """Whether the provider gets requests for responses itself: see `openai_responses`."""
+        by_openai = urlsplit(self.openai_base_url).hostname == urlsplit(OPENAI_URL).hostname
+        spoken = self.openai_responses or ("native" if by_openai else "chat")
+        return self.model_provider == "openai" and spoken == "native"
 
     @property
     def slots(self) -> int:

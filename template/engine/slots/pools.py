@@ -64,8 +64,11 @@ def _changes(fallback: Fallback) -> dict[str, Any]:
         "model_provider": fallback.provider,
         "openai_base_url": fallback.base_url,
         "openai_api_key": fallback.api_key,
+        "openai_responses": fallback.responses,
     }
-    given = {name: value for name, value in changes.items() if value is not None}
+    given: dict[str, Any] = {name: each for name, each in changes.items() if each is not None}
+    if fallback.base_url:
+        given.setdefault("openai_responses", None)  # of another server
     return {**given, "model_slots": fallback.slots}
 
 

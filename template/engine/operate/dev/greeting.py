@@ -13,6 +13,8 @@ import typer
 from engine.callers.keys import create_key, find_caller
 from engine.settings import Settings
 from engine.settings.urls import mask_secrets
+from engine.slots.pools import provider_pools
+from engine.slots.redis_semaphore import Priority
 from engine.sql.database import open_database
 
 POLL = 0.1  # seconds
@@ -21,6 +23,10 @@ WITHOUT_MODEL = """
 WARNING: the model cannot be used. {problem}
 Calls fail until then. If MODEL_PROVIDER is openai, look at OPENAI_BASE_URL ({url})
 and OPENAI_API_KEY, mend them in .env and start again.
+"""
+NOT_NATIVE = """
+WARNING: the model server at {url} lacks the path /responses, which it is asked for.
+Set OPENAI_RESPONSES=chat, or "responses": "chat" in its entry of MODEL_FALLBACKS.
 """
 
 
@@ -39,6 +45,9 @@ async def greet(settings: Settings, listener: socket.socket, key: str) -> None:
     if model is None:
         problem = problem or "The model server lists no model: set DEFAULT_MODEL."
         warning = WITHOUT_MODEL.format(problem=problem, url=mask_secrets(settings.openai_base_url))
+        typer.secho(warning, fg=typer.colors.YELLOW, err=True)
+    for url in await servers_without_responses(settings):
+        warning = NOT_NATIVE.format(url=mask_secrets(url))
         typer.secho(warning, fg=typer.colors.YELLOW, err=True)
     typer.echo(_greeting(settings, address, key, model))
 
@@ -71,6 +80,31 @@ async def _models(client: httpx.AsyncClient) -> tuple[list[str], str | None]:
     if "error" in answer:
         return [], answer["error"]["message"]
     return [card["id"] for card in answer["data"]], None
+
+
+async def servers_without_responses(settings: Settings) -> list[str]:
+    """Return the servers that are to speak Responses and do not know its path."""
+    asked = [pool.settings for pool in provider_pools(settings, Priority.ONLINE)]
+    async with httpx.AsyncClient(timeout=MODELS_LIMIT) as client:
+        return [
+            each.openai_base_url
+            for each in asked
+            if each.native_responses and await _lacks_path(client, each)
+        ]
+
+
+async def _lacks_path(client: httpx.AsyncClient, settings: Settings) -> bool:
+    """Return whether a server does not know the path; an empty body costs nothing."""
+    url, mark, query = settings.openai_base_url.partition("?")
+    key = settings.openai_api_key
+    headers = {"Authorization": f"Bearer {key.get_secret_value()}"} if key else {}
+    try:
+        response = await client.post(
+            f"{url.rstrip('/')}/responses{mark}{query}", json={}, headers=headers
+        )
+    except httpx.HTTPError:
+        return False  # and the models' problem has been told
+    return response.status_code in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED)
 
 
 def _address(listener: socket.socket) -> str:

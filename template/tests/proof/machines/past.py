@@ -153,9 +153,9 @@ def add_response(
     response_id = old_id("resp", days)
     ended = status not in ("queued", "in_progress")
     common = {"caller_id": CALLER, "model": "chat-model", "background": groups > 0, "body": b"{}"}
-    at = {"created_at": ago(days), "used_at": ago(days)}
-    at["finished_at" if ended else "created_at"] = ago(days)
-    session.add(ResponseRow(id=response_id, status=status, **(common | at | values)))
+    ends = {"finished_at": ago(days) if ended else None}
+    times = {"created_at": ago(days), "used_at": ago(days), **ends}
+    session.add(ResponseRow(id=response_id, status=status, **(common | times | values)))
     session.flush()
     own = {"response_id": response_id, "data": b"{}"}
     session.add_all(

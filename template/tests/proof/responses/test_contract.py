@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from copy import deepcopy
 from typing import Any
 
@@ -102,21 +103,31 @@ def whole(deltas: list[Json]) -> Json:
 
 
 @pytest.fixture(scope="module")
-def http(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    """A client of a service whose model follows the script."""
-    with (
-        serving_in_thread(scripted) as url,
-        service(
-            tmp_path_factory.mktemp("contract"),
-            redis_url,
-            model_provider="openai",
-            openai_base_url=url,
-            model_retries=0,
-        ) as running,
-    ):
-        running.start("api", "worker")
-        with running.http(running.new_key()) as client:
-            yield client
+def scripted_url() -> Iterator[str]:
+    """The address of the server that follows the script."""
+    with serving_in_thread(scripted) as url:
+        yield url
+
+
+@pytest.fixture(scope="module", params=["chat", "native"])
+def http(
+    request: pytest.FixtureRequest,
+    scripted_url: str,
+    redis_url: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[httpx.Client]:
+    """A client of a service that asks the script for chats, and of one that asks the former."""
+    with ExitStack() as stack:
+        url, key = scripted_url, "none"
+        for kind in ("chat", "native") if request.param == "native" else ("chat",):
+            settings = {"openai_base_url": url, "openai_api_key": key, "openai_responses": kind}
+            folder, fixed = tmp_path_factory.mktemp(kind), {"model_provider": "openai"}
+            running = stack.enter_context(
+                service(folder, redis_url, model_retries=0, **fixed, **settings)
+            )
+            running.start("api", "worker")
+            url, key = f"{running.url}/v1", running.new_key()
+        yield stack.enter_context(running.http(key))
 
 
 def streamed(http: httpx.Client, **body: object) -> list[Json]:

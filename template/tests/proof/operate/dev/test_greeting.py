@@ -10,7 +10,7 @@ import pytest
 
 from app.main import create_app
 from app.settings import Settings
-from engine.operate.dev.greeting import development_key, greet
+from engine.operate.dev.greeting import development_key, greet, servers_without_responses
 from tests.api.serving import serving
 from tests.service import free_port
 from tests.upstream import answering, serving_in_thread
@@ -86,3 +86,18 @@ def test_a_model_server_of_use_is_asked_for_its_first_model(
     with serving_in_thread(answering(200, answer)) as url:
         greeting(Settings(openai_base_url=url, **settings))
     assert '"model": "first"' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("status", "lacks"), [(404, True), (405, True), (400, False), (401, False)]
+)
+def test_a_native_server_without_the_path_is_named(
+    settings: dict[str, Any], status: int, lacks: bool
+) -> None:
+    with serving_in_thread(answering(status, {})) as url:
+        native = Settings(openai_base_url=url, openai_responses="native", **settings)
+        assert asyncio.run(servers_without_responses(native)) == ([url] if lacks else [])
+        chat = Settings(openai_base_url=url, **settings)
+        assert asyncio.run(servers_without_responses(chat)) == []
+    away = Settings(openai_base_url="http://127.0.0.1:1/v1", openai_responses="native", **settings)
+    assert asyncio.run(servers_without_responses(away)) == []
