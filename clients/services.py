@@ -1,13 +1,15 @@
-"""The services that the clients talk to: a render with the simulated model, one with the local."""
+"""The services that the clients talk to: renders with each provider, in front of each other."""
 
+import json
 import shutil
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from copier import run_copy
 
+from clients.thinking import MODEL, thinking
 from demo.service import Service, run, running
 
 REPOSITORY = Path(__file__).parents[1]
@@ -17,13 +19,43 @@ FAST = {"SIMULATED_LATENCY": "0", "SIMULATED_TOKENS_PER_SECOND": "2000", "REQUES
 
 @contextmanager
 def services(folder: Path) -> Iterator[dict[str, str]]:
-    """Render both into the folder and run them inside the `with`; yield what a script must know."""
-    simulated, local = render(folder / "simulated"), render(folder / "local")
-    with running(simulated, settings=FAST) as one, running(local) as other:
-        yield variables(one, other)
+    """Render all into the folder and run them inside the `with`; yield what a script must know."""
+    simulated, local = render(folder, "simulated"), render(folder, "local")
+    relays = {name: render(folder, name, "openai") for name in ("chat", "native", "thinking")}
+    with (
+        running(simulated, settings=FAST) as one,
+        running(local) as other,
+        doors(one, relays) as found,
+    ):
+        yield variables(one, other, found)
 
 
-def variables(simulated: Service, local: Service, app: Sequence[str] = APP) -> dict[str, str]:
+@contextmanager
+def doors(
+    simulated: Service, relays: Mapping[str, Path], command: Sequence[str] = (*APP, "dev")
+) -> Iterator[dict[str, Service]]:
+    """Yield the services to ask for responses: the simulated model, and renders that relay.
+
+    `chat` and `native` ask the simulated one, for chats and for responses; `thinking` asks a model
+    that reasons.
+    """
+    with ExitStack() as stack:
+        found = {"simulated": simulated}
+        for name, project in relays.items():
+            url = stack.enter_context(thinking()) if name == "thinking" else f"{simulated.url}/v1"
+            settings = {
+                "OPENAI_BASE_URL": url,
+                "OPENAI_API_KEY": simulated.key,
+                "OPENAI_RESPONSES": "native" if name == "native" else "chat",
+                "REQUESTS_PER_MINUTE": "0",
+            }
+            found[name] = stack.enter_context(running(project, command, settings))
+        yield found
+
+
+def variables(
+    simulated: Service, local: Service, doors: Mapping[str, Service], app: Sequence[str] = APP
+) -> dict[str, str]:
     """Return what a script must know, with a new key that has one call a minute."""
     command = [*app, "keys", "create", "limited", "--requests-per-minute", "1"]
     printed = run(command, simulated.project).split()
@@ -33,15 +65,22 @@ def variables(simulated: Service, local: Service, app: Sequence[str] = APP) -> d
         "CLIENTS_LIMITED_KEY": next(word for word in printed if word.startswith("sk-")),
         "CLIENTS_LOCAL_URL": f"{local.url}/v1",
         "CLIENTS_LOCAL_KEY": local.key,
+        "CLIENTS_DOORS": json.dumps([_door(name, door) for name, door in doors.items()]),
     }
 
 
-def render(project: Path) -> Path:
-    """Render the working tree, as it lies, with the provider that the folder is called after."""
+def _door(name: str, service: Service) -> dict[str, str]:
+    model = MODEL if name == "thinking" else "simulated-chat"
+    return {"name": name, "url": f"{service.url}/v1", "key": service.key, "model": model}
+
+
+def render(folder: Path, name: str, provider: str | None = None) -> Path:
+    """Render the working tree, as it lies, with the provider: one of its own name, or another."""
+    project = folder / name
     shutil.rmtree(project, ignore_errors=True)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Dirty template changes included")
-        answers = {"model_provider": project.name}
+        answers = {"model_provider": provider or name}
         run_copy(str(REPOSITORY), project, answers, defaults=True, vcs_ref="HEAD", quiet=True)
     run(["uv", "sync", "--quiet"], project)
     return project

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from clients.campaign import SCRIPTS, STALE, Client, Result, clients, result
-from clients.services import FAST, variables
+from clients.services import FAST, doors, variables
 from demo.service import running
 from tests.conftest import PYTHONS, Environment, Render, find_python
 
@@ -19,18 +19,31 @@ PASSED = '{"version": "1.0"}\n{"check": "chat", "failure": null}'
 
 @pytest.fixture(scope="module")
 def known(checkout: Render, environment: Environment) -> Iterator[dict[str, str]]:
-    """What a script must know of a render at work; it has no local model."""
+    """What a script must know of renders at work, of which none has a local model."""
     interpreter = next(filter(None, map(find_python, PYTHONS)))
     python = f"{environment(interpreter)['UV_PROJECT_ENVIRONMENT']}/bin/python"
     app = [python, "-m", "app.cli"]
-    with running(checkout({"model_provider": "simulated"}), [*app, "dev"], FAST) as service:
-        yield variables(service, service, app)
+    thinking = {"thinking": checkout({"model_provider": "openai"})}
+    with (
+        running(checkout({"model_provider": "simulated"}), [*app, "dev"], FAST) as service,
+        doors(service, thinking, [*app, "dev"]) as found,
+    ):
+        yield variables(service, service, found, app)
 
 
 def test_the_official_client_does_all_that_a_simulated_model_can(known: dict[str, str]) -> None:
     newest = clients(["openai, Python"])[0]
     found = result(newest, [sys.executable, newest.script], SCRIPTS, known)
     assert list(found.faults()) == ["context too long"]  # `make clients` has a local model for it
+
+
+def test_the_official_client_gets_responses_of_models_that_reason_or_not(
+    known: dict[str, str],
+) -> None:
+    newest = clients(["openai, Python, responses"])[0]
+    found = result(newest, [sys.executable, newest.script], SCRIPTS, known)
+    assert found.faults() == {}
+    assert {name.partition(":")[0] for name in found.passed()} == {"simulated", "thinking"}
 
 
 def test_curl_reads_a_stream_to_its_end(known: dict[str, str]) -> None:

@@ -15,6 +15,19 @@ export const MESSAGES = [{ role: "user", content: "Hello" }];
 export const TOO_LONG = "word ".repeat(10_000);
 export const DIMENSIONS = 256;
 
+/** Services to ask for responses: each with its name, url, key and model. */
+const DOORS = JSON.parse(process.env.CLIENTS_DOORS);
+
+/** Return each check for each service; `thinking` ones are for the one whose model reasons. */
+export function atDoors(checks, thinking) {
+  const named = (door) => Object.entries(door.name === "thinking" ? thinking : checks);
+  return Object.fromEntries(
+    DOORS.flatMap((door) =>
+      named(door).map(([name, check]) => [`${door.name}: ${name}`, async () => check(door)]),
+    ),
+  );
+}
+
 /** Tell the version of the client, then run each check, a method of the object. */
 export async function run(name, checks) {
   const about = readFileSync(`node_modules/${name}/package.json`);

@@ -5,6 +5,8 @@ import inspect
 import json
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 
 URL, KEY = os.environ["CLIENTS_URL"], os.environ["CLIENTS_KEY"]
@@ -24,17 +26,45 @@ CITY = {
     "required": ["city"],
     "additionalProperties": False,
 }
-WEATHER = {
-    "type": "function",
-    "function": {"name": "weather", "description": "Tell the weather.", "parameters": CITY},
-}
+_WEATHER = {"name": "weather", "description": "Tell the weather.", "parameters": CITY}
+WEATHER = {"type": "function", "function": _WEATHER}
+FLAT_WEATHER = {"type": "function", "strict": True, **_WEATHER}
+"""The same tool as a response has it."""
 
-_checks: list[Callable[[], object]] = []
+
+@dataclass(frozen=True)
+class Door:
+    """A service to ask for responses. The model of `thinking` reasons, the rest is simulated."""
+
+    name: str
+    url: str
+    key: str
+    model: str
+
+
+DOORS = [Door(**door) for door in json.loads(os.environ["CLIENTS_DOORS"])]
+
+_checks: list[tuple[str, Callable[[], object]]] = []
 
 
 def check(function: Callable[[], object]) -> Callable[[], object]:
     """Make the function, which may be asynchronous, a check of its own name."""
-    _checks.append(function)
+    _checks.append((function.__name__, function))
+    return function
+
+
+def check_doors(function: Callable[[Door], object]) -> Callable[[Door], object]:
+    """Make the function a check of each service whose model does not reason."""
+    return _check_at(function, [door for door in DOORS if door.name != "thinking"])
+
+
+def check_thinking(function: Callable[[Door], object]) -> Callable[[Door], object]:
+    """Make the function a check of the service whose model reasons."""
+    return _check_at(function, [door for door in DOORS if door.name == "thinking"])
+
+
+def _check_at(function: Callable[[Door], object], doors: list[Door]) -> Callable[[Door], object]:
+    _checks.extend((f"{door.name}: {function.__name__}", partial(function, door)) for door in doors)
     return function
 
 
@@ -47,8 +77,8 @@ def tell(name: str, failure: str | None = None) -> None:
 def run(package: str) -> None:
     """Tell the version of the client, then run each check."""
     print(json.dumps({"version": version(package)}), flush=True)
-    for function in _checks:
-        tell(function.__name__, _failure(function))
+    for name, function in _checks:
+        tell(name, _failure(function))
 
 
 def raised(kind: type[Exception], call: Callable[[], object]) -> Exception:

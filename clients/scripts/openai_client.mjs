@@ -147,9 +147,6 @@ const checks = {
     });
     assert(error instanceof OpenAI.RateLimitError, error.message);
   },
-  async responses() {
-    assert((await client.responses.create({ model: CHAT, input: "Hello" })).output_text);
-  },
 };
 
 const request = (options) => ({ model: CHAT, messages: MESSAGES, ...options });

@@ -248,11 +248,6 @@ def rate_limit():
             assert f"x-ratelimit-{what}-{kind}" in headers, f"no x-ratelimit-{what}-{kind}"
 
 
-@check
-def responses():
-    assert client.responses.create(model=CHAT, input="Hello").output_text
-
-
 def _text(chunk):
     return (chunk.choices[0].delta.content or "") if chunk.choices else ""
 

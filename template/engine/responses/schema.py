@@ -32,6 +32,12 @@ REFUSED: dict[str, tuple[object, ...]] = {
 """Fields that name an object at OpenAI, cost extra or change the answer, each with the values that
 ask for nothing."""
 
+MISSED: dict[str, Json] = {
+    "input_image": {"detail": "auto"},
+    "output_text": {"annotations": [], "logprobs": []},
+}
+"""Fields of parts that a caller may leave out and a client looks for, by the type of the part."""
+
 CALLERS_TOOLS = {"custom", "function"}
 OBJECTS = {"connector_id", "file_ids", "server_url", "vector_store_ids"}
 """Fields of other tools that name a thing which may be another caller's, or a server of theirs."""
@@ -193,3 +199,15 @@ def echoed_tool(tool: Json) -> Json:
     if tool.get("type") != "function":
         return tool
     return {"description": None, "parameters": None, "strict": None, **tool}
+
+
+def echoed_item(item: Json) -> Json:
+    """Return an item of an input with all the fields that clients look for."""
+    told = {**item, "status": item.get("status") or "completed"}
+    if item["type"] == "message":
+        content, kind = item.get("content"), "input_text"
+        if item.get("role") == "assistant":
+            kind = "output_text"
+        parts = content if isinstance(content, list) else [{"type": kind, "text": content}]
+        told["content"] = [{**MISSED.get(str(part["type"]), {}), **part} for part in parts]
+    return told

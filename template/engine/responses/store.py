@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from engine.errors import InvalidRequest, NotFound
 from engine.jobs.jobs import DAY
 from engine.models.wire import Json, encode_json
+from engine.responses.schema import echoed_item
 from engine.sql.pagination import Page, PageQuery
 from engine.sql.statements import new_id, rows_changed
 from engine.sql.tables import ResponseItemRow as Item
@@ -141,7 +142,7 @@ def page_of_input_items(
     found = session.execute(statement).all()
     rows = found[: query.limit]
     return Page(
-        data=[msgspec.json.decode(row.data) for row in rows],
+        data=[echoed_item(msgspec.json.decode(row.data)) for row in rows],
         first_id=rows[0].id if rows else None,
         last_id=rows[-1].id if rows else None,
         has_more=len(found) > query.limit,

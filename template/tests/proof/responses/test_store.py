@@ -265,18 +265,18 @@ class TestItems:
             ("mcp_approval_response", "item_"),
         ],
     )
-    def test_an_item_without_an_id_gets_one(self, kind: str, beginning: str) -> None:
+    async def test_an_item_without_an_id_gets_one(self, kind: str, beginning: str) -> None:
         first, second = Turn.alone([{"type": kind}, {"type": kind, "id": None}]).given
         assert first["id"].startswith(beginning)
         assert second["id"].startswith(beginning)
         assert first["id"] != second["id"]
 
-    def test_an_item_with_a_role_alone_is_a_message(self) -> None:
+    async def test_an_item_with_a_role_alone_is_a_message(self) -> None:
         (item,) = Turn.alone([{"role": "user", "content": "Hi"}]).given
         assert item["type"] == "message"
 
     @pytest.mark.parametrize("item_id", ["a\0b", "a" * 65, "a b", "ä", "\ud800", 5, ["a"]])
-    def test_an_id_that_no_column_takes_is_refused(self, item_id: object) -> None:
+    async def test_an_id_that_no_column_takes_is_refused(self, item_id: object) -> None:
         with pytest.raises(InvalidRequest, match="1 to 64") as refused:
             Turn.alone([{"type": "message", "id": item_id}])
         assert refused.value.param == "input"
@@ -321,7 +321,8 @@ class TestPages:
     ) -> None:
         for order, expected in (("asc", "0123456"), ("desc", "6543210")):
             pages = await self.pages(database, seven, limit=limit, order=order)
-            assert "".join(text for page in pages for text in texts(page.data)) == expected
+            told = [item["content"][0]["text"] for page in pages for item in page.data]
+            assert "".join(told) == expected
             assert all(len(page.data) == limit for page in pages[:-1])
             assert all(page.first_id == page.data[0]["id"] for page in pages)
 
