@@ -120,14 +120,26 @@ def http(
     with ExitStack() as stack:
         url, key = scripted_url, "none"
         for kind in ("chat", "native") if request.param == "native" else ("chat",):
-            settings = {"openai_base_url": url, "openai_api_key": key, "openai_responses": kind}
-            folder, fixed = tmp_path_factory.mktemp(kind), {"model_provider": "openai"}
             running = stack.enter_context(
-                service(folder, redis_url, model_retries=0, **fixed, **settings)
+                service(
+                    tmp_path_factory.mktemp(kind),
+                    redis_url,
+                    model_provider="openai",
+                    model_retries=0,
+                    openai_base_url=url,
+                    openai_api_key=key,
+                    openai_responses=kind,
+                )
             )
             running.start("api", "worker")
             url, key = f"{running.url}/v1", running.new_key()
-        yield stack.enter_context(running.http(key))
+        yield stack.enter_context(
+            httpx.Client(base_url=url.removesuffix("/v1"), headers=auth(key), timeout=60)
+        )
+
+
+def auth(key: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {key}"}
 
 
 def streamed(http: httpx.Client, **body: object) -> list[Json]:
