@@ -176,7 +176,9 @@ def test_a_killed_workers_job_goes_on_from_its_last_report(
     ended = end_of(http, job)
     assert ended["status"] == "succeeded"
     assert ended["result"]["began_at"] >= 2
-    assert worked.in_database(counts, job["id"]) == (2, 0, 1)
+    attempts, errors, crashes = worked.in_database(counts, job["id"])
+    # On a busy machine the second worker may lose its lease and go on in another attempt.
+    assert (attempts >= 2, errors, crashes) == (True, 0, 1)
 
 
 def test_deploys_cost_a_job_nothing(worked: Service, http: httpx.Client) -> None:

@@ -66,8 +66,13 @@ def workers_live(service: Service) -> bool:
 
 
 def check_cost(ready: Service, batch_id: str, faults: int) -> None:
-    """What was in flight was run again, and no item was charged for it."""
-    assert ready.in_database(total, ItemRow.attempt, batch_id) <= ITEMS + faults * LANES * CHUNK
+    """What was in flight was run again, and no item was charged for it.
+
+    A machine that is busy may take a lease from a worker too, which then tells so.
+    """
+    lost = sum(worker.text().count(" is lost: it was last renewed") for worker in ready.workers())
+    repeated = ready.in_database(total, ItemRow.attempt, batch_id) - ITEMS
+    assert repeated <= (faults * LANES + lost) * CHUNK
     assert ready.in_database(total, ItemRow.errors, batch_id) == 0
 
 
