@@ -34,7 +34,7 @@ FLAT_WEATHER = {"type": "function", "strict": True, **_WEATHER}
 
 @dataclass(frozen=True)
 class Door:
-    """A service to ask for responses. Some models reason, which the name says; the rest is simulated."""
+    """A service to ask for responses. Models that reason have a name that says so."""
 
     name: str
     url: str
