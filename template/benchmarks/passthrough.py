@@ -1,8 +1,9 @@
 """What a passed-through chat costs in processor time, against a relay that does nothing else.
 
 The same requests go to a raw ASGI relay on aiohttp and to this app, which checks the body and the
-key, admits, takes a slot and counts the tokens. Both ask the same model server. The ratios of one
-run are comparable between machines; microseconds are not.
+key, admits, takes a slot and counts the tokens. Both ask the same model server. A stream's cost is
+that of each piece sent, since a server that is late passes several tokens on in one. The ratios of
+one run are comparable between machines; microseconds are not, and a busy machine raises the ratios.
 """
 
 import argparse
@@ -19,14 +20,14 @@ from typing import Any
 
 from aiohttp import ClientSession, TCPConnector
 
-from benchmarks.relays import TOKENS
 from benchmarks.upload import say
 from engine.settings import NO_REDIS
 from tests.lines import chat_body
 from tests.servers import EmbeddedRedis, running
 from tests.service import eventually, free_port, service
 
-CONNECTIONS = 64
+CONNECTIONS, STREAMS = 64, 16
+"""Chats at once, whole and streamed: more streams would fill the machine."""
 TICK = os.sysconf("SC_CLK_TCK")
 
 
@@ -40,7 +41,7 @@ def main() -> None:
     with ExitStack() as stack:
         subjects = start(stack)
         whole, streamed = measure(subjects, options)
-    say("processor time of the server", "µs/chat", "x relay", "µs/token", "x relay")
+    say("processor time of the server", "µs/chat", "x relay", "µs/piece", "x relay")
     for name in subjects:
         say(
             f"  {name}",
@@ -88,38 +89,41 @@ def start(stack: ExitStack) -> dict[str, Subject]:
 def measure(
     subjects: dict[str, Subject], options: argparse.Namespace
 ) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
-    """Return the microseconds for each chat, and for each token of a streamed one, by rounds."""
+    """Return the microseconds for each chat, and for each piece of a streamed one, by rounds."""
     whole: dict[str, list[float]] = {name: [] for name in subjects}
     streamed: dict[str, list[float]] = {name: [] for name in subjects}
     for number in range(options.rounds + 1):
         for name, subject in subjects.items():
-            cost = asyncio.run(load(subject, options.requests, stream=False))
-            cost_of_streams = asyncio.run(load(subject, options.streams, stream=True))
+            cost, _ = asyncio.run(load(subject, options.requests, stream=False))
+            cost_of_streams, pieces = asyncio.run(load(subject, options.streams, stream=True))
             if number:  # the first round warms up
                 whole[name].append(cost / options.requests)
-                streamed[name].append(cost_of_streams / options.streams / TOKENS)
+                streamed[name].append(cost_of_streams / pieces)
     return whole, streamed
 
 
-async def load(subject: Subject, requests: int, *, stream: bool) -> float:
-    """Send the requests; return the microseconds of processor time that the server took."""
+async def load(subject: Subject, requests: int, *, stream: bool) -> tuple[float, int]:
+    """Return the microseconds of processor time that the requests took, and the pieces sent."""
     pid, url, key = subject
     body = {**chat_body("Hello", max_tokens=100), "model": "m", "stream": stream}
-    waiting = iter(range(requests))
+    waiting, pieces = iter(range(requests)), 0
+    at_once = STREAMS if stream else CONNECTIONS
     async with ClientSession(
-        connector=TCPConnector(limit=CONNECTIONS), headers={"authorization": f"Bearer {key}"}
+        connector=TCPConnector(limit=at_once), headers={"authorization": f"Bearer {key}"}
     ) as client:
 
         async def ask() -> None:
+            nonlocal pieces
             for _ in waiting:
                 async with client.post(f"{url}/v1/chat/completions", json=body) as response:
-                    answer = await response.read()
-                    assert response.status == 200, answer
+                    assert response.status == 200, await response.read()
+                    async for _, ended in response.content.iter_chunks():
+                        pieces += ended
 
         before = processor_time(pid)
-        await asyncio.gather(*(ask() for _ in range(CONNECTIONS)))
+        await asyncio.gather(*(ask() for _ in range(at_once)))
         await asyncio.sleep(0.2)  # what is counted after the answer belongs to its cost
-        return (processor_time(pid) - before) * 1e6
+        return (processor_time(pid) - before) * 1e6, pieces
 
 
 def processor_time(pid: int) -> float:

@@ -119,10 +119,10 @@ class Postgres(Server):
         user = "nobody" if os.geteuid() == 0 else None  # PostgreSQL refuses to run as root
         if user:
             os.chown(folder, pwd.getpwnam(user).pw_uid, -1)
-        initdb = [str(self._binaries / "initdb"), "-D", str(data), "-U", "app", "-A", "trust", "-N"]
+        initdb = [str(self._binaries / "initdb"), "-D", str(data), "-U", "app", "-A", "trust"]
         subprocess.run(initdb, check=True, capture_output=True, user=user)
         command = [str(self._binaries / "postgres"), "-D", str(data), "-p", str(self._port)]
-        options = ["-F", "-k", str(folder), "-h", "127.0.0.1"]  # -F: no disk here outlives a test
+        options = ["-c", f"unix_socket_directories={folder}", "-c", "listen_addresses=127.0.0.1"]
         super().__init__([*command, *options], folder / "postgres.log", user)
         self.url = f"postgresql://app@127.0.0.1:{self._port}/postgres"
         own_server(self._port)

@@ -25,12 +25,8 @@ CONTINUED = ("completed", "incomplete")
 """States of a response that the next one may continue."""
 
 ITEM_ID = re.compile("[!-~]{1,64}")
-KINDS = {
-    "message": "msg",
-    "reasoning": "rs",
-    "function_call": "fc",
-    "function_call_output": "fco",
-}
+KINDS = {"message": "msg", "reasoning": "rs"}
+KINDS |= {"function_call": "fc", "function_call_output": "fco"}
 """Beginnings of ids, by the type of the item."""
 
 

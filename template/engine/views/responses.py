@@ -1,4 +1,4 @@
-"""Stored responses of all callers, for operators: list, show."""
+"""Stored responses of all callers, for operators: list, show, cancel."""
 
 from typing import Any
 
@@ -8,6 +8,8 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session, defer
 
 from engine.errors import NotFound
+from engine.jobs.jobs import Jobs
+from engine.responses import background
 from engine.sql.tables import CallerRow, ResponseItemRow, ResponseRow
 
 
@@ -71,10 +73,7 @@ def list_responses(
 
 def show_response(session: Session, response_id: str) -> ResponseDetail:
     """Return all about a response; raise `NotFound` where there is none of that id."""
-    row = session.get(ResponseRow, response_id)
-    if row is None:
-        raise NotFound(f"There is no response {response_id}: `app responses list` shows them.")
-    item = ResponseItemRow
+    row, item = _found(session, response_id), ResponseItemRow
     items = select(item.id, item.output, func.length(item.data))
     own = items.where(item.response_id == response_id).order_by(item.position)
     body = msgspec.json.decode(row.body)
@@ -96,3 +95,17 @@ def show_response(session: Session, response_id: str) -> ResponseDetail:
             for item_id, output, size in session.execute(own)
         ],
     )
+
+
+def cancel_for_caller(session: Session, response_id: str, kinds: Jobs) -> str:
+    """Cancel a background response as its caller may, and return its status."""
+    row = _found(session, response_id)
+    background.cancel_response(session, row.caller_id, row.id, kinds)
+    return row.status
+
+
+def _found(session: Session, response_id: str) -> ResponseRow:
+    row = session.get(ResponseRow, response_id)
+    if row is None:
+        raise NotFound(f"There is no response {response_id}: `app responses list` shows them.")
+    return row

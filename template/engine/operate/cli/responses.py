@@ -13,8 +13,9 @@ from engine.operate.cli.columns import (
 )
 from engine.operate.cli.database import with_database
 from engine.operate.cli.jobs import AsJson
+from engine.operate.cli.project import project
 
-app = typer.Typer(help="List and show stored responses.", no_args_is_help=True)
+app = typer.Typer(help="List, show and cancel stored responses.", no_args_is_help=True)
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="As in `app responses list`.")]
 
@@ -66,3 +67,15 @@ def show(response_id: Id, *, as_json: AsJson = False) -> None:
         return
     show_facts(detail.model_dump(exclude={"items"}))
     show_table("items", [item.model_dump() for item in detail.items])
+
+
+@app.command()
+def cancel(response_id: Id) -> None:
+    """End a background response at once. One that has ended stays as it is."""
+    from engine.views import responses
+
+    own = project.get()
+    status = with_database(
+        lambda database: database.write(responses.cancel_for_caller, response_id, own.jobs())
+    )
+    typer.echo(f"{response_id} is {status}.")

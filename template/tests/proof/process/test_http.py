@@ -188,3 +188,32 @@ async def test_a_stream_may_take_longer_than_any_silence(client: ClientSession) 
 
     async with serving(handler) as url, client.get(url) as response:
         assert await response.read() == b"x" * 8
+
+
+async def test_a_second_piece_keeps_the_timer_of_the_first() -> None:
+    read, over = asyncio.Event(), asyncio.Event()
+
+    async def handler(request: web.BaseRequest) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b"1")
+        await read.wait()
+        await response.write(b"2")
+        await over.wait()  # at the end the timer goes
+        return response
+
+    configured = Settings(_env_file=None, http_read_timeout=120)
+    async with (
+        open_upstream_session(configured) as client,
+        serving(handler) as url,
+        client.get(url) as response,
+    ):
+        protocol = response.connection and response.connection.protocol
+        assert protocol is not None
+        timers = []
+        for piece in (b"1", b"2"):
+            assert await response.content.readexactly(1) == piece
+            timers.append(protocol._read_timeout_handle)
+            read.set()
+        over.set()
+    assert timers[0] is timers[1] is not None

@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy.orm import Session
 
-from engine.errors import NotFound
+from engine.errors import InvalidRequest, NotFound
 from engine.sql.tables import CallerRow
 from tests.cli.command import in_database, run, told, told_json
 from tests.proof.machines import past
@@ -65,3 +65,12 @@ def test_a_response_is_shown_without_its_texts(newest_first: list[str]) -> None:
 def test_an_unknown_id_says_where_to_look() -> None:
     with pytest.raises(NotFound, match="`app responses list` shows them"):
         run("responses", "show", "resp_of_nobody")
+
+
+def test_a_response_that_ended_is_not_cancelled(newest_first: list[str]) -> None:
+    assert told("responses", "cancel", newest_first[0]) == [f"{newest_first[0]} is completed."]
+
+
+def test_only_a_background_response_is_cancelled(newest_first: list[str]) -> None:
+    with pytest.raises(InvalidRequest, match="Only background responses can be cancelled"):
+        run("responses", "cancel", newest_first[1])
