@@ -28,7 +28,7 @@ from engine.responses.schema import (
     refuse_hosted_tools,
     refuse_unsupported,
 )
-from engine.responses.store import Turn
+from engine.responses.store import Transcript
 from engine.sql.pagination import Page, PageQuery
 from engine.watch import telemetry
 
@@ -75,7 +75,7 @@ async def create_response(
         started = await once.write(
             background.start_response,
             body,
-            task.turn,
+            task.transcript,
             request_id=telemetry.request_id.get(),
             traceparent=telemetry.traceparent.get(),
         )
@@ -133,7 +133,7 @@ async def get_response(
     if query.stream:
         await rows.read(event_log.replay_events, response_id, query.starting_after)
         return followed(request, rows, shared, response_id, query.starting_after, {})
-    found = await rows.read(store.read_response, response_id)
+    found = await rows.read(store.find_response, response_id)
     return Response(found.body, media_type="application/json")
 
 
@@ -163,15 +163,17 @@ async def list_input_items(
 
 async def prepared(body: ResponseRequest, rows: CallerDatabase, shared: Shared) -> Task:
     """Return the response to answer, with the items of the chain that it continues."""
-    turn = Turn.alone(body.items)
-    if body.previous_response_id or turn.has_references:
+    transcript = Transcript.alone(body.items)
+    if body.previous_response_id or transcript.has_references:
         most = shared.settings.max_body_bytes
-        turn = await rows.read(store.read_turn, body.previous_response_id, body.items, most)
+        transcript = await rows.read(
+            store.read_transcript, body.previous_response_id, body.items, most
+        )
 
     async def save(response: Json) -> None:
-        await rows.write(store.save_response, response, turn)
+        await rows.write(store.save_response, response, transcript)
 
-    return Task(body, turn, save if body.store else None)
+    return Task(body, transcript, save if body.store else None)
 
 
 def followed(

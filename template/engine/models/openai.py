@@ -36,7 +36,7 @@ from engine.models.interface import (
     Usage,
 )
 from engine.models.refusals import LONGEST_BODY, refusal_of
-from engine.models.sse import BROKE_OFF, Events, EventStream, ResponseEvents
+from engine.models.sse import BROKE_OFF, Events, ResponseEvents, ServerEvents
 from engine.models.wire import Json, encode_json
 from engine.process.http import UpstreamSession
 from engine.process.tokenizer import Tokenizer
@@ -133,7 +133,7 @@ class OpenAI:
 
     def _streamed(
         self, request: ChatRequest
-    ) -> tuple[AbstractAsyncContextManager[ClientResponse], EventStream, type[Chunk]]:
+    ) -> tuple[AbstractAsyncContextManager[ClientResponse], ServerEvents, type[Chunk]]:
         """Return the call, its reader and its chunks. Usage is always asked for, to be counted."""
         if self._native and isinstance(request, ResponseChat):
             asking = self._ask_native(request, self._session.timeout, stream=True)

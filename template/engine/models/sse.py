@@ -31,7 +31,7 @@ FIRST = {"response.created", "response.queued", "response.in_progress"}
 LAST = {f"response.{status}" for status in ENDS}
 
 
-class EventStream(ABC):
+class ServerEvents(ABC):
     """Reads the stream of one answer. Each byte is looked at once, however large its event is."""
 
     def __init__(self) -> None:
@@ -112,7 +112,7 @@ class EventStream(ABC):
         return piece.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
 
-class Events(EventStream):
+class Events(ServerEvents):
     """Reads chunks of a chat."""
 
     def __init__(self, choices: int, *, usage_wanted: bool) -> None:
@@ -165,7 +165,7 @@ class Events(EventStream):
                 self._ended.add(str(choice.index))
 
 
-class ResponseEvents(EventStream):
+class ResponseEvents(ServerEvents):
     """Reads events of a response, and passes them on from its first item to its end."""
 
     @property

@@ -19,7 +19,7 @@ from engine.responses.schema import (
     refuse_hosted_tools,
     refuse_unsupported,
 )
-from engine.responses.store import Turn
+from engine.responses.store import Transcript
 
 log = logging.getLogger(__name__)
 
@@ -31,13 +31,13 @@ class Task:
     """A response that is to be answered. `save` keeps it as it ends."""
 
     request: ResponseRequest
-    turn: Turn
+    transcript: Transcript
     save: Callable[[Json], Awaitable[None]] | None = None
 
     def chat(self, caller_id: str) -> ChatRequest:
         """Return the chat that gives the answer."""
-        items = [*self.turn.history, *self.turn.given]
-        return response_chat(self.request, items, len(self.turn.history), caller_id)
+        items = [*self.transcript.history, *self.transcript.given]
+        return response_chat(self.request, items, len(self.transcript.history), caller_id)
 
 
 async def answer_response(model: BoundModel, task: Task) -> Answer:
@@ -100,7 +100,7 @@ class BatchedResponse(ResponseRequest):
 
 async def _respond(model: BoundModel, request: BatchedResponse) -> Answer:
     refuse_hosted_tools(request, model.resources.settings.responses_hosted_tools)
-    return await answer_response(model, Task(request, Turn([], request.items, [])))
+    return await answer_response(model, Task(request, Transcript([], request.items, [])))
 
 
 RESPONSES = Operation("/v1/responses", BatchedResponse, _respond)

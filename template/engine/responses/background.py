@@ -24,7 +24,7 @@ from engine.responses import event_log, store
 from engine.responses.answering import Task
 from engine.responses.native import Relay
 from engine.responses.schema import FINAL, ResponseObject, ResponseRequest, new_response
-from engine.responses.store import Turn
+from engine.responses.store import Transcript
 from engine.sql.tables import JobRow, ResponseRow
 from engine.work import outbox
 
@@ -42,7 +42,7 @@ def start_response(
     session: Session,
     caller_id: str,
     request: ResponseRequest,
-    turn: Turn,
+    transcript: Transcript,
     *,
     request_id: str,
     traceparent: str | None,
@@ -57,7 +57,7 @@ def start_response(
         request_id=request_id,
         traceparent=traceparent,
     )
-    store.add_response(session, caller_id, response, turn, request=request, job_id=job.id)
+    store.add_response(session, caller_id, response, transcript, request=request, job_id=job.id)
     translation = Relay(response)
     event_log.append_events(session, response["id"], 0, translation.begin())
     return ResponseObject.model_validate(response)
@@ -69,7 +69,7 @@ def cancel_response(session: Session, caller_id: str, response_id: str, kinds: J
     One that has ended is returned as it is. Raise `NotFound` where the caller has none of that id,
     `InvalidRequest` for one that did not run in the background.
     """
-    found = store.read_response(session, caller_id, response_id)
+    found = store.find_response(session, caller_id, response_id)
     if not found.background:
         message = "Only background responses can be cancelled."
         raise InvalidRequest(message, param="response_id")
@@ -84,9 +84,9 @@ def cancel_response(session: Session, caller_id: str, response_id: str, kinds: J
 
 def delete_response(session: Session, caller_id: str, response_id: str, kinds: Jobs) -> None:
     """Delete a response with all that belongs to it; one that runs is cancelled before."""
-    if store.read_response(session, caller_id, response_id).background:
+    if store.find_response(session, caller_id, response_id).background:
         cancel_response(session, caller_id, response_id, kinds)
-    store.delete_response(session, caller_id, response_id)
+    store.forget_response(session, caller_id, response_id)
 
 
 def end_response(session: Session, row: ResponseRow, change: Json) -> None:
@@ -123,7 +123,7 @@ def resumed(session: Session, row: ResponseRow) -> Relay:
     return translation
 
 
-class Attempt:
+class ResponseRun:
     """One attempt at a background response."""
 
     def __init__(self, run: Run, response_id: str, chat: ChatRequest, begun: Relay) -> None:
@@ -135,7 +135,7 @@ class Attempt:
         self._events = b""
         self._fresh = asyncio.Event()
 
-    async def answer(self, turn: Turn) -> None:
+    async def answer(self, transcript: Transcript) -> None:
         """Ask the model and keep what it says in groups; end the response in one transaction."""
         translation = self._translation
         self._add(translation.break_off() if translation.begun else translation.progress())
@@ -158,7 +158,7 @@ class Attempt:
         finally:
             await end_tasks(asking)
         self._add(translation.last())
-        await self._end(turn)
+        await self._end(transcript)
 
     async def _ask(self) -> None:
         async with aclosing(self._run.model.stream(self._chat)) as chunks:
@@ -188,14 +188,14 @@ class Attempt:
             )
             await run.resources.news.tell(self._response_id)
 
-    async def _end(self, turn: Turn) -> None:
+    async def _end(self, transcript: Transcript) -> None:
         run, (first_seq, events) = self._run, self._taken()
         await run.resources.database.write(
             finish_response,
             run.id,
             run.owner,
             self._translation.response,
-            turn,
+            transcript,
             first_seq,
             events,
         )
@@ -207,7 +207,7 @@ def finish_response(
     job_id: str,
     owner: str,
     response: Json,
-    turn: Turn,
+    transcript: Transcript,
     first_seq: int,
     events: bytes,
 ) -> None:
@@ -218,7 +218,7 @@ def finish_response(
     runs.require_run(session, job_id, owner)
     event_log.append_events(session, response["id"], first_seq, events)
     row = session.get_one(ResponseRow, response["id"], with_for_update=True)
-    store.finish_response(session, row, response, turn)
+    store.keep_end(session, row, response, transcript)
     outbox.enqueue_event(session, row.caller_id, f"response.{row.status}", row.id)
 
 
@@ -228,22 +228,22 @@ async def respond(run: Run, subject: Respond) -> None:
     most_bytes = run.resources.settings.max_body_bytes
     begun = await read(begin_attempt, subject.response_id, most_bytes)
     if begun is not None:
-        request, turn, translation = begun
-        chat = Task(request, turn).chat(run.model.caller_id)
-        await Attempt(run, subject.response_id, chat, translation).answer(turn)
+        request, transcript, translation = begun
+        chat = Task(request, transcript).chat(run.model.caller_id)
+        await ResponseRun(run, subject.response_id, chat, translation).answer(transcript)
 
 
 def begin_attempt(
     session: Session, response_id: str, most_bytes: int
-) -> tuple[ResponseRequest, Turn, Relay] | None:
+) -> tuple[ResponseRequest, Transcript, Relay] | None:
     """Return all that an attempt needs, None where the response has ended or is deleted."""
     row = session.get(ResponseRow, response_id)
     if row is None or row.request is None or row.status in FINAL:
         return None
     request = ResponseRequest.model_validate_json(row.request)
     given = store.input_items(session, response_id)
-    turn = store.read_turn(session, row.caller_id, row.previous_id, given, most_bytes)
-    return request, turn, resumed(session, row)
+    transcript = store.read_transcript(session, row.caller_id, row.previous_id, given, most_bytes)
+    return request, transcript, resumed(session, row)
 
 
 RESPOND: Job[Respond] = Job("respond", Respond, respond, submittable=False, ended=job_ended)

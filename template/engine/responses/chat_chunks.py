@@ -9,19 +9,19 @@ from engine.models.reading import NOT_OPENAI, token_counts
 from engine.models.wire import Json
 
 
-class Function(msgspec.Struct):
+class ChunkFunction(msgspec.Struct):
     """The part of a function call that a chunk has."""
 
     name: str | None = None
     arguments: str | None = None
 
 
-class Call(msgspec.Struct):
+class ChunkCall(msgspec.Struct):
     """The part of a tool call that a chunk has. Some servers leave the index out."""
 
     index: int = 0
     id: str | None = None
-    function: Function = msgspec.field(default_factory=Function)
+    function: ChunkFunction = msgspec.field(default_factory=ChunkFunction)
 
 
 class Delta(msgspec.Struct):
@@ -31,10 +31,10 @@ class Delta(msgspec.Struct):
     refusal: str | None = None
     reasoning_content: str | None = None
     reasoning: Any = None
-    tool_calls: list[Call] | None = None
+    tool_calls: list[ChunkCall] | None = None
 
 
-class Choice(msgspec.Struct):
+class ChunkChoice(msgspec.Struct):
     """A choice of a chunk has a `delta`, of a whole answer a `message`."""
 
     index: int = 0
@@ -47,7 +47,7 @@ class Choice(msgspec.Struct):
 class ChatChunk(msgspec.Struct):
     """The fields that are read of a chunk or of a whole answer."""
 
-    choices: list[Choice] = []
+    choices: list[ChunkChoice] = []
     usage: Any = None
 
 
@@ -68,7 +68,7 @@ def logprobs_of(found: object) -> list[Json]:
     return tokens if isinstance(tokens, list) else []
 
 
-def usage_of(counts: object) -> Json | None:
+def response_usage(counts: object) -> Json | None:
     """Return OpenAI's usage of a response for that of a chat, None where the counts are no counts.
 
     The details say nothing of most servers: then they are 0.

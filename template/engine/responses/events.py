@@ -21,12 +21,12 @@ from engine.errors import (
 from engine.models.interface import Usage
 from engine.models.wire import Json, encode_json
 from engine.responses.chat_chunks import (
-    Call,
     ChatChunk,
+    ChunkCall,
     Delta,
     logprobs_of,
     read_chat_chunk,
-    usage_of,
+    response_usage,
 )
 from engine.sql.statements import new_id
 
@@ -34,7 +34,7 @@ CUT_OFF = {"length": "max_output_tokens", "content_filter": "content_filter"}
 """Reasons of an incomplete response, by the `finish_reason` of a chat."""
 
 
-class Kind(NamedTuple):
+class TextKind(NamedTuple):
     """A kind of text in an item, with the names of its events."""
 
     item: str
@@ -45,9 +45,9 @@ class Kind(NamedTuple):
     field: str
 
 
-TEXT = Kind("message", "msg", "content", "content_part", "output_text", "text")
-REFUSAL = Kind("message", "msg", "content", "content_part", "refusal", "refusal")
-SUMMARY = Kind(
+TEXT = TextKind("message", "msg", "content", "content_part", "output_text", "text")
+REFUSAL = TextKind("message", "msg", "content", "content_part", "refusal", "refusal")
+SUMMARY = TextKind(
     "reasoning", "rs", "summary", "reasoning_summary_part", "reasoning_summary_text", "text"
 )
 KINDS = {"output_text": TEXT, "refusal": REFUSAL, "summary_text": SUMMARY}
@@ -57,7 +57,7 @@ KINDS = {"output_text": TEXT, "refusal": REFUSAL, "summary_text": SUMMARY}
 class OpenItem:
     """The item that grows. `pieces` are those of its text or of its arguments."""
 
-    def __init__(self, item: Json, index: int, kind: Kind | None) -> None:
+    def __init__(self, item: Json, index: int, kind: TextKind | None) -> None:
         self.item = item
         self.kind = kind
         self.pieces: list[str] = []
@@ -113,7 +113,7 @@ class Translation:
     def count(self, usage: Usage) -> None:
         """Note the tokens, where the answer itself has not told them."""
         if self.response["usage"] is None:
-            self.response["usage"] = usage_of(asdict(usage))
+            self.response["usage"] = response_usage(asdict(usage))
 
     def end(self) -> bytes:
         """Close the open item and the response; return the events before the last."""
@@ -188,9 +188,9 @@ class Translation:
             for number, call in enumerate(delta.tool_calls or ()):
                 self._call(call, number if choice.message else call.index)
             self._finish = choice.finish_reason or self._finish
-        self.response["usage"] = usage_of(chunk.usage) or self.response["usage"]
+        self.response["usage"] = response_usage(chunk.usage) or self.response["usage"]
 
-    def _text(self, kind: Kind, delta: str, logprobs: list[Json]) -> None:
+    def _text(self, kind: TextKind, delta: str, logprobs: list[Json]) -> None:
         found = self._open
         if found is None or found.kind is not kind:
             found = self._begin_text(kind)
@@ -199,7 +199,7 @@ class Translation:
         more = {"logprobs": logprobs} if kind is TEXT else {}
         self._event(f"{kind.event}.delta", **found.at, delta=delta, **more)
 
-    def _begin_text(self, kind: Kind) -> OpenItem:
+    def _begin_text(self, kind: TextKind) -> OpenItem:
         item: Json = {"id": new_id(kind.prefix), "type": kind.item, "status": "in_progress"}
         if kind.item == "message":
             item["role"] = "assistant"
@@ -207,7 +207,7 @@ class Translation:
         self._event(f"{kind.part}.added", **found.at, part=part_of(found))
         return found
 
-    def _call(self, call: Call, index: int) -> None:
+    def _call(self, call: ChunkCall, index: int) -> None:
         found, known = self._open, self._calls.get(index)
         if known is None or (call.id and call.id != known):
             known = self._calls[index] = call.id or new_id("call")
@@ -226,7 +226,7 @@ class Translation:
             found.pieces.append(arguments)
             self._event("function_call_arguments.delta", **found.at, delta=arguments)
 
-    def _begin_item(self, item: Json, kind: Kind | None) -> OpenItem:
+    def _begin_item(self, item: Json, kind: TextKind | None) -> OpenItem:
         self._close("completed")
         self._open = OpenItem(item, self._first + len(self.response["output"]), kind)
         self.response["output"].append(item)

@@ -72,7 +72,7 @@ class TextOptions(Part):
     verbosity: str | None = None
 
 
-class StreamOptions(Part):
+class ResponseStreamOptions(Part):
     """Options of a streamed response; padding against eavesdroppers is never added."""
 
     include_obfuscation: bool = False
@@ -87,7 +87,7 @@ class ResponseRequest(ModelRequest):
     store: bool = True
     background: bool = False
     stream: bool = False
-    stream_options: StreamOptions | None = None
+    stream_options: ResponseStreamOptions | None = None
     tools: list[Json] = Field(default_factory=list)
     tool_choice: str | dict[str, Any] = "auto"
     parallel_tool_calls: bool = True

@@ -31,7 +31,7 @@ KINDS |= {"function_call": "fc", "function_call_output": "fco"}
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class Transcript:
     """What a request stands on: earlier items, its own, and the chain that it continues."""
 
     history: list[Json]
@@ -42,13 +42,13 @@ class Turn:
     """Ids of the chain's responses, newest first."""
 
     @classmethod
-    def alone(cls, given: list[Json]) -> "Turn":
-        """Return the turn of a request that continues nothing; raise `InvalidRequest` for an id."""
+    def alone(cls, given: list[Json]) -> "Transcript":
+        """Return the transcript of a request that continues nothing; raise `InvalidRequest` for an id."""
         return cls([], [_with_id(item) for item in given], [])
 
     @property
     def has_references(self) -> bool:
-        """Whether items are only named: `read_turn` reads them."""
+        """Whether items are only named: `read_transcript` reads them."""
         return any(map(_is_reference, self.given))
 
 
@@ -62,51 +62,51 @@ class StoredResponse:
     job_id: str | None
 
 
-def read_turn(
+def read_transcript(
     session: Session, caller_id: str, previous_id: str | None, given: list[Json], most_bytes: int
-) -> Turn:
+) -> Transcript:
     """Return the items of the chain that ends with `previous_id`, and the request's own.
 
     Raise `InvalidRequest` where the chain is not whole, cannot be continued, or is too long: all
     that is read has at most `most_bytes`. Raise `NotFound` for a reference to an unknown item.
     """
-    alone = Turn.alone(given)
+    alone = Transcript.alone(given)
     links = _read_links(session, caller_id, previous_id) if previous_id else []
     left = _room(most_bytes, (link.size for link in links))
     chain = [link.id for link in links]
     found = _read_references(session, caller_id, alone, left)
     own = [found[each["id"]] if _is_reference(each) else each for each in alone.given]
-    return Turn(_read_items(session, chain), own, chain)
+    return Transcript(_read_items(session, chain), own, chain)
 
 
-def save_response(session: Session, caller_id: str, response: Json, turn: Turn) -> None:
+def save_response(session: Session, caller_id: str, response: Json, transcript: Transcript) -> None:
     """Keep a response that has ended, with its items. It is a use of its whole chain."""
-    row = _add_row(session, caller_id, response, turn, finished_at=time.time())
-    _add_output(session, row, response, turn)
+    row = _add_row(session, caller_id, response, transcript, finished_at=time.time())
+    _add_output(session, row, response, transcript)
 
 
 def add_response(
     session: Session,
     caller_id: str,
     response: Json,
-    turn: Turn,
+    transcript: Transcript,
     *,
     request: BaseModel,
     job_id: str,
 ) -> None:
     """Keep a response that its job is to answer, with the items of its input."""
     body = request.model_dump_json(exclude={"input"}).encode()
-    _add_row(session, caller_id, response, turn, request=body, job_id=job_id)
+    _add_row(session, caller_id, response, transcript, request=body, job_id=job_id)
 
 
-def finish_response(session: Session, row: ResponseRow, response: Json, turn: Turn) -> None:
+def keep_end(session: Session, row: ResponseRow, response: Json, transcript: Transcript) -> None:
     """Keep the end of a response that was added before."""
     row.body, row.status, row.request = encode_json(response), response["status"], None
     row.finished_at = time.time()
-    _add_output(session, row, response, turn)
+    _add_output(session, row, response, transcript)
 
 
-def read_response(session: Session, caller_id: str, response_id: str) -> StoredResponse:
+def find_response(session: Session, caller_id: str, response_id: str) -> StoredResponse:
     """Return a response; raise `NotFound` where this caller has none of that id."""
     row = ResponseRow
     columns = select(row.body, row.status, row.background, row.job_id)
@@ -149,7 +149,7 @@ def page_of_input_items(
     )
 
 
-def delete_response(session: Session, caller_id: str, response_id: str) -> None:
+def forget_response(session: Session, caller_id: str, response_id: str) -> None:
     """Delete a response with its items and events; raise `NotFound` where there is none."""
     mine = ResponseRow.id == response_id, ResponseRow.caller_id == caller_id
     if not rows_changed(session, delete(ResponseRow).where(*mine)):
@@ -215,10 +215,10 @@ def _too_long(than: str) -> InvalidRequest:
 
 
 def _read_references(
-    session: Session, caller_id: str, turn: Turn, most_bytes: int
+    session: Session, caller_id: str, transcript: Transcript, most_bytes: int
 ) -> dict[str, Json]:
-    """Return the caller's newest items of the ids that the turn refers to."""
-    wanted = [item["id"] for item in turn.given if _is_reference(item)]
+    """Return the caller's newest items of the ids that the transcript refers to."""
+    wanted = [item["id"] for item in transcript.given if _is_reference(item)]
     place = Item.caller_id, Item.id
     newest = (
         select(*place, func.max(Item.response_id).label("response_id"))
@@ -251,12 +251,12 @@ def _with_id(item: Json) -> Json:
 
 
 def _add_row(
-    session: Session, caller_id: str, response: Json, turn: Turn, **more: object
+    session: Session, caller_id: str, response: Json, transcript: Transcript, **more: object
 ) -> ResponseRow:
     row = ResponseRow(
         id=response["id"],
         caller_id=caller_id,
-        previous_id=turn.chain[0] if turn.chain else None,
+        previous_id=transcript.chain[0] if transcript.chain else None,
         model=response["model"],
         status=response["status"],
         background=response["background"],
@@ -267,14 +267,14 @@ def _add_row(
     )
     session.add(row)
     session.flush()
-    _add_items(session, row, turn.given, first=0)
+    _add_items(session, row, transcript.given, first=0)
     return row
 
 
-def _add_output(session: Session, row: ResponseRow, response: Json, turn: Turn) -> None:
-    _add_items(session, row, response["output"], first=len(turn.given), output=True)
-    if turn.chain:
-        _use(session, turn.chain)
+def _add_output(session: Session, row: ResponseRow, response: Json, transcript: Transcript) -> None:
+    _add_items(session, row, response["output"], first=len(transcript.given), output=True)
+    if transcript.chain:
+        _use(session, transcript.chain)
 
 
 def _add_items(
@@ -290,9 +290,11 @@ def _add_items(
 
 
 def _use(session: Session, chain: list[str]) -> None:
-    """Say that these are used, once a day: each turn would write all its chain's rows again."""
+    """Say that these are used, once a day: each response would write its whole chain again."""
     late = ResponseRow.id.in_(chain), ResponseRow.used_at < time.time() - DAY
     rows = select(ResponseRow.id).where(*late).order_by(ResponseRow.id).with_for_update()
-    if found := session.scalars(rows).all():  # locked in one order: no deadlock with another turn
+    if found := session.scalars(
+        rows
+    ).all():  # locked in one order: no deadlock with another transcript
         used = update(ResponseRow).where(ResponseRow.id.in_(found)).values(used_at=time.time())
         rows_changed(session, used)

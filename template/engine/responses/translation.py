@@ -57,7 +57,7 @@ def _nothing() -> Json:
 
 
 def _messages(instructions: str | None, items: Sequence[Json], first: int) -> Iterator[Json]:
-    """Yield the messages. All calls of a turn and the text before them make one message."""
+    """Yield the messages. All calls of a transcript and the text before them make one message."""
     if instructions:
         yield {"role": "system", "content": instructions}
     assistant: Json | None = None

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from engine.responses import background, event_log
 from engine.responses.schema import ResponseRequest
-from engine.responses.store import Turn
+from engine.responses.store import Transcript
 from engine.sql.tables import (
     CallerRow,
     ResponseItemRow,
@@ -54,9 +54,9 @@ def submit(session: Session) -> None:
     caller_id = session.scalars(select(CallerRow.id)).one()
     register(session, caller_id, event_types=("response.completed",))
     request = ResponseRequest(model="simulated-chat", input="Hello", background=True)
-    turn = Turn.alone(request.items)
+    transcript = Transcript.alone(request.items)
     background.start_response(
-        session, caller_id, request, turn, request_id="req_r", traceparent=None
+        session, caller_id, request, transcript, request_id="req_r", traceparent=None
     )
     session.add(ScheduleRow(name=greeting.JOB.name, tick=0.0))
 

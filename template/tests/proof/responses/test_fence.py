@@ -13,7 +13,7 @@ from engine.jobs.runs import ClaimedJob, LostRunError
 from engine.responses import background, event_log
 from engine.responses.background import RESPOND
 from engine.responses.schema import ResponseRequest
-from engine.responses.store import Turn
+from engine.responses.store import Transcript
 from engine.sql.database import Database
 from engine.sql.tables import CallerRow, LeaseRow
 from engine.worker import reaper
@@ -65,7 +65,7 @@ def start(session: Session) -> tuple[str, ClaimedJob]:
     caller_id = session.scalars(select(CallerRow.id)).one()
     request = ResponseRequest(model="m", input="Hello", background=True)
     begin = partial(background.start_response, session, caller_id, request)
-    started = begin(Turn.alone(request.items), request_id="req", traceparent=None)
+    started = begin(Transcript.alone(request.items), request_id="req", traceparent=None)
     run = claim(session, "first")
     assert run is not None
     return started.id, run

@@ -30,7 +30,7 @@ from engine.process.tokenizer import Tokenizer, open_tokenizer
 from engine.responses.answering import Task, answer_response, stream_response
 from engine.responses.native import Relay, native_body, response_chat
 from engine.responses.schema import ResponseRequest, new_response, refuse_hosted_tools
-from engine.responses.store import Turn
+from engine.responses.store import Transcript
 from engine.slots.pools import provider_pools
 from engine.slots.redis_semaphore import Priority
 from engine.sql.statements import new_id
@@ -114,7 +114,7 @@ async def model_of(
 
 def task(*history: Json, **fields: object) -> Task:
     request = ResponseRequest.model_validate({"model": "small", "input": "Hello", **fields})
-    return Task(request, Turn(list(history), request.items, []))
+    return Task(request, Transcript(list(history), request.items, []))
 
 
 async def streamed(model: BoundModel, asked: Task | None = None) -> list[Json]:

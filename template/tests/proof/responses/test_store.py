@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from engine.errors import InvalidRequest, NotFound
 from engine.models.wire import Json, encode_json
 from engine.responses import store
-from engine.responses.store import LONGEST_CHAIN, Turn
+from engine.responses.store import LONGEST_CHAIN, Transcript
 from engine.sql.database import Database
 from engine.sql.pagination import Page, PageQuery
 from engine.sql.statements import new_id
@@ -61,9 +61,9 @@ def save(
     status: str = "completed",
 ) -> str:
     """Keep a response to a text, which continues another one; return its id."""
-    turn = store.read_turn(session, caller, after, [said("user", given)], 100 * MIB)
+    transcript = store.read_transcript(session, caller, after, [said("user", given)], 100 * MIB)
     kept = response(answer, status)
-    store.save_response(session, caller, kept, turn)
+    store.save_response(session, caller, kept, transcript)
     session.flush()
     return str(kept["id"])
 
@@ -94,8 +94,8 @@ def read(
     *given: Json,
     caller: str = past.CALLER,
     most: int = MIB,
-) -> Turn:
-    return store.read_turn(session, caller, previous_id, [*given], most)
+) -> Transcript:
+    return store.read_transcript(session, caller, previous_id, [*given], most)
 
 
 def count(session: Session, *tables: type[Any]) -> list[int]:
@@ -108,11 +108,11 @@ class TestChains:
         self, database: Database, links: int
     ) -> None:
         last = await database.write(add_chain, links)
-        turn = await database.read(read, last, said("user", "now"))
+        transcript = await database.read(read, last, said("user", "now"))
         expected = [text for place in range(links) for text in (f"q{place}", f"a{place}")]
-        assert texts(turn.history) == expected
-        assert texts(turn.given) == ["now"]
-        assert (turn.chain[0], len(turn.chain)) == (last, links)
+        assert texts(transcript.history) == expected
+        assert texts(transcript.given) == ["now"]
+        assert (transcript.chain[0], len(transcript.chain)) == (last, links)
 
     async def test_a_longer_chain_is_refused(self, database: Database) -> None:
         last = await database.write(add_chain, LONGEST_CHAIN + 1)
@@ -131,7 +131,7 @@ class TestChains:
         self, database: Database
     ) -> None:
         await database.write(save)
-        assert await database.read(read, None) == Turn([], [], [])
+        assert await database.read(read, None) == Transcript([], [], [])
 
     async def test_a_history_may_have_so_many_bytes_and_no_more(self, database: Database) -> None:
         last = await database.write(add_chain, 3)
@@ -167,7 +167,7 @@ class TestUnknown:
         first = await database.write(save)
         second = await database.write(save, after=first)
         third = await database.write(save, after=second)
-        await database.write(store.delete_response, past.CALLER, first)
+        await database.write(store.forget_response, past.CALLER, first)
         with pytest.raises(InvalidRequest, match=f"with id '{first}' not found"):
             await database.read(read, third)
 
@@ -177,7 +177,7 @@ class TestUnknown:
     ) -> None:
         gone = await lost(database, kind)
         before = await database.read(count, *TABLES)
-        for call in (store.read_response, store.delete_response, first_page):
+        for call in (store.find_response, store.forget_response, first_page):
             with pytest.raises(NotFound, match=f"^Response with id '{gone}' not found.$"):
                 await database.write(call, past.CALLER, gone)
         assert await database.read(count, *TABLES) == before
@@ -194,7 +194,7 @@ async def lost(database: Database, kind: str) -> str:
     response_id = await database.write(save, caller="caller_b")
     if kind == "deleted":
         response_id = await database.write(save)
-        await database.write(store.delete_response, past.CALLER, response_id)
+        await database.write(store.forget_response, past.CALLER, response_id)
     return response_id
 
 
@@ -204,24 +204,24 @@ class TestReferences:
         kept = await database.write(save, "q", "a")
         (question, answer) = (await database.read(read, kept)).history
         references = [{**form, "id": item["id"]} for item in (answer, question)]
-        turn = await database.read(read, None, *references, said("user", "now"))
-        assert texts(turn.given) == ["a", "q", "now"]
-        assert turn.given[:2] == [answer, question]
+        transcript = await database.read(read, None, *references, said("user", "now"))
+        assert texts(transcript.given) == ["a", "q", "now"]
+        assert transcript.given[:2] == [answer, question]
 
     async def test_the_newest_item_of_an_id_counts(self, database: Database) -> None:
         def send_again(session: Session) -> None:
             for text in ("first", "second", "third"):
-                turn = Turn.alone([said("user", text, id="msg_same")])
-                store.save_response(session, past.CALLER, response("a"), turn)
+                transcript = Transcript.alone([said("user", text, id="msg_same")])
+                store.save_response(session, past.CALLER, response("a"), transcript)
 
         await database.write(send_again)
-        turn = await database.read(read, None, {"type": "item_reference", "id": "msg_same"})
-        assert texts(turn.given) == ["third"]
+        transcript = await database.read(read, None, {"type": "item_reference", "id": "msg_same"})
+        assert texts(transcript.given) == ["third"]
 
     async def test_an_item_of_another_caller_is_unknown(self, database: Database) -> None:
         def keep(session: Session) -> None:
-            turn = Turn.alone([said("user", "secret", id="msg_bob")])
-            store.save_response(session, "caller_b", response("a"), turn)
+            transcript = Transcript.alone([said("user", "secret", id="msg_bob")])
+            store.save_response(session, "caller_b", response("a"), transcript)
 
         await database.write(keep)
         reference = {"type": "item_reference", "id": "msg_bob"}
@@ -231,8 +231,8 @@ class TestReferences:
 
     async def test_a_whole_item_is_taken_as_it_is_sent(self, database: Database) -> None:
         def keep(session: Session) -> None:
-            turn = Turn.alone([said("user", "old", id="msg_1")])
-            store.save_response(session, past.CALLER, response("a"), turn)
+            transcript = Transcript.alone([said("user", "old", id="msg_1")])
+            store.save_response(session, past.CALLER, response("a"), transcript)
 
         await database.write(keep)
         named, sent = {"type": "item_reference", "id": "msg_1"}, said("user", "new", id="msg_1")
@@ -266,25 +266,25 @@ class TestItems:
         ],
     )
     async def test_an_item_without_an_id_gets_one(self, kind: str, beginning: str) -> None:
-        first, second = Turn.alone([{"type": kind}, {"type": kind, "id": None}]).given
+        first, second = Transcript.alone([{"type": kind}, {"type": kind, "id": None}]).given
         assert first["id"].startswith(beginning)
         assert second["id"].startswith(beginning)
         assert first["id"] != second["id"]
 
     async def test_an_item_with_a_role_alone_is_a_message(self) -> None:
-        (item,) = Turn.alone([{"role": "user", "content": "Hi"}]).given
+        (item,) = Transcript.alone([{"role": "user", "content": "Hi"}]).given
         assert item["type"] == "message"
 
     @pytest.mark.parametrize("item_id", ["a\0b", "a" * 65, "a b", "ä", "\ud800", 5, ["a"]])
     async def test_an_id_that_no_column_takes_is_refused(self, item_id: object) -> None:
         with pytest.raises(InvalidRequest, match="1 to 64") as refused:
-            Turn.alone([{"type": "message", "id": item_id}])
+            Transcript.alone([{"type": "message", "id": item_id}])
         assert refused.value.param == "input"
 
     async def test_any_text_comes_back(self, database: Database) -> None:
         kept = await database.write(save, STRANGE, STRANGE)
         assert texts((await database.read(read, kept)).history) == [STRANGE, STRANGE]
-        stored = await database.read(store.read_response, past.CALLER, kept)
+        stored = await database.read(store.find_response, past.CALLER, kept)
         assert encode_json(STRANGE) in stored.body
 
 
@@ -308,9 +308,9 @@ class TestPages:
         def keep(session: Session) -> str:
             first = save(session, "before")
             given = [said("user", str(place), id=f"msg_{place}") for place in range(7)]
-            turn = store.read_turn(session, past.CALLER, first, given, MIB)
+            transcript = store.read_transcript(session, past.CALLER, first, given, MIB)
             kept = response("answer")
-            store.save_response(session, past.CALLER, kept, turn)
+            store.save_response(session, past.CALLER, kept, transcript)
             return str(kept["id"])
 
         return await database.write(keep)
@@ -339,7 +339,7 @@ class TestPages:
         def keep(session: Session) -> str:
             given = [said("user", text, id="msg_same") for text in "ab"]
             kept = response("answer")
-            store.save_response(session, past.CALLER, kept, Turn.alone(given))
+            store.save_response(session, past.CALLER, kept, Transcript.alone(given))
             return str(kept["id"])
 
         kept = await database.write(keep)
@@ -348,7 +348,7 @@ class TestPages:
     async def test_no_input_is_an_empty_page(self, database: Database) -> None:
         def keep(session: Session) -> str:
             kept = response("answer")
-            store.save_response(session, past.CALLER, kept, Turn.alone([]))
+            store.save_response(session, past.CALLER, kept, Transcript.alone([]))
             return str(kept["id"])
 
         kept = await database.write(keep)
@@ -365,7 +365,7 @@ async def test_a_deleted_response_leaves_nothing(database: Database) -> None:
 
     await database.write(log)
     assert await database.read(count, *TABLES) == [1, 2, 1]
-    await database.write(store.delete_response, past.CALLER, kept)
+    await database.write(store.forget_response, past.CALLER, kept)
     assert await database.read(count, *TABLES) == [0, 0, 0]
 
 
@@ -379,24 +379,24 @@ class TestBackground:
     ) -> None:
         kept = response("Hello", "completed")
         queued = {**kept, "status": "queued", "background": True, "output": []}
-        turn = Turn.alone([said("user", "Hi")])
+        transcript = Transcript.alone([said("user", "Hi")])
 
         def add(session: Session) -> None:
             store.add_response(
-                session, past.CALLER, queued, turn, request=self.Request(), job_id="job_1"
+                session, past.CALLER, queued, transcript, request=self.Request(), job_id="job_1"
             )
 
         def finish(session: Session) -> None:
             row = session.get_one(ResponseRow, kept["id"])
             assert (row.request, row.finished_at) == (b'{"model":"m"}', None)
-            store.finish_response(session, row, kept, turn)
+            store.keep_end(session, row, kept, transcript)
 
         await database.write(add)
-        stored = await database.read(store.read_response, past.CALLER, kept["id"])
+        stored = await database.read(store.find_response, past.CALLER, kept["id"])
         assert (stored.status, stored.background, stored.job_id) == ("queued", True, "job_1")
         assert texts(await database.read(store.input_items, kept["id"])) == ["Hi"]
         await database.write(finish)
-        stored = await database.read(store.read_response, past.CALLER, kept["id"])
+        stored = await database.read(store.find_response, past.CALLER, kept["id"])
         assert (stored.status, stored.body) == ("completed", encode_json(kept))
         assert texts((await database.read(read, kept["id"])).history) == ["Hi", "Hello"]
 
