@@ -43,7 +43,7 @@ class Transcript:
 
     @classmethod
     def alone(cls, given: list[Json]) -> "Transcript":
-        """Return the transcript of a request that continues nothing; raise `InvalidRequest` for an id."""
+        """Return a request that continues nothing; raise `InvalidRequest` for a bad id."""
         return cls([], [_with_id(item) for item in given], [])
 
     @property
