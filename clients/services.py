@@ -17,11 +17,21 @@ APP = ("uv", "run", "app")
 FAST = {"SIMULATED_LATENCY": "0", "SIMULATED_TOKENS_PER_SECOND": "2000", "REQUESTS_PER_MINUTE": "0"}
 
 
+RELAYS = {
+    "chat": ("simulated", "chat"),
+    "native": ("simulated", "native"),
+    "thinking": ("thinker", "chat"),
+    "native-thinking": ("thinking", "native"),
+}
+"""Renders with the provider `openai`: the server that each asks, and whether for chats or natively
+for responses. The model of `thinker` reasons; it knows only chats."""
+
+
 @contextmanager
 def services(folder: Path) -> Iterator[dict[str, str]]:
     """Render all into the folder and run them inside the `with`; yield what a script must know."""
     simulated, local = render(folder, "simulated"), render(folder, "local")
-    relays = {name: render(folder, name, "openai") for name in ("chat", "native", "thinking")}
+    relays = {name: render(folder, name, "openai") for name in RELAYS}
     with (
         running(simulated, settings=FAST) as one,
         running(local) as other,
@@ -34,21 +44,17 @@ def services(folder: Path) -> Iterator[dict[str, str]]:
 def doors(
     simulated: Service, relays: Mapping[str, Path], command: Sequence[str] = (*APP, "dev")
 ) -> Iterator[dict[str, Service]]:
-    """Yield the services to ask for responses: the simulated model, and renders that relay.
-
-    `chat` and `native` ask the simulated one, for chats and for responses; `thinking` asks a model
-    that reasons.
-    """
+    """Yield the services to ask for responses: the simulated model, and some of `RELAYS`."""
     with ExitStack() as stack:
         found = {"simulated": simulated}
         for name, project in relays.items():
-            url = stack.enter_context(thinking()) if name == "thinking" else f"{simulated.url}/v1"
-            settings = {
-                "OPENAI_BASE_URL": url,
-                "OPENAI_API_KEY": simulated.key,
-                "OPENAI_RESPONSES": "native" if name == "native" else "chat",
-                "REQUESTS_PER_MINUTE": "0",
-            }
+            asked, way = RELAYS[name]
+            settings = {"OPENAI_RESPONSES": way, "REQUESTS_PER_MINUTE": "0"}
+            if asked == "thinker":
+                settings["OPENAI_BASE_URL"] = stack.enter_context(thinking())
+            else:
+                settings["OPENAI_BASE_URL"] = f"{found[asked].url}/v1"
+                settings["OPENAI_API_KEY"] = found[asked].key
             found[name] = stack.enter_context(running(project, command, settings))
         yield found
 
@@ -70,7 +76,7 @@ def variables(
 
 
 def _door(name: str, service: Service) -> dict[str, str]:
-    model = MODEL if name == "thinking" else "simulated-chat"
+    model = MODEL if "thinking" in name else "simulated-chat"
     return {"name": name, "url": f"{service.url}/v1", "key": service.key, "model": model}
 
 

@@ -18,9 +18,9 @@ export const DIMENSIONS = 256;
 /** Services to ask for responses: each with its name, url, key and model. */
 const DOORS = JSON.parse(process.env.CLIENTS_DOORS);
 
-/** Return each check for each service; `thinking` ones are for the one whose model reasons. */
+/** Return each check for each service; `thinking` ones are for those whose models reason. */
 export function atDoors(checks, thinking) {
-  const named = (door) => Object.entries(door.name === "thinking" ? thinking : checks);
+  const named = (door) => Object.entries(door.name.includes("thinking") ? thinking : checks);
   return Object.fromEntries(
     DOORS.flatMap((door) =>
       named(door).map(([name, check]) => [`${door.name}: ${name}`, async () => check(door)]),

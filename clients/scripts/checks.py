@@ -34,7 +34,7 @@ FLAT_WEATHER = {"type": "function", "strict": True, **_WEATHER}
 
 @dataclass(frozen=True)
 class Door:
-    """A service to ask for responses. The model of `thinking` reasons, the rest is simulated."""
+    """A service to ask for responses. Models that reason have a name that says so."""
 
     name: str
     url: str
@@ -55,12 +55,12 @@ def check(function: Callable[[], object]) -> Callable[[], object]:
 
 def check_doors(function: Callable[[Door], object]) -> Callable[[Door], object]:
     """Make the function a check of each service whose model does not reason."""
-    return _check_at(function, [door for door in DOORS if door.name != "thinking"])
+    return _check_at(function, [door for door in DOORS if "thinking" not in door.name])
 
 
 def check_thinking(function: Callable[[Door], object]) -> Callable[[Door], object]:
-    """Make the function a check of the service whose model reasons."""
-    return _check_at(function, [door for door in DOORS if door.name == "thinking"])
+    """Make the function a check of each service whose model reasons."""
+    return _check_at(function, [door for door in DOORS if "thinking" in door.name])
 
 
 def _check_at(function: Callable[[Door], object], doors: list[Door]) -> Callable[[Door], object]:

@@ -116,7 +116,7 @@ def reasoning_tool_loop_streamed(door):
 
 def _model(door, **more):
     asked = {"model": door.model, "use_responses_api": True, "max_retries": 0, **more}
-    return ChatOpenAI(base_url=door.url, api_key=door.key, output_version="responses/v1", **asked)
+    return ChatOpenAI(base_url=door.url, api_key=door.key, **asked)
 
 
 def _sum(chunks):

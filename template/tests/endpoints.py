@@ -9,7 +9,7 @@ from app.settings import Settings
 
 OURS = (
     *("batches", "chat", "completions", "embeddings", "files", "health", "jobs", "metrics"),
-    *("models", "progress", "usage", "webhooks"),
+    *("models", "progress", "responses", "usage", "webhooks"),
 )
 """Their modules in `app.api`."""
 

@@ -10,6 +10,7 @@ from app.api.answering import answer_streamed
 from app.api.errors import failures
 from app.api.streaming import EventStream
 from app.dependencies.body import describe_body, json_body
+from app.dependencies.caller import CurrentCaller
 from app.dependencies.database import CallerDatabase, CallersRows
 from app.dependencies.idempotency import Once
 from app.dependencies.model import CallersModel, until_disconnect
@@ -90,7 +91,7 @@ async def create_response(
 
 
 @router.get("", include_in_schema=False)
-async def refuse_websocket() -> None:
+async def refuse_websocket(_caller: CurrentCaller) -> None:
     """Tell a client that would open a WebSocket here to send its requests by POST."""
     raise HTTPException(426, "There is no WebSocket here: send each request by POST.")
 

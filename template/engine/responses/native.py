@@ -10,6 +10,7 @@ from functools import partial
 
 import msgspec
 
+from engine.body import read_field
 from engine.errors import ModelUnavailable, Unsupported
 from engine.models.interface import (
     ENCRYPTED,
@@ -80,7 +81,7 @@ def response_chat(
     except Unsupported as error:
         text, refusal = encode_json(body()["input"]).decode(), error
         chat = {"model": request.model, "messages": [{"role": "user", "content": text}]}
-    return ResponseChat.model_validate({**chat, "response": body, "refusal": refusal})
+    return read_field(ResponseChat, {**chat, "response": body, "refusal": refusal}, "")
 
 
 def native_body(request: ResponseRequest, items: Sequence[Json], caller_id: str) -> Json:

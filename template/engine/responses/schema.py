@@ -26,6 +26,7 @@ REFUSED: dict[str, tuple[object, ...]] = {
     "conversation": (),
     "image": (),
     "moderation": (),
+    "n": (1,),
     "prompt": (),
     "truncation": ("disabled",),
 }
@@ -41,6 +42,16 @@ MISSED: dict[str, Json] = {
 CALLERS_TOOLS = {"custom", "function"}
 OBJECTS = {"connector_id", "file_ids", "server_url", "vector_store_ids"}
 """Fields of other tools that name a thing which may be another caller's, or a server of theirs."""
+
+MOVED = {
+    "max_completion_tokens": "max_output_tokens",
+    "max_tokens": "max_output_tokens",
+    "messages": "input",
+    "reasoning_effort": "reasoning.effort",
+    "response_format": "text.format",
+    "verbosity": "text.verbosity",
+}
+"""Fields of a chat that have other names in a response."""
 
 Includable = Literal[
     "code_interpreter_call.outputs",
@@ -131,6 +142,9 @@ class ResponseObject(BaseModel):
 
 def refuse_unsupported(request: ResponseRequest) -> None:
     """Raise `Unsupported` for a field that nothing here can honour."""
+    for field in sorted(MOVED.keys() & request.model_fields_set):
+        message = f"Unsupported parameter: '{field}'. A response has '{MOVED[field]}' for it."
+        raise Unsupported(message, param=field)
     for field in sorted(REFUSED.keys() & request.model_fields_set):
         value = getattr(request, field)
         if value is not None and value not in REFUSED[field]:
@@ -209,5 +223,8 @@ def echoed_item(item: Json) -> Json:
         if item.get("role") == "assistant":
             kind = "output_text"
         parts = content if isinstance(content, list) else [{"type": kind, "text": content}]
-        told["content"] = [{**MISSED.get(str(part["type"]), {}), **part} for part in parts]
+        told["content"] = [
+            {**MISSED.get(str(part.get("type")), {}), **part} if isinstance(part, dict) else part
+            for part in parts
+        ]
     return told

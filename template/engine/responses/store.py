@@ -43,7 +43,7 @@ class Transcript:
 
     @classmethod
     def alone(cls, given: list[Json]) -> "Transcript":
-        """Return the transcript of a request that continues nothing; raise `InvalidRequest` for an id."""
+        """Return a request that continues nothing; raise `InvalidRequest` for a bad id."""
         return cls([], [_with_id(item) for item in given], [])
 
     @property
@@ -243,8 +243,11 @@ def _is_reference(item: Json) -> bool:
 
 
 def _with_id(item: Json) -> Json:
-    kind = str(item.get("type") or ("message" if "role" in item else "item_reference"))
-    item_id = item.get("id") or new_id(KINDS.get(kind, "item"))
+    named = "id" in item and "role" not in item
+    kind = str(item.get("type") or ("item_reference" if named else "message"))
+    item_id = item.get("id")
+    if not item_id and kind != "item_reference":
+        item_id = new_id(KINDS.get(kind, "item"))
     if not isinstance(item_id, str) or not ITEM_ID.fullmatch(item_id):
         raise InvalidRequest("An item's id has 1 to 64 letters, digits or signs.", param="input")
     return {**item, "type": kind, "id": item_id}

@@ -159,10 +159,14 @@ def _tools(request: ResponseRequest) -> Json:
     tools = [_tool(Place(f"tools[{at}]", tool)) for at, tool in enumerate(request.tools)]
     choice = request.tool_choice
     if isinstance(choice, dict) and choice.get("type") == "allowed_tools":
-        named = [tool.get("name") for tool in choice.get("tools", []) if isinstance(tool, dict)]
+        allowed = choice.get("tools")
+        if not isinstance(allowed, list):
+            message = "Invalid value for 'tool_choice.tools': it should be a list."
+            raise InvalidRequest(message, param="tool_choice.tools", code="invalid_type")
+        named = [tool.get("name") for tool in allowed if isinstance(tool, dict)]
         tools = [tool for tool in tools if tool["function"]["name"] in named]
         choice = choice.get("mode") or "auto"
-    elif isinstance(choice, dict):
+    if isinstance(choice, dict):
         place = Place("tool_choice", choice)
         if choice.get("type") != "function":
             raise place.unsupported(f"A tool choice of the type '{choice.get('type')}'")

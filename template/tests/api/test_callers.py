@@ -48,6 +48,7 @@ def things_of_a(live: Service) -> dict[str, str]:
     key = live.new_key("caller A")
     with live.client(key) as a:
         batch = _finished_batch(a)
+        response = a.responses.create(model="simulated-chat", input="secret of A")
         webhook = a.webhooks.create(
             name="of A", url="https://receiver.invalid/", event_types=["batch.failed"]
         )
@@ -56,6 +57,7 @@ def things_of_a(live: Service) -> dict[str, str]:
         "batch_id": batch.id,
         "file_id": batch.output_file_id,
         "input": batch.input_file_id,
+        "response_id": response.id,
         "job_id": live.in_database(_add_job, "caller A"),
         "webhook_endpoint_id": webhook.id,
     }

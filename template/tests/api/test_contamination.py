@@ -44,6 +44,8 @@ class Caller:
         bodies = {
             "/v1/batches": batch(self.owned["file_id"]),
             CHAT_URL: chat_body(self.name, stream=len(self.name) % 2 == 0),
+            "/v1/responses": response(self.name),
+            "/v1/responses/input_tokens": response(self.name),
             "/v1/embeddings": {"model": "simulated-embeddings", "input": self.name},
             "/v1/jobs": {"name": self.name},
             "/v1/webhook_endpoints": webhook(self.name),
@@ -58,6 +60,11 @@ def upload(name: str) -> dict[str, Any]:
     return {"files": {"file": (f"{name}.jsonl", lines)}, "data": {"purpose": "batch"}}
 
 
+def response(name: str) -> dict[str, Any]:
+    also = dict.fromkeys(("background", "stream"), len(name) % 2 == 0)
+    return {"model": "simulated-chat", "input": name, "metadata": {"of": name}, **also}
+
+
 def batch(file_id: str) -> dict[str, str]:
     return {"input_file_id": file_id, "endpoint": CHAT_URL, "completion_window": "24h"}
 
@@ -67,13 +74,17 @@ def webhook(name: str) -> dict[str, Any]:
 
 
 def settle(live: Service, name: str) -> Caller:
-    """Return a caller who has a file, a batch and a webhook."""
+    """Return a caller who has a file, a batch, a response and a webhook."""
     key = live.new_key(name, requests_per_minute=0)
     with live.http(key) as http:
         file_id = http.post("/v1/files", **upload(name)).json()["id"]
         batch_id = http.post("/v1/batches", json=batch(file_id)).json()["id"]
+        response_id = http.post("/v1/responses", json=response(name) | {"stream": False}).json()[
+            "id"
+        ]
         webhook_id = http.post("/v1/webhook_endpoints", json=webhook(name)).json()["id"]
-    owned = {"file_id": file_id, "batch_id": batch_id, "webhook_endpoint_id": webhook_id}
+    owned = {"file_id": file_id, "batch_id": batch_id, "response_id": response_id}
+    owned["webhook_endpoint_id"] = webhook_id
     return Caller(name, key, owned)
 
 

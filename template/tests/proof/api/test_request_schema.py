@@ -24,6 +24,7 @@ import pytest
 from openai.types import batch_create_params, completion_create_params, embedding_create_params
 from openai.types.chat import completion_create_params as chat_create_params
 from openai.types.file_create_params import FileCreateParams
+from openai.types.responses import response_create_params
 
 from engine.body import read_body
 from engine.models.interface import ChatRequest
@@ -32,10 +33,11 @@ from tests.service import Service
 
 Json = dict[str, Any]
 Type: TypeAlias = Any
-CHAT, TEXT, VECTORS, BATCHES = (
+CHAT, TEXT, VECTORS, RESPONSES, BATCHES = (
     "/v1/chat/completions",
     "/v1/completions",
     "/v1/embeddings",
+    "/v1/responses",
     "/v1/batches",
 )
 MESSAGES = [{"role": "user", "content": "Hello"}]
@@ -43,12 +45,14 @@ SCHEMAS = {
     CHAT: chat_create_params.CompletionCreateParamsNonStreaming,
     TEXT: completion_create_params.CompletionCreateParamsNonStreaming,
     VECTORS: embedding_create_params.EmbeddingCreateParams,
+    RESPONSES: response_create_params.ResponseCreateParamsNonStreaming,
     BATCHES: batch_create_params.BatchCreateParams,
 }
 BASES: dict[str, Json] = {
     CHAT: {"model": "simulated-chat", "messages": MESSAGES},
     TEXT: {"model": "simulated-chat", "prompt": "Once"},
     VECTORS: {"model": "simulated-embeddings", "input": "Hello"},
+    RESPONSES: {"model": "simulated-chat", "input": "Hello"},
     BATCHES: {"endpoint": CHAT, "completion_window": "24h"},
 }
 WRONG = ({"no": ["such"]}, "no such", 5, [["no such"]])

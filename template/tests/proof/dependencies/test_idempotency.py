@@ -152,6 +152,8 @@ CREATE_NOTHING = {
     "/v1/batches/{batch_id}/cancel",
     "/v1/jobs/{job_id}/cancel",
     "/v1/jobs/{job_id}/retry",
+    "/v1/responses/input_tokens",
+    "/v1/responses/{response_id}/cancel",
     "/v1/webhook_endpoints/{webhook_endpoint_id}",
     "/v1/webhook_endpoints/{webhook_endpoint_id}/test",
 }

@@ -118,28 +118,25 @@ def http(
 ) -> Iterator[httpx.Client]:
     """A client of a service that asks the script for chats, and of one that asks the former."""
     with ExitStack() as stack:
-        url, key = scripted_url, "none"
-        for kind in ("chat", "native") if request.param == "native" else ("chat",):
-            running = stack.enter_context(
-                service(
-                    tmp_path_factory.mktemp(kind),
-                    redis_url,
-                    model_provider="openai",
-                    model_retries=0,
-                    openai_base_url=url,
-                    openai_api_key=key,
-                    openai_responses=kind,
-                )
+
+        def serve(kind: str, url: str, key: str) -> Service:
+            running = service(
+                tmp_path_factory.mktemp(kind),
+                redis_url,
+                model_provider="openai",
+                model_retries=0,
+                openai_api_key=key,
+                openai_base_url=url,
+                openai_responses=kind,
             )
-            running.start("api", "worker")
-            url, key = f"{running.url}/v1", running.new_key()
-        yield stack.enter_context(
-            httpx.Client(base_url=url.removesuffix("/v1"), headers=auth(key), timeout=60)
-        )
+            started = stack.enter_context(running)
+            started.start("api", "worker")
+            return started
 
-
-def auth(key: str) -> dict[str, str]:
-    return {"authorization": f"Bearer {key}"}
+        asked = serve("chat", scripted_url, "none")
+        if request.param == "native":
+            asked = serve("native", f"{asked.url}/v1", asked.new_key())
+        yield stack.enter_context(asked.http(asked.new_key()))
 
 
 def streamed(http: httpx.Client, **body: object) -> list[Json]:
