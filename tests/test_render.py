@@ -59,7 +59,7 @@ EXTRA_FILES = {
 }
 """Files that come where all of these extras are chosen, with the other files of their folders."""
 
-FILES, LINES, TEST_FILES = 325, 30_500, 60
+FILES, LINES, TEST_FILES = 323, 33_400, 60
 """What a default render may have at most: one person reads it in a week. The aim is 21,000."""
 
 APP_FILES, APP_LINES = 50, 3_500

@@ -165,10 +165,13 @@ def refuse_hosted_tools(request: ResponseRequest, allowed: Collection[str]) -> N
             raise Unsupported(message, param=f"tools[{at}]")
 
 
+NO_PENALTIES = {"presence_penalty": 0.0, "frequency_penalty": 0.0}
+
+
 def new_response(request: ResponseRequest) -> Json:
     """Return the response to a request before its answer begins, with all of OpenAI's fields.
 
-    https://github.com/openresponses/openresponses requires each of them in every response.
+    Open Responses (https://www.openresponses.org) requires each of them in every response.
     """
     text = request.text or TextOptions()
     reasoning = request.reasoning or Reasoning()
@@ -195,8 +198,7 @@ def new_response(request: ResponseRequest) -> Json:
         "temperature": 1.0 if request.temperature is None else request.temperature,
         "top_p": 1.0 if request.top_p is None else request.top_p,
         "top_logprobs": request.top_logprobs or 0,
-        "presence_penalty": 0.0,
-        "frequency_penalty": 0.0,
+        **NO_PENALTIES,
         "reasoning": reasoning.model_dump(),
         "text": {"format": {"type": "text"}, **text.model_dump(exclude_none=True)},
         "truncation": "disabled",

@@ -108,13 +108,10 @@ def keep_end(session: Session, row: ResponseRow, response: Json, transcript: Tra
 
 def find_response(session: Session, caller_id: str, response_id: str) -> StoredResponse:
     """Return a response; raise `NotFound` where this caller has none of that id."""
-    row = ResponseRow
-    columns = select(row.body, row.status, row.background, row.job_id)
-    mine = columns.where(row.id == response_id, row.caller_id == caller_id)
-    found = session.execute(mine).one_or_none()
-    if found is None:
+    row = session.get(ResponseRow, response_id)
+    if row is None or row.caller_id != caller_id:
         raise _not_found(response_id)
-    return StoredResponse(*found)
+    return StoredResponse(row.body, row.status, row.background, row.job_id)
 
 
 def input_items(session: Session, response_id: str) -> list[Json]:

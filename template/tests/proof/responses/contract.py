@@ -1,7 +1,7 @@
 """The contract of a response: without any part of it, one of the common clients breaks.
 
 The strict types of OpenAI's own client know most of it. The fields of `Resource` are those that
-https://github.com/openresponses/openresponses requires in `ResponseResource.json`.
+Open Responses (https://www.openresponses.org) requires in `ResponseResource.json`.
 """
 
 from collections.abc import Iterator, Sequence

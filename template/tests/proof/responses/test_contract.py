@@ -292,7 +292,7 @@ CHECKS: dict[str, tuple[list[Json], list[Json], bool, str]] = {
         "message",
     ),
 }
-"""The seven checks of https://github.com/openresponses/openresponses, src/lib/compliance-tests.ts:
+"""The seven checks of Open Responses (https://www.openresponses.org), src/lib/compliance-tests.ts:
 input, tools, whether it is streamed, and the type of the output."""
 
 
