@@ -7,14 +7,16 @@ the half item is closed in the events, and the response has the items of the las
 
 import asyncio
 import time
+from collections.abc import Callable
 from contextlib import aclosing
+from typing import Concatenate, ParamSpec, TypeAlias
 
 import msgspec
 from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
 from engine.errors import AppError, InvalidRequest, ModelError
-from engine.jobs import jobs, runs
+from engine.jobs import jobs
 from engine.jobs.jobs import Job, Jobs
 from engine.jobs.runs import LostRunError, Run
 from engine.models.interface import ChatRequest
@@ -22,6 +24,7 @@ from engine.models.wire import Json, encode_json
 from engine.process.tasks import end_tasks
 from engine.responses import event_log, store
 from engine.responses.answering import Task
+from engine.responses.event_log import EventGroup
 from engine.responses.native import Relay
 from engine.responses.schema import FINAL, ResponseObject, ResponseRequest, new_response
 from engine.responses.store import Transcript
@@ -30,6 +33,10 @@ from engine.work import outbox
 
 GROUP_SECONDS = 0.1
 """Seconds between two groups of events: 1,000 one by one cost SQLite 17 ms, in groups of 20 2.6."""
+
+
+P = ParamSpec("P")
+Step: TypeAlias = Callable[Concatenate[Session, EventGroup, P], None]
 
 
 class Respond(BaseModel):
@@ -138,7 +145,11 @@ class ResponseRun:
     async def answer(self, transcript: Transcript) -> None:
         """Ask the model and keep what it says in groups; end the response in one transaction."""
         translation = self._translation
-        self._add(translation.break_off() if translation.begun else translation.progress())
+        if translation.begun:
+            self._add(translation.break_off())
+        else:
+            self._add(translation.progress())
+            await self._write(begin_response, translation.response)
         asking = asyncio.create_task(self._ask())
         asking.add_done_callback(lambda _: self._fresh.set())
         try:
@@ -158,7 +169,7 @@ class ResponseRun:
         finally:
             await end_tasks(asking)
         self._add(translation.last())
-        await self._end(transcript)
+        await self._write(finish_response, translation.response, transcript)
 
     async def _ask(self) -> None:
         async with aclosing(self._run.model.stream(self._chat)) as chunks:
@@ -179,44 +190,34 @@ class ResponseRun:
         return first_seq, events
 
     async def _append(self) -> None:
-        first_seq, events = self._taken()
-        if events:
-            run = self._run
-            write = run.resources.database.write
-            await write(
-                event_log.append_for_run, run.id, run.owner, self._response_id, first_seq, events
-            )
-            await run.resources.news.tell(self._response_id)
+        if self._events:
+            await self._write(event_log.append_for_run)
 
-    async def _end(self, transcript: Transcript) -> None:
-        run, (first_seq, events) = self._run, self._taken()
-        await run.resources.database.write(
-            finish_response,
-            run.id,
-            run.owner,
-            self._translation.response,
-            transcript,
-            first_seq,
-            events,
-        )
-        await run.resources.news.tell(self._response_id)
+    async def _write(self, fn: Step[P], /, *args: P.args, **kwargs: P.kwargs) -> None:
+        """Keep the events so far in the transaction `fn`, and wake their readers."""
+        first_seq, events = self._first_seq, self._events
+        self._first_seq, self._events = self._translation.sequence, b""
+        self._fresh.clear()
+        group = EventGroup(self._run.id, self._run.owner, self._response_id, first_seq, events)
+        await self._run.resources.database.write(fn, group, *args, **kwargs)
+        await self._run.resources.news.tell(self._response_id)
+
+
+def begin_response(session: Session, group: EventGroup, response: Json) -> None:
+    """Say that a worker has begun. Raise `LostRunError` where it has lost its job."""
+    event_log.append_for_run(session, group)
+    row = session.get_one(ResponseRow, group.response_id, with_for_update=True)
+    row.status, row.body = response["status"], encode_json(response)
 
 
 def finish_response(
-    session: Session,
-    job_id: str,
-    owner: str,
-    response: Json,
-    transcript: Transcript,
-    first_seq: int,
-    events: bytes,
+    session: Session, group: EventGroup, response: Json, transcript: Transcript
 ) -> None:
     """Keep a response that has ended, its last events and the duty to tell of it, all at once.
 
     Raise `LostRunError` where the run has lost its job.
     """
-    runs.require_run(session, job_id, owner)
-    event_log.append_events(session, response["id"], first_seq, events)
+    event_log.append_for_run(session, group)
     row = session.get_one(ResponseRow, response["id"], with_for_update=True)
     store.keep_end(session, row, response, transcript)
     outbox.enqueue_event(session, row.caller_id, f"response.{row.status}", row.id)

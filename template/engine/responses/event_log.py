@@ -48,12 +48,21 @@ def append_events(session: Session, response_id: str, first_seq: int, data: byte
     )
 
 
-def append_for_run(
-    session: Session, job_id: str, owner: str, response_id: str, first_seq: int, data: bytes
-) -> None:
+@dataclass(frozen=True, slots=True)
+class EventGroup:
+    """Events of a run, the first of which has the number `first_seq`."""
+
+    job_id: str
+    owner: str
+    response_id: str
+    first_seq: int
+    data: bytes
+
+
+def append_for_run(session: Session, group: EventGroup) -> None:
     """Append a group in the name of a run. Raise `LostRunError` where it has lost its job."""
-    require_run(session, job_id, owner)
-    append_events(session, response_id, first_seq, data)
+    require_run(session, group.job_id, group.owner)
+    append_events(session, group.response_id, group.first_seq, group.data)
 
 
 def next_sequence(session: Session, response_id: str) -> int:

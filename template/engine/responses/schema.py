@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from engine.body import NO_NUL
 from engine.errors import InvalidRequest, Unsupported
 from engine.models.interface import Count, ModelRequest, Part
 from engine.models.wire import Json
@@ -94,7 +95,7 @@ class ResponseRequest(ModelRequest):
 
     input: str | Annotated[list[Json], Field(max_length=MOST_ITEMS)] = Field(default_factory=list)
     instructions: str | None = None
-    previous_response_id: Label | None = None
+    previous_response_id: Annotated[str, Field(max_length=64, pattern=NO_NUL)] | None = None
     store: bool = True
     background: bool = False
     stream: bool = False

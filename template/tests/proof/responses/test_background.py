@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from engine.sql.tables import JobRow, ResponseEventRow, ResponseItemRow, ResponseRow
 from tests.receiver import Receiver
+from tests.servers import EmbeddedRedis, running
 from tests.service import Service, eventually, free_port, service
 
 MODEL = "simulated-chat"
@@ -38,9 +39,9 @@ def api(
         shutdown_grace=0.3,
         simulated_tokens_per_second=20,
         webhook_private_addresses=True,
-    ) as running:
-        running.start("api")
-        yield running
+    ) as ready:
+        ready.start("api")
+        yield ready
 
 
 @pytest.fixture
@@ -153,6 +154,26 @@ def test_a_reader_misses_nothing_while_redis_is_wiped(
     eventually(lambda: worked.in_database(deltas_logged, started["id"]))
     Redis.from_url(redis_url).flushall()
     events = read(http, started["id"])
+    assert numbers(events) == list(range(len(events)))
+    assert events[-1]["type"] == "response.incomplete"
+
+
+def test_a_response_goes_on_and_is_read_while_redis_is_away(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    folder = tmp_path_factory.mktemp("away")
+    slow = {"sweep_seconds": 0.2, "simulated_tokens_per_second": 20}
+    with (
+        running(EmbeddedRedis(folder)) as redis,
+        service(folder, redis.url, **slow) as alone,  # type: ignore[arg-type]
+        alone.http(alone.new_key()) as http,
+    ):
+        alone.start("api", "worker")
+        started = start(http)
+        eventually(lambda: alone.in_database(deltas_logged, started["id"]))
+        assert http.get(f"/v1/responses/{started['id']}").json()["status"] == "in_progress"
+        redis.stop()
+        events = read(http, started["id"])
     assert numbers(events) == list(range(len(events)))
     assert events[-1]["type"] == "response.incomplete"
 

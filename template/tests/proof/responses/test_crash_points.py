@@ -25,6 +25,8 @@ from tests.proof.worker.test_crash_points import Site, empty, let_leases_run_out
 STEPS = (
     Point("event_log.append_for_run", "before"),
     Point("event_log.append_for_run", "after"),
+    Point("background.begin_response", "before"),
+    Point("background.begin_response", "after"),
     Point("background.finish_response", "before"),
     Point("background.finish_response", "after"),
 )

@@ -12,6 +12,7 @@ from engine.jobs import jobs, runs
 from engine.jobs.runs import ClaimedJob, LostRunError
 from engine.responses import background, event_log
 from engine.responses.background import RESPOND
+from engine.responses.event_log import EventGroup
 from engine.responses.schema import ResponseRequest
 from engine.responses.store import Transcript
 from engine.sql.database import Database
@@ -54,7 +55,6 @@ async def test_without_the_fence_a_late_writer_is_seen(
     response_id, run = await database.write(start)
     before = await database.write(lost, taken_over, response_id)
     with monkeypatch.context() as patch:
-        patch.setattr(runs, "require_run", lambda *_: None)
         patch.setattr(event_log, "require_run", lambda *_: None)
         await database.write(late, response_id, run)
     assert await database.read(events_of, response_id) != before
@@ -83,7 +83,8 @@ def lost(session: Session, lose: Lose, response_id: str) -> list[int]:
 def late(session: Session, response_id: str, run: ClaimedJob) -> None:
     first_seq = event_log.next_sequence(session, response_id)
     events = b'event: late\ndata: {"sequence_number": 2}\n\n'
-    event_log.append_for_run(session, run.id, run.owner, response_id, first_seq, events)
+    group = EventGroup(run.id, run.owner, response_id, first_seq, events)
+    event_log.append_for_run(session, group)
 
 
 def events_of(session: Session, response_id: str) -> list[int]:
