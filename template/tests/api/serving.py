@@ -34,7 +34,13 @@ async def serving(
     """Yield a client of the running `app`; both end with the block."""
     handlers = logging.root.handlers[:]
     listening = socket.create_server(("127.0.0.1", 0))
-    options = {"log_config": None, "access_log": False, "reset_contextvars": reset_contextvars}
+    # On a busy machine a connection of a pool is idle for longer than uvicorn's 5 s.
+    options = {
+        "timeout_keep_alive": 60,
+        "log_config": None,
+        "access_log": False,
+        "reset_contextvars": reset_contextvars,
+    }
     config = uvicorn.Config(app, timeout_graceful_shutdown=5, **options)  # type: ignore[arg-type]
     server = uvicorn.Server(config)
     running = asyncio.create_task(server.serve(sockets=[listening]))

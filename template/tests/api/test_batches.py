@@ -109,7 +109,7 @@ def test_batches_are_listed_newest_first_in_pages(live: Service) -> None:
 
 def test_an_unknown_endpoint_is_refused_and_the_known_ones_are_named(client: OpenAI) -> None:
     with pytest.raises(openai.BadRequestError, match="/v1/chat/completions"):
-        submit(client, chats(1), "/v1/responses")
+        submit(client, chats(1), "/v1/audio")
 
 
 def test_a_finished_batch_cannot_be_cancelled(client: OpenAI) -> None:

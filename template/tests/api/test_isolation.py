@@ -65,7 +65,7 @@ async def test_a_thousand_requests_open_each_resource_once(
         for _ in range(40):
             calls = [client.post(CHAT, json=body, headers=bearer) for _ in range(25)]
             assert {answer.status_code for answer in await asyncio.gather(*calls)} == {200}
-    once = ["database", "redis", "http", "guarded_http", "tokenizer", "model", "background"]
+    once = ["database", "redis", "http", "guarded_http", "news", "tokenizer", "model", "background"]
     once += ["requests", "heartbeat"]
     clients = {"clients": 2}  # of model servers, and of receivers of webhooks
     assert opened == dict.fromkeys(once, 1) | clients

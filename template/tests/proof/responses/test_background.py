@@ -196,7 +196,9 @@ def test_a_lost_workers_answer_is_given_again_by_another(
     assert numbers(events) == list(range(len(events)))
     added = [e["output_index"] for e in events if e["type"] == "response.output_item.added"]
     done = [e["output_index"] for e in events if e["type"] == "response.output_item.done"]
-    assert added == done == [0, 1]
+    # A busy machine may take its lease from the second worker too: then there is a third item.
+    assert added == done == list(range(len(added)))
+    assert len(added) > 1
     (item,) = final["output"]
     last = [e for e in events if e.get("item_id") == item["id"]]
     assert item["content"][0]["text"] == text(last)
