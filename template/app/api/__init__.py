@@ -19,6 +19,7 @@ from app.api import (
 ROUTERS = (
     chat.router,  # First: routes are tried in order, and behind the routes of batches a chat
     embeddings.router,  # made 8 % more function calls.
+    responses.router,
     batches.router,
     completions.router,
     files.router,
@@ -27,7 +28,6 @@ ROUTERS = (
     metrics.router,
     models.router,
     progress.router,
-    responses.router,
     usage.router,
     webhooks.router,
 )
