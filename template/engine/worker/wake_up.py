@@ -69,7 +69,7 @@ def arq_worker(queue: RedisQueue, all_pools: list[Pool]) -> Listener:
         [func(cast("WorkerCoroutine", wake), name=WAKE, max_tries=1, keep_result=0, timeout=10)],
         redis_pool=queue.arq,
         queue_name=queue.name,
-        # From the answer to a background response's begin: 48 ms, 100 ms at the 99th percentile; with
+        # From the answer to a background response to its begin: 48 ms, 99th percentile 100 ms; with
         # 0.1 it was 51 and 127 ms. It costs an idle worker 1 % of a core.
         poll_delay=0.05,
         health_check_interval=5,
