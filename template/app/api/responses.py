@@ -72,6 +72,8 @@ async def create_response(
     task = await prepared(body, rows, shared)
     if body.background:
         model.bound.require_provider(task.chat(model.bound.caller_id))
+        if body.stream:
+            hold_stream(model.request.state.on_finish, shared)
         started = await once.write(
             background.start_response,
             body,
@@ -81,7 +83,7 @@ async def create_response(
         )
         await shared.queue.wake(Kind.JOBS)
         if body.stream:
-            return followed(model.request, rows, shared, started.id, -1, model.headers)
+            return followed(rows, shared, started.id, -1, model.headers)
         whole = started.model_dump_json()
         return Response(whole, media_type="application/json", headers=model.headers)
     if body.stream:
@@ -132,7 +134,8 @@ async def get_response(
     """Return a stored response, or the events of a background one after a number."""
     if query.stream:
         await rows.read(event_log.replay_events, response_id, query.starting_after)
-        return followed(request, rows, shared, response_id, query.starting_after, {})
+        hold_stream(request.state.on_finish, shared)
+        return followed(rows, shared, response_id, query.starting_after, {})
     found = await rows.read(store.find_response, response_id)
     return Response(found.body, media_type="application/json")
 
@@ -177,15 +180,9 @@ async def prepared(body: ResponseRequest, rows: CallerDatabase, shared: Shared) 
 
 
 def followed(
-    request: Request,
-    rows: CallerDatabase,
-    shared: Shared,
-    response_id: str,
-    after: int,
-    headers: Mapping[str, str],
+    rows: CallerDatabase, shared: Shared, response_id: str, after: int, headers: Mapping[str, str]
 ) -> EventStream:
     """Return the events of a background response after a number, as they come."""
-    hold_stream(request.state.on_finish, shared)
 
     async def replay(after: int) -> Replay:
         return await rows.read(event_log.replay_events, response_id, after)

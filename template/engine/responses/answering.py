@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 
 from pydantic import model_validator
@@ -73,6 +73,9 @@ async def stream_response(model: BoundModel, task: Task) -> AsyncGenerator[Chunk
         if not translation.sequence:
             raise
         ending = translation.fail(told(error))
+        if task.save:
+            with suppress(AppError):  # the database itself may have failed
+                await task.save(translation.response)
     yield Chunk(ending + translation.last())
 
 

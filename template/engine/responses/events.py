@@ -132,6 +132,7 @@ class Translation:
         self._close("incomplete")
         told = {"code": error_code(error), "message": error.message}
         self.response |= {"status": "failed", "error": told}
+        self.response |= {"completed_at": None, "incomplete_details": None}
         return self._taken()
 
     def last(self) -> bytes:

@@ -305,6 +305,25 @@ def test_an_idempotency_key_starts_one_response(api: Service, http: httpx.Client
     assert first == second
 
 
+def test_a_refused_stream_starts_nothing(
+    redis_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    asked = {**SLOW, "stream": True}
+    with service(tmp_path_factory.mktemp("full"), redis_url, max_streams=1) as full:
+        full.start("api")
+        with (
+            full.http(full.new_key()) as http,
+            http.stream("POST", "/v1/responses", json=asked) as first,
+        ):
+            assert first.status_code == 200
+            assert http.post("/v1/responses", json=asked).status_code == 503
+        assert full.in_database(responses_made) == 1
+
+
+def responses_made(session: Session) -> int:
+    return session.scalar(select(func.count()).select_from(ResponseRow)) or 0
+
+
 def test_a_background_response_must_be_stored(client: OpenAI) -> None:
     with pytest.raises(openai.BadRequestError) as caught:
         client.responses.create(model=MODEL, input="Hello", background=True, store=False)

@@ -172,6 +172,12 @@ def test_a_whole_response_keeps_the_contract(http: httpx.Client, case: str) -> N
     assert http.get(f"/v1/responses/{response['id']}").json() == response
 
 
+def test_a_stream_that_failed_is_kept_as_it_was_told(http: httpx.Client) -> None:
+    told = streamed(http, input="failure")[-1]["response"]
+    assert told["status"] == "failed"
+    assert http.get(f"/v1/responses/{told['id']}").json() == told
+
+
 def test_items_of_an_input_have_the_clients_types(http: httpx.Client) -> None:
     first = http.post("/v1/responses", json={"model": "m", "input": "reasoned call"}).json()
     output = {"type": "function_call_output", "call_id": "call_0", "output": "21"}
