@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Engine, event, text
-from sqlalchemy.engine.interfaces import DBAPICursor, _DBAPIAnyExecuteParams
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from app.settings import Settings
@@ -25,6 +24,7 @@ from engine.views import backlog
 from engine.webhooks import deliveries
 from engine.worker import reaper
 from tests.crowd import fill
+from tests.proof.machines.plans import sqlite_plans
 from tests.proof.machines.store import Store
 from tests.tables import make_tables, new_database
 
@@ -207,28 +207,11 @@ async def test_waiting_and_ended_rows_add_nothing_to_the_claim_of_a_job_or_a_mes
 
 @pytest.mark.parametrize("name", STEPS)
 def test_sqlite_scans_no_table_that_is_large(name: str) -> None:
-    plans: list[str] = []
-
-    def ask(
-        connection: Connection,
-        _cursor: DBAPICursor,
-        statement: str,
-        values: _DBAPIAnyExecuteParams,
-        *_: object,
-    ) -> None:
-        if not statement.startswith("INSERT"):
-            asked = connection.connection.cursor()
-            asked.execute(f"EXPLAIN QUERY PLAN {statement}", values)
-            plans.extend(row[-1] for row in asked.fetchall())
-
     store = Store()
     store.write(fill, **FEW)
     hold = store.write(lanes.claim_lane, "lease_a", TERMS)
     assert hold
-    event.listen(Engine, "before_cursor_execute", ask)
-    try:
+    with sqlite_plans() as plans:
         store.write(STEPS[name], hold)
-    finally:
-        event.remove(Engine, "before_cursor_execute", ask)
     assert plans
     assert not [plan for plan in plans if plan in {f"SCAN {table}" for table in LARGE}]
