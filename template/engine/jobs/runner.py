@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from engine import deadline
 from engine.jobs import runs
-from engine.jobs.jobs import Job
+from engine.jobs.jobs import Job, ended_by
 from engine.jobs.runs import (
     ClaimedJob,
     JobOutcome,
@@ -65,7 +65,7 @@ async def run_job(resources: Resources, claimed: ClaimedJob, asked_at: float) ->
 
 async def _record(resources: Resources, claimed: ClaimedJob, outcome: JobOutcome) -> None:
     """Record the outcome. If SQL refuses it, the job fails, or it would be run again."""
-    ended = resources.jobs[claimed.name].ended
+    ended = ended_by(resources.jobs)
     try:
         await resources.database.write(runs.record_job, claimed, outcome, ended)
     except Exception as error:

@@ -59,7 +59,7 @@ async def test_the_end_is_not_cut_off(database: Database, end: Any) -> None:  # 
 
     await database.write(grant)
     busy = Busy(database)
-    resources = SimpleNamespace(database=busy, settings=Settings(_env_file=None))
+    resources = SimpleNamespace(database=busy, settings=Settings(_env_file=None), jobs={})
     ending = asyncio.create_task(end(cast("Any", resources)))
     await busy.asked.wait()
     ending.cancel()
