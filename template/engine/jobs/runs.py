@@ -172,8 +172,8 @@ def report_progress(session: Session, job_id: str, owner: str, progress: dict[st
 
 def require_run(session: Session, job_id: str, owner: str) -> None:
     """Lock the job of a run. Raise `LostRunError` where another worker has it, or it has ended."""
-    held = select(JobRow.id).where(JobRow.id == job_id, JobRow.owner == owner)
-    if session.scalar(held.where(JobRow.status == "running").with_for_update()) is None:
+    held = select(JobRow.id).where(*_held(job_id, owner), JobRow.status == "running")
+    if session.scalar(held.with_for_update()) is None:
         raise LostRunError(f"The job {job_id} has been taken over or cancelled.")
 
 
