@@ -12,17 +12,18 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import median
+from types import MappingProxyType
 from typing import Any
 
 from aiohttp import ClientSession, TCPConnector
 
 from benchmarks.upload import say
 from engine.settings import NO_REDIS
-from tests.lines import chat_body
+from tests.lines import CHAT_URL, chat_body
 from tests.servers import EmbeddedRedis, running
 from tests.service import eventually, free_port, service
 
@@ -58,7 +59,9 @@ def ratio(costs: list[float], others: list[float]) -> float:
 
 
 Subject = tuple[int, str, str]
-"""A process, its address and a key."""
+"""A process, the URL that it is asked at, and a key."""
+
+HELLO = chat_body("Hello", max_tokens=100)
 
 
 def start(stack: ExitStack) -> dict[str, Subject]:
@@ -67,9 +70,9 @@ def start(stack: ExitStack) -> dict[str, Subject]:
     pid, relay = stack.enter_context(server("relay", free_port(), model))
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
     redis = stack.enter_context(running(EmbeddedRedis(folder))).url
-    subjects = {"relay": (pid, relay, "none")}
+    subjects = {"relay": (pid, relay + CHAT_URL, "none")}
     pid, relay = stack.enter_context(server("fastapi", free_port(), model))
-    subjects["FastAPI, a relay in it"] = pid, relay, "none"
+    subjects["FastAPI, a relay in it"] = pid, relay + CHAT_URL, "none"
     for name, url in (("app, slots of its own", NO_REDIS), ("app, slots in Redis", redis)):
         settings: dict[str, Any] = {
             "model_provider": "openai",
@@ -82,30 +85,38 @@ def start(stack: ExitStack) -> dict[str, Subject]:
         own = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         app = stack.enter_context(service(own, url, **settings))
         program = app.start("api")
-        subjects[name] = (program.process.pid, app.url, app.new_key())
+        subjects[name] = (program.process.pid, app.url + CHAT_URL, app.new_key())
     return subjects
 
 
 def measure(
-    subjects: dict[str, Subject], options: argparse.Namespace
+    subjects: Mapping[str, Subject],
+    options: argparse.Namespace,
+    bodies: Mapping[str, dict[str, Any]] = MappingProxyType({}),
 ) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
-    """Return the microseconds for each chat, and for each piece of a streamed one, by rounds."""
+    """Return the microseconds for each answer, and for each piece of a streamed one, by rounds.
+
+    A subject without a body of its own is asked for a chat.
+    """
     whole: dict[str, list[float]] = {name: [] for name in subjects}
     streamed: dict[str, list[float]] = {name: [] for name in subjects}
     for number in range(options.rounds + 1):
         for name, subject in subjects.items():
-            cost, _ = asyncio.run(load(subject, options.requests, stream=False))
-            cost_of_streams, pieces = asyncio.run(load(subject, options.streams, stream=True))
+            body = bodies.get(name, HELLO)
+            cost, _ = asyncio.run(load(subject, body, options.requests, stream=False))
+            cost_of_streams, pieces = asyncio.run(load(subject, body, options.streams, stream=True))
             if number:  # the first round warms up
                 whole[name].append(cost / options.requests)
                 streamed[name].append(cost_of_streams / pieces)
     return whole, streamed
 
 
-async def load(subject: Subject, requests: int, *, stream: bool) -> tuple[float, int]:
+async def load(
+    subject: Subject, body: dict[str, Any], requests: int, *, stream: bool
+) -> tuple[float, int]:
     """Return the microseconds of processor time that the requests took, and the pieces sent."""
     pid, url, key = subject
-    body = {**chat_body("Hello", max_tokens=100), "model": "m", "stream": stream}
+    body = {**body, "model": "m", "stream": stream}
     waiting, pieces = iter(range(requests)), 0
     at_once = STREAMS if stream else CONNECTIONS
     async with ClientSession(
@@ -115,7 +126,7 @@ async def load(subject: Subject, requests: int, *, stream: bool) -> tuple[float,
         async def ask() -> None:
             nonlocal pieces
             for _ in waiting:
-                async with client.post(f"{url}/v1/chat/completions", json=body) as response:
+                async with client.post(url, json=body) as response:
                     assert response.status == 200, await response.read()
                     async for _, ended in response.content.iter_chunks():
                         pieces += ended

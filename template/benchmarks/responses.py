@@ -6,7 +6,6 @@ machine's.
 """
 
 import argparse
-import asyncio
 import tempfile
 import time
 from collections.abc import Iterator
@@ -16,19 +15,18 @@ from statistics import median, quantiles
 from typing import Any
 
 import httpx
-from aiohttp import ClientSession, TCPConnector
 
-from benchmarks.passthrough import CONNECTIONS, Subject, processor_time, ratio, server
-from benchmarks.relays import TOKENS
+from benchmarks.passthrough import CONNECTIONS, HELLO, measure, ratio, server
 from benchmarks.upload import say
+from tests.lines import CHAT_URL
 from tests.servers import EmbeddedRedis, running
 from tests.service import Service, free_port, service
 
-HELLO = {"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 100}
+URL = "/v1/responses"
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
-    "chat": ("/v1/chat/completions", HELLO),
-    "response, not stored": ("/v1/responses", {"input": "Hello", "store": False}),
-    "response, stored": ("/v1/responses", {"input": "Hello"}),
+    "chat": (CHAT_URL, HELLO),
+    "response, not stored": (URL, {"input": "Hello", "store": False}),
+    "response, stored": (URL, {"input": "Hello"}),
 }
 
 
@@ -40,10 +38,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="rounds of which the median counts")
     parser.add_argument("--background", type=int, default=100, help="background responses")
     options = parser.parse_args()
-    with started() as (app, subject):
-        whole, streamed = measure(subject, options)
-        waits = first_events(app, subject[2], options.background)
-    say("processor time of the API", "µs/answer", "x chat", "µs/token", "x chat")
+    with started() as (app, pid):
+        key = app.new_key()
+        subjects = {name: (pid, app.url + path, key) for name, (path, _) in KINDS.items()}
+        bodies = {name: body for name, (_, body) in KINDS.items()}
+        whole, streamed = measure(subjects, options, bodies)
+        waits = first_events(app, key, options.background)
+    say("processor time of the API", "µs/answer", "x chat", "µs/piece", "x chat")
     for name in KINDS:
         say(
             f"  {name}",
@@ -58,8 +59,8 @@ def main() -> None:
 
 
 @contextmanager
-def started() -> Iterator[tuple[Service, Subject]]:
-    """Yield an app with a worker on a model server that does nothing but answer."""
+def started() -> Iterator[tuple[Service, int]]:
+    """Yield an app with a worker on a model server that does nothing but answer, and its API."""
     with ExitStack() as stack:
         model = stack.enter_context(server("model", free_port()))[1]
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -76,45 +77,7 @@ def started() -> Iterator[tuple[Service, Subject]]:
         app = stack.enter_context(service(own, redis, **settings))
         program = app.start("api")
         app.start("worker", LOG_LEVEL="INFO")  # at which it tells that it is ready
-        yield app, (program.process.pid, app.url, app.new_key())
-
-
-def measure(
-    subject: Subject, options: argparse.Namespace
-) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
-    """Return the microseconds for each answer, and for each token of a stream, by rounds."""
-    whole: dict[str, list[float]] = {name: [] for name in KINDS}
-    streamed: dict[str, list[float]] = {name: [] for name in KINDS}
-    for number in range(options.rounds + 1):
-        for name in KINDS:
-            cost = asyncio.run(load(subject, name, options.requests, stream=False))
-            cost_of_streams = asyncio.run(load(subject, name, options.streams, stream=True))
-            if number:  # the first round warms up
-                whole[name].append(cost / options.requests)
-                streamed[name].append(cost_of_streams / options.streams / TOKENS)
-    return whole, streamed
-
-
-async def load(subject: Subject, kind: str, requests: int, *, stream: bool) -> float:
-    """Send the requests; return the microseconds of processor time that the API took."""
-    pid, url, key = subject
-    path, asked = KINDS[kind]
-    body = {**asked, "model": "m", "stream": stream}
-    waiting = iter(range(requests))
-    async with ClientSession(
-        connector=TCPConnector(limit=CONNECTIONS), headers={"authorization": f"Bearer {key}"}
-    ) as client:
-
-        async def ask() -> None:
-            for _ in waiting:
-                async with client.post(url + path, json=body) as response:
-                    answer = await response.read()
-                    assert response.status == 200, answer
-
-        before = processor_time(pid)
-        await asyncio.gather(*(ask() for _ in range(CONNECTIONS)))
-        await asyncio.sleep(0.2)  # what is counted after the answer belongs to its cost
-        return (processor_time(pid) - before) * 1e6
+        yield app, program.process.pid
 
 
 def first_events(app: Service, key: str, number: int) -> list[float]:

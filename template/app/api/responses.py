@@ -20,7 +20,7 @@ from engine.errors import NotFound
 from engine.models.wire import Json
 from engine.process.queue import Kind
 from engine.responses import background, event_log, store
-from engine.responses.answering import Task, answer_response, stream_response
+from engine.responses.answering import PendingResponse, answer_response, stream_response
 from engine.responses.event_log import Replay
 from engine.responses.schema import (
     ResponseObject,
@@ -67,17 +67,15 @@ async def create_response(
 
     A response in the background is answered at once, by its worker later; see `GET`.
     """
-    refuse_unsupported(body)
-    refuse_hosted_tools(body, shared.settings.responses_hosted_tools)
-    task = await prepared(body, rows, shared)
+    pending = await prepared(body, rows, shared)
     if body.background:
-        model.bound.require_provider(task.chat(model.bound.caller_id))
+        model.bound.require_provider(pending.chat(model.bound.caller_id))
         if body.stream:
             hold_stream(model.request.state.on_finish, shared)
         started = await once.write(
             background.start_response,
             body,
-            task.transcript,
+            pending.transcript,
             request_id=telemetry.request_id.get(),
             traceparent=telemetry.traceparent.get(),
         )
@@ -87,8 +85,8 @@ async def create_response(
         whole = started.model_dump_json()
         return Response(whole, media_type="application/json", headers=model.headers)
     if body.stream:
-        return await answer_streamed(model, stream_response(model.bound, task), last=b"")
-    answer = await until_disconnect(model.request, answer_response(model.bound, task))
+        return await answer_streamed(model, stream_response(model.bound, pending), last=b"")
+    answer = await until_disconnect(model.request, answer_response(model.bound, pending))
     return Response(answer.body, media_type="application/json", headers=model.headers)
 
 
@@ -103,10 +101,8 @@ async def count_input_tokens(
     body: ResponseBody, model: CallersModel, rows: CallersRows, shared: Shared
 ) -> InputTokens:
     """Return an estimate of the tokens that the model would read."""
-    refuse_unsupported(body)
-    refuse_hosted_tools(body, shared.settings.responses_hosted_tools)
-    task = await prepared(body, rows, shared)
-    chat = task.chat(model.bound.caller_id)
+    pending = await prepared(body, rows, shared)
+    chat = pending.chat(model.bound.caller_id)
     asked = chat.model_dump_json(include={"messages", "tools"}, exclude_none=True)
     return InputTokens(input_tokens=await model.bound.tokenizer.count(asked))
 
@@ -164,8 +160,13 @@ async def list_input_items(
     return await rows.read(store.page_of_input_items, response_id, query)
 
 
-async def prepared(body: ResponseRequest, rows: CallerDatabase, shared: Shared) -> Task:
-    """Return the response to answer, with the items of the chain that it continues."""
+async def prepared(body: ResponseRequest, rows: CallerDatabase, shared: Shared) -> PendingResponse:
+    """Return the response to answer, with the items of the chain that it continues.
+
+    Raise `Unsupported` for a field or a tool that cannot be honoured.
+    """
+    refuse_unsupported(body)
+    refuse_hosted_tools(body, shared.settings.responses_hosted_tools)
     transcript = Transcript.alone(body.items)
     if body.previous_response_id or transcript.has_references:
         most = shared.settings.max_body_bytes
@@ -176,7 +177,7 @@ async def prepared(body: ResponseRequest, rows: CallerDatabase, shared: Shared) 
     async def save(response: Json) -> None:
         await rows.write(store.save_response, response, transcript)
 
-    return Task(body, transcript, save if body.store else None)
+    return PendingResponse(body, transcript, save if body.store else None)
 
 
 def followed(

@@ -63,7 +63,8 @@ async def open_resources(
         redis = None
         if settings.redis_url != NO_REDIS:
             redis = await opening.enter("redis", open_redis(settings))
-        news = await opening.enter("news", open_news(redis, f"{settings.service_slug}:responses"))
+        channel, online = f"{settings.service_slug}:responses", priority is Priority.ONLINE
+        news = await opening.enter("news", open_news(redis, channel, listen=online))
         session = await opening.enter("http", open_upstream_session(settings))
         guarded_http = await opening.enter("guarded_http", open_guarded_http(settings))
         tokenizer = await opening.enter("tokenizer", open_tokenizer(offload))

@@ -1,7 +1,7 @@
 """Pieces of OpenAI's wire format that providers put together themselves."""
 
 import base64
-from collections.abc import AsyncGenerator, Collection, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import asdict
 from typing import Any
@@ -47,6 +47,13 @@ def encode_json(value: Any) -> bytes:  # noqa: ANN401 -- any JSON
 def sse_event(chunk: Json) -> bytes:
     """Return a chunk as a server-sent event."""
     return b"data: " + encode_json(chunk) + b"\n\n"
+
+
+def data_of(events: bytes) -> Iterator[bytes]:
+    """Yield the data of each of some whole server-sent events."""
+    for line in events.splitlines():
+        if line.startswith(b"data:"):
+            yield line[5:].strip()
 
 
 def usage_object(usage: Usage) -> dict[str, int]:

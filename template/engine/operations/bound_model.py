@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class BoundModel:
-    """Asks the model for one caller: in its transcript for a slot, and at its cost.
+    """Asks the model for one caller: in its turn for a slot, and at its cost.
 
     Unless `counted`, nothing is counted here: a batch counts an item's tokens as it records the
     item. `counted_as` takes the place of the model's name where usage is shown.

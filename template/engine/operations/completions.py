@@ -1,6 +1,6 @@
 """The older completions of prompts. A provider that knows only chats is asked each as a chat."""
 
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 import msgspec
@@ -52,7 +52,7 @@ async def stream_prompts(
         async with aclosing(model.stream(prompt)) as chunks:
             async for chunk in chunks:
                 usage += chunk.usage or Usage()
-                for body in _bodies(chunk.events):
+                for body in map(msgspec.json.decode, wire.data_of(chunk.events)):
                     head = head or _head(body)
                     if choices := _texts(body, prompt, number):
                         yield Chunk(wire.sse_event({**head, "choices": choices}))
@@ -79,12 +79,6 @@ async def _prompts(model: BoundModel, request: CompletionRequest) -> list[Contin
         )
         for prompt, text in zip(raw, texts, strict=True)
     ]
-
-
-def _bodies(events: bytes) -> Iterator[Json]:
-    for line in events.splitlines():
-        if line.startswith(b"data:"):
-            yield msgspec.json.decode(line.removeprefix(b"data:"))
 
 
 def _head(body: Json) -> Json:

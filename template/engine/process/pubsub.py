@@ -57,10 +57,10 @@ class News:
 
 
 @asynccontextmanager
-async def open_news(redis: Redis | None, channel: str) -> AsyncIterator[News]:
-    """Yield the news of a channel."""
+async def open_news(redis: Redis | None, channel: str, *, listen: bool) -> AsyncIterator[News]:
+    """Yield the news of a channel; without `listen` this process only tells."""
     news = News(redis, channel)
-    if redis is None:
+    if redis is None or not listen:
         yield news
         return
     listening = asyncio.create_task(listen_for_ever(redis, channel, "", news.heard))

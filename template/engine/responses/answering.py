@@ -27,7 +27,7 @@ BROKE_OFF = "The answer broke off."
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class PendingResponse:
     """A response that is to be answered. `save` keeps it as it ends."""
 
     request: ResponseRequest
@@ -40,26 +40,28 @@ class Task:
         return response_chat(self.request, items, len(self.transcript.history), caller_id)
 
 
-async def answer_response(model: BoundModel, task: Task) -> Answer:
+async def answer_response(model: BoundModel, pending: PendingResponse) -> Answer:
     """Return a response as a whole. It is kept before it is returned."""
-    answer = await model.complete(task.chat(model.caller_id))
-    translation = Relay(new_response(task.request))
+    answer = await model.complete(pending.chat(model.caller_id))
+    translation = Relay(new_response(pending.request))
     translation.take_whole(answer)
     translation.count(answer.usage)
     translation.end()
-    if task.save:
-        await task.save(translation.response)
+    if pending.save:
+        await pending.save(translation.response)
     return Answer(encode_json(translation.response), answer.usage)
 
 
-async def stream_response(model: BoundModel, task: Task) -> AsyncGenerator[Chunk, None]:
+async def stream_response(
+    model: BoundModel, pending: PendingResponse
+) -> AsyncGenerator[Chunk, None]:
     """Yield the events of a response. It is kept before the last event.
 
     An error before the first event is raised; a later one ends the response as failed.
     """
-    translation = Relay(new_response(task.request))
+    translation = Relay(new_response(pending.request))
     try:
-        async with aclosing(model.stream(task.chat(model.caller_id))) as chunks:
+        async with aclosing(model.stream(pending.chat(model.caller_id))) as chunks:
             async for chunk in chunks:
                 begun = b"" if translation.sequence else translation.begin()
                 if events := begun + translation.take(chunk):
@@ -67,15 +69,15 @@ async def stream_response(model: BoundModel, task: Task) -> AsyncGenerator[Chunk
                 if chunk.usage:
                     translation.count(chunk.usage)
         ending = translation.end()
-        if task.save:
-            await task.save(translation.response)
+        if pending.save:
+            await pending.save(translation.response)
     except Exception as error:
         if not translation.sequence:
             raise
         ending = translation.fail(told(error))
-        if task.save:
+        if pending.save:
             with suppress(AppError):  # the database itself may have failed
-                await task.save(translation.response)
+                await pending.save(translation.response)
     yield Chunk(ending + translation.last())
 
 
@@ -103,7 +105,7 @@ class BatchedResponse(ResponseRequest):
 
 async def _respond(model: BoundModel, request: BatchedResponse) -> Answer:
     refuse_hosted_tools(request, model.resources.settings.responses_hosted_tools)
-    return await answer_response(model, Task(request, Transcript([], request.items, [])))
+    return await answer_response(model, PendingResponse(request, Transcript([], request.items, [])))
 
 
 RESPONSES = Operation("/v1/responses", BatchedResponse, _respond)

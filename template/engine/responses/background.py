@@ -23,7 +23,7 @@ from engine.models.interface import ChatRequest
 from engine.models.wire import Json, encode_json
 from engine.process.tasks import end_tasks
 from engine.responses import event_log, store
-from engine.responses.answering import Task
+from engine.responses.answering import PendingResponse
 from engine.responses.event_log import EventGroup
 from engine.responses.native import Relay
 from engine.responses.schema import FINAL, ResponseObject, ResponseRequest, new_response
@@ -219,8 +219,8 @@ def finish_response(
     """
     event_log.append_for_run(session, group)
     row = session.get_one(ResponseRow, response["id"], with_for_update=True)
-    store.keep_end(session, row, response, transcript)
-    outbox.enqueue_event(session, row.caller_id, f"response.{row.status}", row.id)
+    end_response(session, row, response)
+    store.add_output(session, row, response, transcript)
 
 
 async def respond(run: Run, subject: Respond) -> None:
@@ -230,7 +230,7 @@ async def respond(run: Run, subject: Respond) -> None:
     begun = await read(begin_attempt, subject.response_id, most_bytes)
     if begun is not None:
         request, transcript, translation = begun
-        chat = Task(request, transcript).chat(run.model.caller_id)
+        chat = PendingResponse(request, transcript).chat(run.model.caller_id)
         await ResponseRun(run, subject.response_id, chat, translation).answer(transcript)
 
 

@@ -13,13 +13,14 @@ import msgspec
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from engine.errors import InvalidRequest, NotFound
+from engine.errors import InvalidRequest
 from engine.jobs.runs import require_run
 from engine.models.interface import Chunk
 from engine.models.wire import Json
 from engine.process.pubsub import News
+from engine.responses import store
 from engine.responses.schema import FINAL
-from engine.sql.tables import ResponseEventRow, ResponseRow
+from engine.sql.tables import ResponseEventRow
 
 LOOK_SECONDS, LOOK_WITHOUT_NEWS = 1.0, 0.2
 """Seconds between two looks of a reader: where Redis brings news, which may get lost, and where
@@ -86,11 +87,8 @@ def replay_events(session: Session, caller_id: str, response_id: str, after: int
     Raise `NotFound` for a response that the caller lacks, `InvalidRequest` for one that did not run
     in the background or whose events have been deleted since.
     """
-    row = session.get(ResponseRow, response_id)
-    if row is None or row.caller_id != caller_id:
-        message = f"Response with id '{response_id}' not found."
-        raise NotFound(message, param="response_id")
-    if not row.background:
+    found = store.find_response(session, caller_id, response_id)
+    if not found.background:
         message = "Only a background response can be streamed again."
         raise InvalidRequest(message, param="stream")
     groups = list(
@@ -101,7 +99,7 @@ def replay_events(session: Session, caller_id: str, response_id: str, after: int
             .limit(MOST_GROUPS)
         )
     )
-    ended = row.status in FINAL and len(groups) < MOST_GROUPS
+    ended = found.status in FINAL and len(groups) < MOST_GROUPS
     if ended and not groups and not next_sequence(session, response_id):
         message = "The events of this response are deleted: read the response without `stream`."
         raise InvalidRequest(message, param="stream", code="stream_expired")

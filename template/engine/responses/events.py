@@ -19,7 +19,7 @@ from engine.errors import (
     RateLimited,
 )
 from engine.models.interface import Usage
-from engine.models.wire import Json, encode_json
+from engine.models.wire import Json, data_of, encode_json
 from engine.responses.chat_chunks import (
     ChatChunk,
     ChunkCall,
@@ -100,9 +100,8 @@ class Translation:
 
     def add(self, events: bytes) -> bytes:
         """Return the events that come of a chunk's. Raise `ModelUnavailable` for no chat."""
-        for line in events.splitlines():
-            if line.startswith(b"data:"):
-                self._add(read_chat_chunk(line[5:]))
+        for data in data_of(events):
+            self._add(read_chat_chunk(data))
         return self._taken()
 
     def add_whole(self, answer: bytes) -> None:

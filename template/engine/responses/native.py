@@ -22,7 +22,7 @@ from engine.models.interface import (
 )
 from engine.models.reading import NO_JSON, NOT_OPENAI, token_counts
 from engine.models.sse import LAST
-from engine.models.wire import Json, encode_json
+from engine.models.wire import Json, data_of, encode_json
 from engine.responses.events import Translation
 from engine.responses.schema import ResponseRequest
 from engine.responses.translation import chat_fields
@@ -145,9 +145,8 @@ class Relay(Translation):
         """Return the events that come of a chunk. Raise `ModelUnavailable` where it is none."""
         if not isinstance(chunk, NativeChunk):
             return self.add(chunk.events)
-        for line in chunk.events.splitlines():
-            if line.startswith(b"data:"):
-                self._relay(line[5:].strip())
+        for data in data_of(chunk.events):
+            self._relay(data)
         return self._taken()
 
     def take_whole(self, answer: Answer) -> None:

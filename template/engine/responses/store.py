@@ -82,7 +82,7 @@ def read_transcript(
 def save_response(session: Session, caller_id: str, response: Json, transcript: Transcript) -> None:
     """Keep a response that has ended, with its items. It is a use of its whole chain."""
     row = _add_row(session, caller_id, response, transcript, finished_at=time.time())
-    _add_output(session, row, response, transcript)
+    add_output(session, row, response, transcript)
 
 
 def add_response(
@@ -97,13 +97,6 @@ def add_response(
     """Keep a response that its job is to answer, with the items of its input."""
     body = request.model_dump_json(exclude={"input"}).encode()
     _add_row(session, caller_id, response, transcript, request=body, job_id=job_id)
-
-
-def keep_end(session: Session, row: ResponseRow, response: Json, transcript: Transcript) -> None:
-    """Keep the end of a response that was added before."""
-    row.body, row.status, row.request = encode_json(response), response["status"], None
-    row.finished_at = time.time()
-    _add_output(session, row, response, transcript)
 
 
 def find_response(session: Session, caller_id: str, response_id: str) -> StoredResponse:
@@ -214,7 +207,7 @@ def _too_long(than: str) -> InvalidRequest:
 def _read_references(
     session: Session, caller_id: str, transcript: Transcript, most_bytes: int
 ) -> dict[str, Json]:
-    """Return the caller's newest items of the ids that the transcript refers to."""
+    """Return the caller's newest items of the ids that are referred to."""
     wanted = [item["id"] for item in transcript.given if _is_reference(item)]
     place = Item.caller_id, Item.id
     newest = (
@@ -271,7 +264,8 @@ def _add_row(
     return row
 
 
-def _add_output(session: Session, row: ResponseRow, response: Json, transcript: Transcript) -> None:
+def add_output(session: Session, row: ResponseRow, response: Json, transcript: Transcript) -> None:
+    """Keep the items of an answer behind those of its input. It is a use of the whole chain."""
     _add_items(session, row, response["output"], first=len(transcript.given), output=True)
     if transcript.chain:
         _use(session, transcript.chain)
@@ -295,6 +289,6 @@ def _use(session: Session, chain: list[str]) -> None:
     rows = select(ResponseRow.id).where(*late).order_by(ResponseRow.id).with_for_update()
     if found := session.scalars(
         rows
-    ).all():  # locked in one order: no deadlock with another transcript
+    ).all():  # locked in one order: no deadlock with another response
         used = update(ResponseRow).where(ResponseRow.id.in_(found)).values(used_at=time.time())
         rows_changed(session, used)

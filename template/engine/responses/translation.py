@@ -57,7 +57,7 @@ def _nothing() -> Json:
 
 
 def _messages(instructions: str | None, items: Sequence[Json], first: int) -> Iterator[Json]:
-    """Yield the messages. All calls of a transcript and the text before them make one message."""
+    """Yield the messages. All calls of a turn and the text before them make one message."""
     if instructions:
         yield {"role": "system", "content": instructions}
     assistant: Json | None = None
@@ -149,9 +149,6 @@ def _part(place: Place) -> Json:
             "type": "image_url",
             "image_url": {"url": place.text("image_url"), "detail": detail},
         }
-    if kind == "input_image":
-        place.name += ".file_id"
-        raise place.unsupported("An image by its file")
     raise place.unsupported(f"Content of the type '{kind}'")
 
 

@@ -22,6 +22,10 @@ from tests.service import Service
 pytestmark = pytest.mark.anyio
 CHAT = "/v1/chat/completions"
 STREAMED = chat_body("Hello", stream=True)
+RESPONSE = {"model": "simulated-chat", "input": "Hello", "stream": True}
+each_stream = pytest.mark.parametrize(
+    ("url", "body"), [(CHAT, STREAMED), ("/v1/responses", RESPONSE)], ids=["chat", "response"]
+)
 TOKEN = Chunk(b'data: {"choices": []}\n\n')
 
 
@@ -109,10 +113,13 @@ async def test_an_unforeseen_error_in_a_stream_tells_nothing_internal(chatting: 
     assert "a secret" not in answer.text
 
 
-async def test_a_client_that_leaves_a_stream_stops_the_model(chatting: Chatting) -> None:
+@each_stream
+async def test_a_client_that_leaves_a_stream_stops_the_model(
+    chatting: Chatting, url: str, body: dict[str, object]
+) -> None:
     model = Scripted(1)
     async with chatting(model) as client:
-        async with client.stream("POST", CHAT, json=STREAMED) as answer:
+        async with client.stream("POST", url, json=body) as answer:
             await anext(answer.aiter_bytes())
             assert not model.stopped.is_set()
         await within_limit(model.stopped)

@@ -8,7 +8,9 @@ import pytest
 from redis.asyncio import Redis
 
 from app.settings import Settings
+from engine.process.offload import Offload
 from engine.process.redis import open_redis
+from engine.process.tokenizer import Tokenizer, open_tokenizer
 from engine.slots import redis_semaphore
 from engine.sql.database import Database, open_database
 from tests.servers import EmbeddedRedis, running
@@ -44,6 +46,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _place(item: pytest.Item) -> int:
     places = (place for place, part in enumerate(LONGEST) if part in item.nodeid)
     return next(places, len(LONGEST))
+
+
+@pytest.fixture(scope="module")
+async def tokenizer() -> AsyncIterator[Tokenizer]:
+    """A tokenizer for all tests of a module, whose event loop must be the module's too."""
+    async with open_tokenizer(Offload(4, 1)) as opened:
+        yield opened
 
 
 @pytest.fixture

@@ -1,12 +1,12 @@
 """Tokens are counted as OpenAI counts them, and never hold the event loop for long."""
 
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 
 import pytest
 
 from engine.process.offload import Offload
-from engine.process.tokenizer import SHORT, Tokenizer, open_tokenizer
+from engine.process.tokenizer import SHORT, Tokenizer
 
 pytestmark = pytest.mark.anyio
 
@@ -14,12 +14,6 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture(scope="module")
 def anyio_backend() -> str:
     return "asyncio"
-
-
-@pytest.fixture(scope="module")
-async def tokenizer() -> AsyncIterator[Tokenizer]:
-    async with open_tokenizer(Offload(2, 1)) as opened:
-        yield opened
 
 
 @pytest.mark.parametrize(

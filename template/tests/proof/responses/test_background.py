@@ -146,6 +146,17 @@ def test_the_client_follows_a_background_stream(worked: Service, client: OpenAI)
     assert events[-1].type == "response.completed"
 
 
+def test_a_response_goes_on_when_its_reader_leaves(worked: Service, http: httpx.Client) -> None:
+    worked.start("worker")
+    asked = {**SLOW, "stream": True}
+    with http.stream("POST", "/v1/responses", json=asked) as answer:
+        created = next(line for line in answer.iter_lines() if line.startswith("data: "))
+    started = json.loads(created.removeprefix("data: "))["response"]
+    assert ended(http, started["id"])["status"] == "incomplete"
+    events = read(http, started["id"])
+    assert numbers(events) == list(range(len(events)))
+
+
 def test_a_reader_misses_nothing_while_redis_is_wiped(
     worked: Service, http: httpx.Client, redis_url: str
 ) -> None:

@@ -25,9 +25,8 @@ from engine.models.sse import ResponseEvents
 from engine.models.upstreams import open_upstreams
 from engine.operations.bound_model import BoundModel
 from engine.process.http import open_upstream_session
-from engine.process.offload import Offload
-from engine.process.tokenizer import Tokenizer, open_tokenizer
-from engine.responses.answering import Task, answer_response, stream_response
+from engine.process.tokenizer import Tokenizer
+from engine.responses.answering import PendingResponse, answer_response, stream_response
 from engine.responses.native import Relay, native_body, response_chat
 from engine.responses.schema import ResponseRequest, new_response, refuse_hosted_tools
 from engine.responses.store import Transcript
@@ -74,12 +73,6 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-@pytest.fixture(scope="module")
-async def tokenizer() -> AsyncIterator[Tokenizer]:
-    async with open_tokenizer(Offload(4, 1)) as opened:
-        yield opened
-
-
 class Counter:
     """Counts calls, as the usage buffer does."""
 
@@ -112,14 +105,14 @@ async def model_of(
         yield BoundModel(upstreams, cast("Any", resources), CALLER)
 
 
-def task(*history: Json, **fields: object) -> Task:
+def pending(*history: Json, **fields: object) -> PendingResponse:
     request = ResponseRequest.model_validate({"model": "small", "input": "Hello", **fields})
-    return Task(request, Transcript(list(history), request.items, []))
+    return PendingResponse(request, Transcript(list(history), request.items, []))
 
 
-async def streamed(model: BoundModel, asked: Task | None = None) -> list[Json]:
+async def streamed(model: BoundModel, asked: PendingResponse | None = None) -> list[Json]:
     """Return the events, whose numbers have no gaps and whose names fit."""
-    chunks = [each.events async for each in stream_response(model, asked or task(stream=True))]
+    chunks = [each.events async for each in stream_response(model, asked or pending(stream=True))]
     blocks = b"".join(chunks).removesuffix(b"\n\n").split(b"\n\n")
     lines = [block.split(b"\n") for block in blocks]
     events = [json.loads(data.removeprefix(b"data: ")) for _, data in lines]
@@ -132,8 +125,8 @@ def types(events: list[Json]) -> list[str]:
     return [each["type"].removeprefix("response.") for each in events]
 
 
-async def whole(model: BoundModel, asked: Task | None = None) -> Json:
-    answer = await answer_response(model, asked or task())
+async def whole(model: BoundModel, asked: PendingResponse | None = None) -> Json:
+    answer = await answer_response(model, asked or pending())
     found: Json = json.loads(answer.body)
     return found
 
@@ -156,7 +149,7 @@ async def test_the_server_gets_the_whole_input_and_no_state(tokenizer: Tokenizer
         {**MESSAGE, "id": "msg_ours2"},
         REASONING,
     ]
-    asked = task(
+    asked = pending(
         *ours,
         previous_response_id="resp_ours",
         metadata={"secret": "resp_ours"},
@@ -206,7 +199,7 @@ def test_two_callers_have_no_prompt_cache_in_common() -> None:
 
 
 async def test_events_are_relayed_between_our_own_first_and_last(tokenizer: Tokenizer) -> None:
-    asked = task(stream=True, metadata={"a": "b"}, prompt_cache_key="mine")
+    asked = pending(stream=True, metadata={"a": "b"}, prompt_cache_key="mine")
     async with (
         serving(streaming(wire(*SCRIPT))) as upstream,
         model_of(tokenizer, upstream.url) as model,
@@ -266,7 +259,7 @@ async def test_a_whole_answer_has_our_id_and_the_servers_items(tokenizer: Tokeni
         serving(answering(200, WHOLE)) as upstream,
         model_of(tokenizer, upstream.url, counter=counter) as model,
     ):
-        found = await whole(model, task(metadata={"a": "b"}))
+        found = await whole(model, pending(metadata={"a": "b"}))
     assert upstream.bodies[0]["stream"] is False
     assert found["id"] != WHOLE["id"]
     assert found["metadata"] == {"a": "b"}
@@ -425,7 +418,7 @@ async def test_a_chain_moves_between_both_kinds(tokenizer: Tokenizer) -> None:
         serving(answering(200, CHAT)) as upstream,
         model_of(tokenizer, upstream.url, openai_responses="chat") as model,
     ):
-        await whole(model, task(*history))
+        await whole(model, pending(*history))
     assert "opaque" not in json.dumps(upstream.bodies)
     assert [each["role"] for each in upstream.bodies[0]["messages"]] == [
         "assistant",
@@ -441,7 +434,7 @@ async def test_a_native_fallback_runs_what_the_first_server_knows_nothing_of(
         fallbacks = [{"base_url": second.url, "responses": "native"}]
         more: Json = {"openai_responses": "chat", "model_fallbacks": fallbacks}
         async with model_of(tokenizer, first.url, **more) as model:
-            found = await whole(model, task(tools=[SEARCH]))
+            found = await whole(model, pending(tools=[SEARCH]))
     assert found["output"] == WHOLE["output"]
     assert first.bodies == []
 
@@ -478,7 +471,7 @@ async def test_a_server_that_thinks_for_long_begins_the_stream_of_its_caller(
         return response
 
     async with serving(slow) as upstream, model_of(tokenizer, upstream.url) as model:
-        stream = stream_response(model, task(stream=True))
+        stream = stream_response(model, pending(stream=True))
         first = (await anext(stream)).events
         assert [b"created" in first, b"in_progress" in first] == [True, True]
         thought.set()
@@ -516,7 +509,7 @@ async def test_reasoning_of_another_server_is_left_out_where_this_one_cannot_rea
         lambda body: "opaque" in json.dumps(body),
     )
     async with serving(handler) as upstream, model_of(tokenizer, upstream.url) as model:
-        await whole(model, task(REASONING))
+        await whole(model, pending(REASONING))
         await whole(model)
     assert [len(body["input"]) for body in upstream.bodies] == [2, 1, 1]
     assert upstream.bodies[2]["include"]
@@ -549,11 +542,11 @@ async def test_only_a_native_server_runs_an_allowed_tool(tokenizer: Tokenizer) -
     handler = by_path(answering(200, WHOLE), answering(200, CHAT))
     async with serving(handler) as upstream:
         async with model_of(tokenizer, upstream.url) as model:
-            await whole(model, task(tools=[SEARCH]))
+            await whole(model, pending(tools=[SEARCH]))
         assert upstream.bodies[0]["tools"] == [SEARCH]
         async with model_of(tokenizer, upstream.url, openai_responses="chat") as model:
             with pytest.raises(Unsupported, match="web_search"):
-                await whole(model, task(tools=[SEARCH]))
+                await whole(model, pending(tools=[SEARCH]))
     assert len(upstream.bodies) == 1
 
 
@@ -607,7 +600,7 @@ async def test_what_no_chat_can_say_goes_to_a_native_server(tokenizer: Tokenizer
         serving(answering(200, WHOLE)) as upstream,
         model_of(tokenizer, upstream.url) as model,
     ):
-        await whole(model, task(input=[item]))
+        await whole(model, pending(input=[item]))
     assert upstream.bodies[0]["input"] == [item]
 
 

@@ -5,25 +5,14 @@ from collections.abc import Iterator
 
 import pytest
 from openai import OpenAI
-from openai.types.responses import FunctionToolParam
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from engine.sql.tables import ResponseRow
+from tests.api.test_responses import WEATHER
 from tests.service import Service, service
 
 MODEL = "simulated-chat"
-WEATHER: FunctionToolParam = {
-    "type": "function",
-    "name": "weather",
-    "strict": True,
-    "parameters": {
-        "type": "object",
-        "properties": {"city": {"type": "string"}},
-        "required": ["city"],
-        "additionalProperties": False,
-    },
-}
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from engine.errors import InvalidRequest, NotFound
 from engine.models.wire import Json, encode_json
-from engine.responses import store
+from engine.responses import background, store
 from engine.responses.store import LONGEST_CHAIN, Transcript
 from engine.sql.database import Database
 from engine.sql.pagination import Page, PageQuery
@@ -389,7 +389,8 @@ class TestBackground:
         def finish(session: Session) -> None:
             row = session.get_one(ResponseRow, kept["id"])
             assert (row.request, row.finished_at) == (b'{"model":"m"}', None)
-            store.keep_end(session, row, kept, transcript)
+            background.end_response(session, row, kept)
+            store.add_output(session, row, kept, transcript)
 
         await database.write(add)
         stored = await database.read(store.find_response, past.CALLER, kept["id"])
