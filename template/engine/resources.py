@@ -31,6 +31,7 @@ from engine.slots.semaphore import SlotSemaphore
 from engine.sql.database import Database
 
 if TYPE_CHECKING:
+    from engine.agents.agent import Agents
     from engine.jobs.jobs import Jobs  # its functions take a `Run`, which has these resources
 
 
@@ -41,6 +42,7 @@ class Resources:
     settings: Settings
     operations: Operations
     jobs: "Jobs"
+    agents: "Agents"
     offload: Offload
     cache: Cache[str, object]
     database: Database

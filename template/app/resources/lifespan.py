@@ -7,9 +7,11 @@ from typing import Any
 
 from anyio import CapacityLimiter, to_thread  # noqa: TID251 -- for the framework's limit only
 
-from app.features import JOBS, OPERATIONS
+from app import features
 from app.settings import Settings
 from engine import resources
+from engine.agents.agent import Agent, Agents
+from engine.agents.runs import AWAITED_RUN, BACKGROUND_RUN
 from engine.callers.usage import UsageBuffer
 from engine.jobs.jobs import Job, Jobs
 from engine.models.upstreams import open_upstreams
@@ -83,6 +85,7 @@ async def open_resources(
             settings=settings,
             operations=all_operations(),
             jobs=all_jobs(),
+            agents=all_agents(),
             offload=offload,
             cache=Cache(settings.cache_entries, settings.key_cache_seconds),
             database=database,
@@ -111,13 +114,19 @@ async def open_resources(
 def all_operations() -> Operations:
     """Return the operations of OpenAI and of the features, by URL."""
     own: list[Operation[Any]] = [CHAT, COMPLETIONS, EMBEDDINGS, RESPONSES]
-    return {each.url: each for each in (*own, *OPERATIONS)}
+    return {each.url: each for each in (*own, *features.OPERATIONS)}
 
 
 def all_jobs() -> Jobs:
     """Return the jobs of the engine and of the features, by name."""
-    own: list[Job[Any]] = [RESPOND, RETENTION]
-    return {each.name: each for each in (*own, *JOBS)}
+    own: list[Job[Any]] = [RESPOND, AWAITED_RUN, BACKGROUND_RUN, RETENTION]
+    return {each.name: each for each in (*own, *features.JOBS)}
+
+
+def all_agents() -> Agents:
+    """Return the agents of the features, by name."""
+    listed: list[Agent] = getattr(features, "AGENTS", [])  # an older list of features lacks it
+    return {each.name: each for each in listed}
 
 
 async def _watch(

@@ -15,6 +15,7 @@ from engine.errors import (
     PermissionDenied,
 )
 from engine.jobs.runs import Ended, Run, announce_end
+from engine.process.queue import Kind
 from engine.sql.database import to_json
 from engine.sql.pagination import Page, PageQuery, page_of
 from engine.sql.statements import new_id, now
@@ -52,6 +53,8 @@ class Job(Generic[S]):
     """Whether `POST /v1/jobs` takes it: a job with an endpoint of its own is started there only."""
     ended: Ended = announce_end
     """Called in the transaction in which such a job ends."""
+    pool: Kind = Kind.JOBS
+    """The worker's pool that runs it."""
 
 
 Jobs: TypeAlias = Mapping[str, Job[Any]]

@@ -33,15 +33,19 @@ LATE = "The job did not end before its deadline."
 
 
 async def claim_run(
-    resources: Resources, _stopping: asyncio.Event, *, scheduled: bool = False
+    resources: Resources,
+    _stopping: asyncio.Event,
+    *,
+    pool: Kind = Kind.JOBS,
+    scheduled: bool = False,
 ) -> Callable[[], Coroutine[Any, Any, None]] | None:
-    """Claim the next due job; return the function that runs it, or None where none is due."""
+    """Claim the next due job of a pool; return the function that runs it, None for no job."""
     asked_at = asyncio.get_running_loop().time()
     claimed = await resources.database.write(
         runs.claim_job,
         new_id("lease"),
         resources.settings.lease_seconds,
-        sorted(resources.jobs),
+        sorted(name for name, job in resources.jobs.items() if job.pool is pool),
         scheduled=scheduled,
     )
     return None if claimed is None else partial(run_job, resources, claimed, asked_at)

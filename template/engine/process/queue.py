@@ -37,6 +37,8 @@ class Kind(StrEnum):
 
     BATCHES = "batches"
     JOBS = "jobs"
+    AGENTS = "agents"
+    BACKGROUND_AGENTS = "background_agents"
     WEBHOOKS = "webhooks"
 
 

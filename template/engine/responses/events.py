@@ -120,11 +120,14 @@ class Translation:
         if not (self.response["output"] or cut):
             self._begin_text(TEXT)  # an empty message: clients look for one
         self._close("incomplete" if cut else "completed")
+        self._settle(cut)
+        return self._taken()
+
+    def _settle(self, cut: str | None) -> None:
         if cut:
             self.response |= {"status": "incomplete", "incomplete_details": {"reason": cut}}
         else:
             self.response |= {"status": "completed", "completed_at": int(time.time())}
-        return self._taken()
 
     def fail(self, error: AppError) -> bytes:
         """Close the open item, and the response as failed; return the events before the last."""

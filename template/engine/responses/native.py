@@ -25,7 +25,7 @@ from engine.models.sse import LAST
 from engine.models.wire import Json, data_of, encode_json
 from engine.responses.events import Translation
 from engine.responses.schema import ResponseRequest
-from engine.responses.translation import chat_fields
+from engine.responses.translation import chat_fields, readable_items
 
 STATE = {
     "background",
@@ -93,7 +93,7 @@ def native_body(request: ResponseRequest, items: Sequence[Json], caller_id: str)
     left_out = STATE if request.stream else {*STATE, "stream_options"}
     return {
         **request.model_dump(exclude_unset=True, exclude=left_out),
-        "input": [sent for item in items for sent in _native_item(item)],
+        "input": [sent for _, item in readable_items(items) for sent in _native_item(item)],
         "store": False,
         "include": sorted({*request.include, ENCRYPTED}),
         "prompt_cache_key": hashlib.sha256(key.encode()).hexdigest()[:32],

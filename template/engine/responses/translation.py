@@ -61,7 +61,7 @@ def _messages(instructions: str | None, items: Sequence[Json], first: int) -> It
     if instructions:
         yield {"role": "system", "content": instructions}
     assistant: Json | None = None
-    for number, item in enumerate(items):
+    for number, item in readable_items(items):
         place = Place(f"input[{number - first}]", item)
         kind = item.get("type", "message")
         if kind == "reasoning":
@@ -79,6 +79,27 @@ def _messages(instructions: str | None, items: Sequence[Json], first: int) -> It
             yield message
     if assistant:
         yield assistant
+
+
+def readable_items(items: Sequence[Json]) -> Iterator[tuple[int, Json]]:
+    """Yield each item that a model server reads, with its number.
+
+    Calls that were run here become the calls and outputs of functions, and those that stand
+    together one turn. Requests for an approval and the answers to them are no content.
+    """
+    outputs: list[tuple[int, Json]] = []
+    for number, item in enumerate(items):
+        kind = item.get("type")
+        if kind == "mcp_call":
+            called = {"call_id": item.get("id"), "name": item.get("name")}
+            yield number, {"type": "function_call", **called, "arguments": item.get("arguments")}
+            said = {"call_id": item.get("id"), "output": item.get("output") or ""}
+            outputs.append((number, {"type": "function_call_output", **said}))
+        elif kind not in ("mcp_approval_request", "mcp_approval_response"):
+            yield from outputs
+            outputs = []
+            yield number, item
+    yield from outputs
 
 
 class Place:

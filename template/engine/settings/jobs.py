@@ -46,6 +46,9 @@ class JobSettings(BaseModel):
     """Other jobs that one worker process runs at once, beside the batches."""
     scheduled_jobs: Count = 2
     """Scheduled jobs beside batches and other jobs, so that a full queue does not hold them up."""
+    worker_agents: Count = 20
+    """Agents' runs for waiting callers that one worker process has at once, and as many in the
+    background."""
     keep_days: Seconds = 30.0
     """Age at which ended batches and jobs, their files and webhooks are deleted, and input files
     that no batch needs; responses go so long after their last use. 0: never. 30 days is OpenAI's

@@ -76,12 +76,17 @@ async def work_until_stopped(
 def open_pools(resources: Resources, stopping: asyncio.Event) -> list[Pool]:
     """Return a pool for each kind of work, so that no kind holds another up."""
     settings = resources.settings
-    scheduled = partial(runner.claim_run, scheduled=True)
+    claim_run = partial(runner.claim_run, resources, stopping)
     lanes = partial(lane_worker.claim_lane_run, resources, stopping, HeldLanes(resources))
     return [
         Pool(Kind.BATCHES, lanes, settings.worker_batches),
-        Pool(Kind.JOBS, partial(runner.claim_run, resources, stopping), settings.worker_jobs),
-        Pool(Kind.JOBS, partial(scheduled, resources, stopping), settings.scheduled_jobs),
+        Pool(Kind.JOBS, claim_run, settings.worker_jobs),
+        Pool(Kind.JOBS, partial(claim_run, scheduled=True), settings.scheduled_jobs),
+        *(
+            Pool(kind, partial(claim_run, pool=kind), settings.worker_agents)
+            for kind in (Kind.AGENTS, Kind.BACKGROUND_AGENTS)
+            if resources.agents
+        ),
         Pool(
             Kind.WEBHOOKS, partial(sender.claim_sending, resources, stopping), settings.worker_jobs
         ),

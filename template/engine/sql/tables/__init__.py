@@ -1,5 +1,6 @@
 """Every table. Importing one from here registers all of them."""
 
+from engine.sql.tables.agents import AgentStepRow
 from engine.sql.tables.batches import (
     BatchLaneRow,
     BatchRow,
@@ -21,6 +22,7 @@ from engine.sql.tables.responses import ResponseEventRow, ResponseItemRow, Respo
 from engine.sql.tables.webhooks import WebhookDeliveryRow, WebhookRow
 
 __all__ = [
+    "AgentStepRow",
     "ApiKeyRow",
     "Base",
     "BatchLaneRow",

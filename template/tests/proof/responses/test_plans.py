@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 from engine.responses import background, event_log, store
+from engine.responses.native import Relay
 from engine.responses.schema import ResponseRequest
 from engine.responses.store import Transcript
 from engine.sql.pagination import PageQuery
@@ -33,7 +34,7 @@ def replay(session: Session, response_id: str) -> object:
 
 
 def begin(session: Session, response_id: str) -> object:
-    return background.begin_attempt(session, response_id, ROOM)
+    return background.begin_attempt(session, response_id, ROOM, Relay)
 
 
 def cancel(session: Session, response_id: str) -> object:

@@ -1,0 +1,1 @@
+"""Durable agents: a model with tools, each of whose steps is a row."""
