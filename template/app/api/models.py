@@ -4,7 +4,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 
 from app.api.errors import failures
-from app.dependencies.caller import CurrentCaller
+from app.dependencies.caller import Flags
 from app.dependencies.resources import Shared
 from engine.errors import ModelError, ModelRateLimited, NotFound
 from engine.models.interface import ModelCard
@@ -22,15 +22,17 @@ class ModelList(BaseModel):
 
 
 @router.get("")
-async def list_models(_caller: CurrentCaller, shared: Shared) -> ModelList:
-    """List the provider's models."""
-    return ModelList(data=await shared.models())
+async def list_models(mine: Flags, shared: Shared) -> ModelList:
+    """List the agents that this caller may use, then the provider's models."""
+    agents = [each for each in shared.agents.values() if each.flag is None or each.flag in mine]
+    cards = [ModelCard(id=each.name) for each in agents]
+    return ModelList(data=[*cards, *await shared.models()])
 
 
 @router.get("/{model:path}")
-async def get_model(model: str, _caller: CurrentCaller, shared: Shared) -> ModelCard:
-    """Describe one model."""
-    for card in await shared.models():
+async def get_model(model: str, mine: Flags, shared: Shared) -> ModelCard:
+    """Describe one model or agent."""
+    for card in (await list_models(mine, shared)).data:
         if card.id == model:
             return card
     message = f"The model `{model}` does not exist or you do not have access to it."

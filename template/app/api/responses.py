@@ -6,19 +6,22 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from pydantic import AliasChoices, BaseModel, Field
 
+from app.api.agents import AgentCall
 from app.api.answering import answer_streamed
 from app.api.errors import failures
 from app.api.streaming import EventStream
 from app.dependencies.body import describe_body, json_body
 from app.dependencies.caller import CurrentCaller
 from app.dependencies.database import CallerDatabase, CallersRows
-from app.dependencies.idempotency import Once
-from app.dependencies.model import CallersModel, until_disconnect
+from app.dependencies.idempotency import Once, OnceDatabase
+from app.dependencies.model import CallersModel, RequestModel, until_disconnect
 from app.dependencies.resources import Shared
 from app.dependencies.stream_slots import hold_stream
+from engine.agents.agent import agent_for_callers
 from engine.errors import NotFound
 from engine.models.wire import Json
 from engine.process.queue import Kind
+from engine.resources import Resources
 from engine.responses import background, event_log, store
 from engine.responses.answering import PendingResponse, answer_response, stream_response
 from engine.responses.event_log import Replay
@@ -68,26 +71,44 @@ async def create_response(
     A response in the background is answered at once, by its worker later; see `GET`.
     """
     pending = await prepared(body, rows, shared)
-    if body.background:
-        model.bound.require_provider(pending.chat(model.bound.caller_id))
-        if body.stream:
-            hold_stream(model.request.state.on_finish, shared)
-        started = await once.write(
-            background.start_response,
-            body,
-            pending.transcript,
-            request_id=telemetry.request_id.get(),
-            traceparent=telemetry.traceparent.get(),
-        )
-        await shared.queue.wake(Kind.JOBS)
-        if body.stream:
-            return followed(rows, shared, started.id, -1, model.headers)
-        whole = started.model_dump_json()
-        return Response(whole, media_type="application/json", headers=model.headers)
-    if body.stream:
+    if agent := agent_for_callers(shared.agents, body.model, model.flags):
+        call = AgentCall(agent, model, once, shared)
+        if not body.background:
+            return await call.answer(body, pending.transcript)
+        started = await call.start(body, pending.transcript)
+    elif body.background:
+        started = await start_in_background(body, pending, model, once, shared)
+    elif body.stream:
         return await answer_streamed(model, stream_response(model.bound, pending), last=b"")
-    answer = await until_disconnect(model.request, answer_response(model.bound, pending))
-    return Response(answer.body, media_type="application/json", headers=model.headers)
+    else:
+        answer = await until_disconnect(model.request, answer_response(model.bound, pending))
+        return Response(answer.body, media_type="application/json", headers=model.headers)
+    if body.stream:
+        return followed(rows, shared, started.id, -1, model.headers)
+    whole = started.model_dump_json()
+    return Response(whole, media_type="application/json", headers=model.headers)
+
+
+async def start_in_background(
+    body: ResponseRequest,
+    pending: PendingResponse,
+    model: RequestModel,
+    once: OnceDatabase,
+    shared: Resources,
+) -> ResponseObject:
+    """Record a response with its job, and wake a worker."""
+    model.bound.require_provider(pending.chat(model.bound.caller_id))
+    if body.stream:
+        hold_stream(model.request.state.on_finish, shared)
+    started = await once.write(
+        background.start_response,
+        body,
+        pending.transcript,
+        request_id=telemetry.request_id.get(),
+        traceparent=telemetry.traceparent.get(),
+    )
+    await shared.queue.wake(Kind.JOBS)
+    return started
 
 
 @router.get("", include_in_schema=False)

@@ -59,11 +59,16 @@ def start_run(
         transcript,
         request_id=request_id,
         traceparent=traceparent,
-        kind=BACKGROUND_RUN if request.background else AWAITED_RUN,
+        kind=kind_of_run(request),
     )
     row = session.get_one(ResponseRow, started.id)
     steps.take_approvals(session, caller_id, row, transcript.given, transcript.chain)
     return started
+
+
+def kind_of_run(request: ResponseRequest) -> Job[Respond]:
+    """Return the kind of job that answers a request."""
+    return BACKGROUND_RUN if request.background else AWAITED_RUN
 
 
 def leave_run(session: Session, caller_id: str, response_id: str, kinds: Jobs) -> None:

@@ -1,0 +1,50 @@
+"""Runs that their callers wait for: followed by their events, cancelled when the caller leaves."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+import msgspec
+
+from engine import deadline
+from engine.agents import runs
+from engine.models.interface import Chunk
+from engine.models.wire import Json, data_of
+from engine.process.tasks import run_uncut
+from engine.resources import Resources
+from engine.responses import event_log
+from engine.responses.event_log import Replay
+
+
+async def follow_run(
+    resources: Resources, caller_id: str, response_id: str
+) -> AsyncGenerator[Chunk, None]:
+    """Yield the events of a run as they come. A reader that leaves early cancels the run."""
+    database = resources.database
+
+    async def replay(after: int) -> Replay:
+        return await database.read(
+            event_log.replay_events, caller_id, response_id, after, awaited=True
+        )
+
+    never = asyncio.Event()  # the drain lets requests end
+    events = event_log.follow_events(replay, resources.news, response_id, -1, never)
+    try:
+        async with aclosing(events):
+            async for chunk in events:
+                yield chunk
+    finally:
+        deadline.ends_at.set(None)  # it may be the reason to leave
+        left = database.write(runs.leave_run, caller_id, response_id, resources.jobs)
+        await run_uncut(left)
+
+
+async def await_run(resources: Resources, caller_id: str, response_id: str) -> Json:
+    """Return the response of a run once it has ended. A caller that leaves cancels the run."""
+    last = b""
+    async with aclosing(follow_run(resources, caller_id, response_id)) as events:
+        async for chunk in events:
+            last = chunk.events or last
+    *_, event = data_of(last)
+    found: Json = msgspec.json.decode(event)["response"]
+    return found
