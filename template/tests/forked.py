@@ -14,7 +14,7 @@ from importlib import import_module
 from pathlib import Path
 
 MORE_MODULES = "MORE_MODULES"
-"""Names a folder whose modules such a process imports; a `JOB` in one makes it a feature."""
+"""Names a folder whose modules such a process imports; a `JOB` or an `AGENT` in one makes it a feature."""
 
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["tests.preloaded"])
@@ -79,8 +79,11 @@ def _run(
     if more := environment.get(MORE_MODULES):
         features.__path__.append(more)
         for found in pkgutil.iter_modules([more], "app.features."):
-            if job := getattr(import_module(found.name), "JOB", None):
+            module = import_module(found.name)
+            if job := getattr(module, "JOB", None):
                 features.JOBS.append(job)
+            if agent := getattr(module, "AGENT", None):
+                features.AGENTS.append(agent)
     os.environ.clear()
     os.environ.update(environment)
     sys.argv = ["app", *arguments]

@@ -209,7 +209,7 @@ def service(
 
     Where `database_url` is a server of PostgreSQL, the service has a database of its own there: the
     workers of another one would claim its work.
-    The modules of the folder `modules` are features with a `JOB`.
+    The modules of the folder `modules` are features with a `JOB` or an `AGENT`.
     """
     own_folder(folder)
     url = database_url or f"sqlite:///{folder / 'app.db'}"

@@ -1,0 +1,73 @@
+"""An agent whose effects are counted in a file: each line is the key of a call that ran."""
+
+import asyncio
+import os
+from pathlib import Path
+
+from engine.agents.agent import Agent
+from engine.agents.tools import ToolCall, tool
+
+
+async def look_up(order: int, call: ToolCall) -> str:
+    """Look an order up."""
+    effect("look_up", call)
+    await pause()
+    if order % 5 == 4:
+        raise ValueError(f"there is no order {order}")
+    return f"order {order}"
+
+
+async def refund(order: int, cents: int, call: ToolCall) -> dict[str, int]:
+    """Pay money back."""
+    effect("refund", call)
+    await pause()
+    return {"order": order, "cents": cents}
+
+
+async def email(to: str, call: ToolCall) -> None:
+    """Send an e-mail, which cannot be taken back."""
+    effect("email", call)
+    await pause()
+
+
+async def wait(seconds: float, call: ToolCall) -> str:
+    """Wait."""
+    effect("wait", call)
+    await asyncio.sleep(seconds)
+    return "waited"
+
+
+async def whose(call: ToolCall) -> str:
+    """Tell the caller's id."""
+    return call.caller_id
+
+
+def effect(name: str, call: ToolCall) -> None:
+    """Note that a call has an effect."""
+    with ledger().open("a") as file:
+        file.write(f"{name} {call.key} {call.attempt}\n")
+
+
+def ledger() -> Path:
+    """Return the file with the effects."""
+    return Path(os.environ["DATA_DIR"]) / "effects.txt"
+
+
+async def pause() -> None:
+    """Wait as long as the test wants."""
+    await asyncio.sleep(float(os.environ.get("TOOL_SECONDS", "0")))
+
+
+AGENT = Agent(
+    "refunds",
+    instructions="Look orders up, then refund.",
+    tools=[
+        look_up,
+        tool(refund, approval=True),
+        tool(email, repeat=False),
+        tool(wait, seconds=30.0),
+        whose,
+    ],
+    model="scripted",
+    max_steps=60,
+)

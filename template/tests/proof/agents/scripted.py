@@ -1,0 +1,98 @@
+"""A model that says what its caller's message tells it to: turn by turn, calls or a text.
+
+The last message of the user that is JSON is the script, a list of turns: each is a text, or a list
+of calls, each a name and its arguments. Its ids of calls repeat in each turn, as some servers' do.
+"""
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+from engine.models import wire
+from engine.models.interface import Answer, ChatRequest, Chunk, ModelCard, Progress
+from engine.process.http import UpstreamSession
+from engine.process.tokenizer import Tokenizer
+from engine.settings import Settings
+
+MODEL = "scripted"
+Turn = str | list[tuple[str, dict[str, Any]]]
+
+
+def script(*turns: Turn) -> str:
+    """Return the user's message for these turns."""
+    return json.dumps(turns)
+
+
+class Scripted:
+    """Answers turn by turn; it tells what it has read where a turn is `?`."""
+
+    async def complete(self, request: ChatRequest, so_far: Progress | None = None) -> Answer:
+        return await wire.whole_answer(_chunks(request), so_far)
+
+    def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
+        return wire.streamed_answer(_chunks(request), request)
+
+    async def models(self) -> list[ModelCard]:
+        return [ModelCard(id=MODEL)]
+
+
+def _turn(request: ChatRequest) -> Turn:
+    turns: list[Turn] = ["I have no script."]
+    said = 0
+    for message in request.messages:
+        if message.role == "user" and isinstance(message.content, str):
+            with suppress(ValueError):
+                turns, said = json.loads(message.content), 0
+        said += message.role == "assistant"
+    return turns[min(said, len(turns) - 1)]
+
+
+async def _chunks(request: ChatRequest) -> AsyncGenerator[wire.Json, None]:
+    head = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": MODEL}
+    turn = _turn(request)
+    if turn == "?":
+        turn = json.dumps([each.model_dump() for each in request.messages])
+    deltas = _text(turn) if isinstance(turn, str) else _calls(turn)
+    for delta in deltas:
+        await asyncio.sleep(float(os.environ.get("SCRIPTED_SECONDS", "0")))
+        yield {**head, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]}
+    finish = "stop" if isinstance(turn, str) else "tool_calls"
+    yield {**head, "choices": [{"index": 0, "delta": {}, "finish_reason": finish}]}
+    usage = {
+        "prompt_tokens": 10,
+        "completion_tokens": len(deltas),
+        "total_tokens": 10 + len(deltas),
+    }
+    yield {**head, "choices": [], "usage": usage}
+
+
+def _text(text: str) -> list[wire.Json]:
+    return [{"content": word} for word in text.split(" ")[:1]] + [
+        {"content": f" {word}"} for word in text.split(" ")[1:]
+    ]
+
+
+def _calls(calls: list[tuple[str, dict[str, Any]]]) -> list[wire.Json]:
+    return [
+        {
+            "tool_calls": [
+                {
+                    "index": at,
+                    "id": f"call_{at}",
+                    "function": {"name": name, "arguments": json.dumps(arguments)},
+                }
+            ]
+        }
+        for at, (name, arguments) in enumerate(calls)
+    ]
+
+
+@asynccontextmanager
+async def open_provider(
+    _settings: Settings, _session: UpstreamSession, _tokenizer: Tokenizer
+) -> AsyncIterator[Scripted]:
+    """Yield the scripted model."""
+    yield Scripted()
