@@ -14,7 +14,7 @@ from importlib import import_module
 from pathlib import Path
 
 MORE_MODULES = "MORE_MODULES"
-"""Names a folder whose modules such a process imports; a `JOB` or an `AGENT` in one makes it a feature."""
+"""Names a folder whose modules such a process imports: features with a `JOB` or an `AGENT`."""
 
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["tests.preloaded"])

@@ -7,13 +7,13 @@ from app.api.streaming import EventStream
 from app.dependencies.idempotency import OnceDatabase
 from app.dependencies.model import RequestModel, until_disconnect
 from app.dependencies.stream_slots import hold_stream
+from app.resources.lifespan import Resources
 from engine.agents import runs
 from engine.agents.agent import Agent
 from engine.agents.awaited import await_run, follow_run
 from engine.agents.chat import chat_chunks, chat_of_response, response_of_chat
 from engine.models.interface import ChatRequest
 from engine.models.wire import encode_json
-from engine.resources import Resources
 from engine.responses.schema import ResponseObject, ResponseRequest
 from engine.responses.store import Transcript
 from engine.watch import telemetry

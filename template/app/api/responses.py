@@ -17,11 +17,11 @@ from app.dependencies.idempotency import Once, OnceDatabase
 from app.dependencies.model import CallersModel, RequestModel, until_disconnect
 from app.dependencies.resources import Shared
 from app.dependencies.stream_slots import hold_stream
+from app.resources.lifespan import Resources
 from engine.agents.agent import agent_for_callers
 from engine.errors import NotFound
 from engine.models.wire import Json
 from engine.process.queue import Kind
-from engine.resources import Resources
 from engine.responses import background, event_log, store
 from engine.responses.answering import PendingResponse, answer_response, stream_response
 from engine.responses.event_log import Replay

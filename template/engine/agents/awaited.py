@@ -2,15 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
 import msgspec
 
-from engine import deadline
 from engine.agents import runs
+from engine.errors import Overloaded
 from engine.models.interface import Chunk
 from engine.models.wire import Json, data_of
-from engine.process.tasks import run_uncut
 from engine.resources import Resources
 from engine.responses import event_log
 from engine.responses.event_log import Replay
@@ -34,9 +33,10 @@ async def follow_run(
             async for chunk in events:
                 yield chunk
     finally:
-        deadline.ends_at.set(None)  # it may be the reason to leave
-        left = database.write(runs.leave_run, caller_id, response_id, resources.jobs)
-        await run_uncut(left)
+        with suppress(Overloaded):  # then the run goes on to its end
+            resources.background.spawn(
+                database.write, runs.leave_run, caller_id, response_id, resources.jobs
+            )
 
 
 async def await_run(resources: Resources, caller_id: str, response_id: str) -> Json:

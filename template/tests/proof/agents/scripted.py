@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from engine.models import wire
-from engine.models.interface import Answer, ChatRequest, Chunk, ModelCard, Progress
+from engine.models.interface import Answer, ChatRequest, Chunk, ModelCard, Progress, Usage
 from engine.process.http import UpstreamSession
 from engine.process.tokenizer import Tokenizer
 from engine.settings import Settings
@@ -61,12 +61,7 @@ async def _chunks(request: ChatRequest) -> AsyncGenerator[wire.Json, None]:
         yield {**head, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]}
     finish = "stop" if isinstance(turn, str) else "tool_calls"
     yield {**head, "choices": [{"index": 0, "delta": {}, "finish_reason": finish}]}
-    usage = {
-        "prompt_tokens": 10,
-        "completion_tokens": len(deltas),
-        "total_tokens": 10 + len(deltas),
-    }
-    yield {**head, "choices": [], "usage": usage}
+    yield {**head, "choices": [], "usage": wire.usage_object(Usage(10, len(deltas)))}
 
 
 def _text(text: str) -> list[wire.Json]:
