@@ -44,13 +44,13 @@ class Root:
     function: Function
     where: Where
     role: str
-    """handler, dependency, middleware, error handler, task or job"""
+    """handler, dependency, middleware, error handler, task, job or tool"""
 
     data: frozenset[str] = frozenset()
-    """The parameters that hold data of the client."""
+    """The parameters that hold data of the client, or of a model."""
 
     given: frozenset[str] = frozenset()
-    """The parameters that dependencies give."""
+    """The parameters that dependencies give, or the call of a tool."""
 
     own_threads: bool = False
     """Whether it runs in threads of its own rather than in the framework's."""
@@ -80,7 +80,7 @@ class Visit:
 
     @property
     def in_request(self) -> bool:
-        """Whether requests come here, and not only jobs."""
+        """Whether requests or calls of a model come here, and not only jobs."""
         return self.roles != {"job"}
 
 

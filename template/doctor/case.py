@@ -28,12 +28,16 @@ class Case:
     """An app with its routes, its source, and the call paths from the routes into the source."""
 
     def __init__(
-        self, app: Starlette, project: Project, jobs: Iterable[Callable[..., Any]] = ()
+        self,
+        app: Starlette,
+        project: Project,
+        jobs: Iterable[Callable[..., Any]] = (),
+        agents: Iterable[Any] = (),
     ) -> None:
         self.app = app
         self.project = project
         self.routes: list[Route] = list(routes_of(app))
-        self.roots = list(roots_of(app, self.routes, jobs, project))
+        self.roots = list(roots_of(app, self.routes, jobs, agents, project))
         self.names = Names(project)
         self.calls = CallGraph(self.names)
 

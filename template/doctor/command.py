@@ -53,11 +53,11 @@ def command(
 
 
 def examine_own() -> "Examination":
-    """Return the examination of this app and its jobs. Nothing is started."""
+    """Return the examination of this app, its jobs and its agents. Nothing is started."""
     import app
     import engine
     from app.main import create_app
-    from app.resources.lifespan import all_jobs
+    from app.resources.lifespan import all_agents, all_jobs
     from app.settings import Settings
     from doctor.examination import examine
     from engine.worker import process
@@ -66,7 +66,8 @@ def examine_own() -> "Examination":
         process.work_until_stopped,
         *(job.run for job in all_jobs().values()),
     ]
-    return examine(create_app(Settings()), *map(Path, [*app.__path__, *engine.__path__]), jobs=work)
+    folders = map(Path, [*app.__path__, *engine.__path__])
+    return examine(create_app(Settings()), *folders, jobs=work, agents=all_agents().values())
 
 
 def examine_other(name: str) -> "Examination":

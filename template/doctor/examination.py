@@ -32,11 +32,19 @@ class Examination:
     project: Project
 
 
-def examine(app: Starlette, *folders: Path, jobs: Iterable[Callable[..., Any]] = ()) -> Examination:
-    """Return the examination of an app with its source in the folders."""
+def examine(
+    app: Starlette,
+    *folders: Path,
+    jobs: Iterable[Callable[..., Any]] = (),
+    agents: Iterable[Any] = (),
+) -> Examination:
+    """Return the examination of an app with its source in the folders.
+
+    An agent has a name and a toolbox: tools by their names, each with `run` and `parameters`.
+    """
     named.cache_clear()
     project = Project(*folders)
-    case = Case(app, project, jobs)
+    case = Case(app, project, jobs, agents)
     found: dict[tuple[Path, int, str], Finding] = {}
     for check in CHECKS:
         for finding in check(case):

@@ -1,4 +1,4 @@
-"""Where code begins to run: endpoints, dependencies, middleware, error handlers, and jobs."""
+"""Where code begins to run: endpoints, dependencies, middleware, error handlers, jobs, tools."""
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator
@@ -19,21 +19,31 @@ from doctor.routes import (
 
 
 def roots_of(
-    app: Starlette, routes: Iterable[Route], jobs: Iterable[Callable[..., Any]], project: Project
+    app: Starlette,
+    routes: Iterable[Route],
+    jobs: Iterable[Callable[..., Any]],
+    agents: Iterable[Any],
+    project: Project,
 ) -> Iterator[Root]:
-    """Yield the project's own functions that the framework calls, and its jobs."""
+    """Yield the project's own functions that the framework calls, its jobs, and agents' tools."""
     for route in routes:
-        yield from _root(project, route.label, route.endpoint, "handler", route)
+        given = frozenset(route.suppliers)
+        yield from _root(project, route.label, route.endpoint, "handler", route.data, given)
         for need in route.needs:
-            yield from _root(project, route.label, need.call, "dependency", None)
+            yield from _root(project, route.label, need.call, "dependency")
     for middleware in middleware_of(app):
         for call in calls_of_middleware(middleware):
-            yield from _root(project, f"middleware {name_of(call)}", call, "middleware", None)
+            yield from _root(project, f"middleware {name_of(call)}", call, "middleware")
     for handler in app.exception_handlers.values():
         label = f"error handler {name_of(handler)}"
-        yield from _root(project, label, handler, "error handler", None)
-    for job in jobs:
-        yield from _root(project, f"job {name_of(job)}", job, "job", None)
+        yield from _root(project, label, handler, "error handler")
+    for label, job in {f"job {name_of(job)}": job for job in jobs}.items():
+        yield from _root(project, label, job, "job")
+    for agent in agents:
+        for name, tool in agent.toolbox.items():
+            data = frozenset(tool.parameters.get("properties", ()))
+            given = frozenset(inspect.signature(tool.run).parameters) - data
+            yield from _root(project, f"agent {agent.name}: {name}", tool.run, "tool", data, given)
 
 
 def calls_of_middleware(middleware: Any) -> Iterator[Callable[..., Any]]:  # noqa: ANN401 -- has no precise type
@@ -48,11 +58,14 @@ def calls_of_middleware(middleware: Any) -> Iterator[Callable[..., Any]]:  # noq
 
 
 def _root(
-    project: Project, label: str, call: Callable[..., Any], role: str, route: Route | None
+    project: Project,
+    label: str,
+    call: Callable[..., Any],
+    role: str,
+    data: frozenset[str] = frozenset(),
+    given: frozenset[str] = frozenset(),
 ) -> Iterator[Root]:
     function = project.function(call)
     if function is not None:
         where = Where.LOOP if on_loop(plain(call)) else Where.THREAD
-        data = route.data if route else frozenset()
-        given = frozenset(route.suppliers) if route else frozenset()
         yield Root(label, function, where, role, data, given, own_threads(call) is not None)

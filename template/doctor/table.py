@@ -34,7 +34,7 @@ class Row:
 
 
 def rows(case: Case) -> Iterator[Row]:
-    """Yield middleware from the outside in, then each route with its dependencies, then jobs."""
+    """Yield middleware from the outside in, each route with its dependencies, tools and jobs."""
     for middleware in middleware_of(case.app):
         for call in calls_of_middleware(middleware):
             yield Row(
@@ -45,7 +45,7 @@ def rows(case: Case) -> Iterator[Row]:
         for need in route.needs:
             yield _need(case, route, need)
     for root in sorted(case.roots, key=lambda root: root.label):
-        if root.role == "job":
+        if root.role in ("job", "tool"):
             yield Row(root.label, 0, str(root.where), None, "", "", "3")
 
 

@@ -47,8 +47,13 @@ def unbounded(case: Case) -> Iterator[Finding]:
 
 
 def batches(case: Case) -> Iterator[Finding]:
-    """EX402: `for item in body.items: await …`, where each round waits for another server."""
+    """EX402: `for item in body.items: await …`, where each round waits for another server.
+
+    A tool may: no request waits for it.
+    """
     for visit in _requests(case):
+        if visit.roles <= {"job", "tool"}:
+            continue
         for loop in _loops(case, visit, holding(visit.function, visit.data)):
             if work := _work(case, visit, loop):
                 subject = f"for … in {shown_node(loop.iter)}, which waits for {work}"

@@ -113,7 +113,7 @@ def lazy(case: Case) -> Iterator[Finding]:
 def mutable_defaults(case: Case) -> Iterator[Finding]:
     """EX305: a list or dictionary as default that the function changes."""
     for visit in case.visits:
-        if visit.is_root:
+        if visit.is_root and "tool" not in visit.roles:
             continue  # FastAPI copies the defaults of its own parameters
         names = {each.arg for each, default in visit.function.defaults if _is_mutable(default)}
         for node, owner in changed_parts(visit.function, CHANGING):

@@ -3,9 +3,9 @@
 import inspect
 import json
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
-from functools import partial
+from functools import wraps
 from typing import Any, NotRequired, cast
 
 import pydantic_core
@@ -120,25 +120,25 @@ def tool(
         name,
         inspect.getdoc(function) or name,
         adapter.json_schema(),
-        partial(_call_function, function, adapter, tuple(handles)),
+        _checked(function, adapter, handles),
         approval,
         repeat,
         seconds,
     )
 
 
-async def _call_function(
-    function: ToolFunction,
-    adapter: TypeAdapter[dict[str, Any]],
-    handles: tuple[str, ...],
-    call: ToolCall,
-    arguments: str,
-) -> object:
-    try:
-        found = adapter.validate_json(arguments or "{}")
-    except ValidationError as error:
-        raise ToolError(readable_faults(error)) from None
-    return await function(**found, **dict.fromkeys(handles, call))
+def _checked(
+    function: ToolFunction, adapter: TypeAdapter[dict[str, Any]], handles: Collection[str]
+) -> Callable[[ToolCall, str], Awaitable[object]]:
+    @wraps(function)  # checks of blocking code find the function itself
+    async def run(call: ToolCall, arguments: str) -> object:
+        try:
+            found = adapter.validate_json(arguments or "{}")
+        except ValidationError as error:
+            raise ToolError(readable_faults(error)) from None
+        return await function(**found, **dict.fromkeys(handles, call))
+
+    return run
 
 
 def readable_faults(error: ValidationError) -> str:

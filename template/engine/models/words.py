@@ -1,6 +1,7 @@
 """The simulated model's text: words without sense, or the least that fits the asked-for format."""
 
 import random
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
@@ -22,6 +23,8 @@ DEFAULT_LENGTH = 32
 """Tokens of an answer where the caller sets no limit. Where there is one, it is used up."""
 
 LONGEST = 4096
+ANSWERING = ("assistant", "tool", "function")
+"""Roles of messages that ask for nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +108,7 @@ class Words:
 
 
 def _call(request: ChatRequest) -> Call | None:
-    """Return the call that is asked for; where none must be, one before there is its result."""
+    """Return the call that is asked for, or that is due."""
     choice = request.tool_choice
     functions = {tool.function.name: tool.function for tool in request.tools or [] if tool.function}
     if len(functions) < len(request.tools or []):
@@ -116,16 +119,22 @@ def _call(request: ChatRequest) -> Call | None:
         name = next(iter(functions), None)
     elif choice not in (None, "auto", "none"):
         raise InvalidRequest("Invalid value for 'tool_choice'.", param="tool_choice")
-    elif choice == "none" or not functions or request.messages[-1].role in ("tool", "function"):
+    elif choice == "none" or (name := _due(request.messages, list(functions))) is None:
         return None
-    else:
-        said = _said(request.messages[-1:])
-        name = next((name for name in functions if name in said), next(iter(functions)))
     if name not in functions:
         raise InvalidRequest(
             "`tool_choice` asks for a tool that is not there.", param="tool_choice"
         )
     return Call(name, _filled(functions[name].parameters))
+
+
+def _due(messages: list[Message], functions: list[str]) -> str | None:
+    """Return the next tool of those that the last question names, of none the first one, once."""
+    asked = max((at for at, each in enumerate(messages) if each.role not in ANSWERING), default=0)
+    words = re.findall(r"[\w-]+", _said(messages[asked : asked + 1]))
+    named = [word for word in dict.fromkeys(words) if word in functions] or functions[:1]
+    called = sum(each.role in ("tool", "function") for each in messages[asked:])
+    return named[called] if called < len(named) else None
 
 
 def _text(request: ChatRequest) -> str | None:
@@ -138,7 +147,7 @@ def _text(request: ChatRequest) -> str | None:
         raise InvalidRequest("Invalid value for 'response_format'.", param="response_format")
     if schema := (form.model_extra or {}).get("schema"):  # as llama.cpp has it
         return _filled(schema)
-    asking = [message for message in request.messages if message.role not in ("assistant", "tool")]
+    asking = [message for message in request.messages if message.role not in ANSWERING]
     return wire.encode_json(asked_for(_said(asking))).decode()
 
 

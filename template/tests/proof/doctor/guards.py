@@ -45,7 +45,7 @@ def doctor() -> list[Catch]:
     found = []
     for twin in TWINS:
         module = import_module(".".join(twin.relative_to(PROJECT).with_suffix("").parts))
-        said = examine(module.app, twin).findings
+        said = examine(module.app, twin, agents=getattr(module, "AGENTS", ())).findings
         found += [Catch("doctor", each.rule.id, each.path, each.line) for each in said]
     return found
 
