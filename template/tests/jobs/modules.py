@@ -1,16 +1,24 @@
-"""Modules with jobs, features of the service of a test."""
+"""Modules of guides, features of the service of a test."""
 
 import re
+from pathlib import Path
 
 from tests.service import PROJECT
 
 GUIDE = PROJECT / "docs" / "adding-a-job.md"
+AGENTS_GUIDE = PROJECT / "docs" / "agents.md"
 
 
 def documented_job() -> str:
     """Return the module that the guide shows; an empty one where it has been deleted."""
-    if not GUIDE.exists():
-        return ""
-    found = re.search(r"^```python\n(.*?)^```", GUIDE.read_text(), re.DOTALL | re.MULTILINE)
-    assert found
-    return f"{found[1]}\nJOB = SUMMARISE\n"
+    return f"{_longest_example(GUIDE)}\nJOB = SUMMARISE\n" if GUIDE.exists() else ""
+
+
+def documented_agent() -> str:
+    """Return the module of the agent that the guide shows; empty likewise."""
+    return _longest_example(AGENTS_GUIDE) if AGENTS_GUIDE.exists() else ""
+
+
+def _longest_example(guide: Path) -> str:
+    examples = re.findall(r"^```python\n(.*?)^```", guide.read_text(), re.DOTALL | re.MULTILINE)
+    return str(max(examples, key=len))
