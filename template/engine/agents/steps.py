@@ -37,6 +37,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     output: bytes | None = None
     usage: bytes | None = None
     approval_id: str | None = None
+    started_at: float = 0.0
 
     @property
     def key(self) -> str:

@@ -11,7 +11,7 @@ from engine.errors import AppError, ModelError
 from engine.models.interface import Answer, ChatRequest, Chunk
 from engine.models.wire import Json, encode_json
 from engine.operations.bound_model import BoundModel
-from engine.operations.operation import Operation
+from engine.operations.operation import Operation, refuse_agent
 from engine.responses.native import Relay, response_chat
 from engine.responses.schema import (
     ResponseRequest,
@@ -104,6 +104,7 @@ class BatchedResponse(ResponseRequest):
 
 
 async def _respond(model: BoundModel, request: BatchedResponse) -> Answer:
+    refuse_agent(model, request.model)
     refuse_hosted_tools(request, model.resources.settings.responses_hosted_tools)
     return await answer_response(model, PendingResponse(request, Transcript([], request.items, [])))
 
