@@ -7,7 +7,7 @@ from contextlib import aclosing, suppress
 import msgspec
 
 from engine.agents import runs
-from engine.errors import Overloaded
+from engine.errors import ModelError, Overloaded
 from engine.models.interface import Chunk
 from engine.models.wire import Json, data_of
 from engine.resources import Resources
@@ -40,11 +40,16 @@ async def follow_run(
 
 
 async def await_run(resources: Resources, caller_id: str, response_id: str) -> Json:
-    """Return the response of a run once it has ended. A caller that leaves cancels the run."""
+    """Return the response of a run once it has ended. A caller that leaves cancels the run.
+
+    Raise `ModelError` for a run that has failed: a caller who waits gets no response then.
+    """
     last = b""
     async with aclosing(follow_run(resources, caller_id, response_id)) as events:
         async for chunk in events:
             last = chunk.events or last
     *_, event = data_of(last)
     found: Json = msgspec.json.decode(event)["response"]
+    if found["status"] == "failed":
+        raise ModelError(found["error"]["message"])
     return found
