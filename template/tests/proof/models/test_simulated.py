@@ -130,6 +130,22 @@ async def test_a_tool_that_may_be_called_is_called_once_and_then_answered(
     assert body(answer)["choices"][0]["finish_reason"] == "stop"
 
 
+async def test_each_tool_that_the_question_names_is_called_in_its_turn(
+    simulated: Simulated,
+) -> None:
+    messages: list[Json] = [{"role": "user", "content": "Ask the weather, the clock, the weather."}]
+    called = []
+    while True:
+        request = chat(CHAT, messages=messages, tools=[CLOCK, WEATHER])
+        message = body(await simulated.complete(request))["choices"][0]["message"]
+        if not message.get("tool_calls"):
+            break
+        called.append(message["tool_calls"][0]["function"]["name"])
+        messages += [message, {"role": "tool", "tool_call_id": "call_1", "content": "sunny"}]
+    assert called == ["weather", "clock"]
+    assert message["content"]
+
+
 @pytest.mark.parametrize(
     "fields",
     [
