@@ -102,7 +102,7 @@ async def model_of(
         open_upstreams(configured, Priority.ONLINE, session, None, tokenizer) as upstreams,
     ):
         resources = SimpleNamespace(tokenizer=tokenizer, usage=counter, settings=configured)
-        yield BoundModel(upstreams, cast("Any", resources), CALLER)
+        yield BoundModel(upstreams[Priority.ONLINE], cast("Any", resources), CALLER)
 
 
 def pending(*history: Json, **fields: object) -> PendingResponse:
