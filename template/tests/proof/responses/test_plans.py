@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy.orm import Session
 
-from engine.responses import background, event_log, store
+from engine.responses import background, event_log, item_pages, store
 from engine.responses.schema import ResponseRequest
 from engine.responses.store import Transcript
 from engine.sql.pagination import PageQuery
@@ -25,7 +25,9 @@ def continue_it(session: Session, response_id: str) -> object:
 
 
 def list_input(session: Session, response_id: str) -> object:
-    return store.page_of_input_items(session, past.CALLER, response_id, PageQuery(after="msg_1"))
+    return item_pages.page_of_input_items(
+        session, past.CALLER, response_id, PageQuery(after="msg_1")
+    )
 
 
 def replay(session: Session, response_id: str) -> object:
