@@ -106,7 +106,8 @@ def forget_item(
     """Delete an item of a conversation: no later turn reads it."""
     found = _found_free(session, caller_id, conversation_id)
     chain = store.chain_to(caller_id, found.head_id or "")
-    gone = delete(Item).where(Item.id == item_id, Item.response_id.in_(select(chain.c.id)))
+    links = session.scalars(select(chain.c.id)).all()
+    gone = delete(Item).where(Item.id == item_id, Item.response_id.in_(links))
     if not rows_changed(session, gone):
         raise _no_item(item_id)
     return _shown(found)

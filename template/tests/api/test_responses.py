@@ -124,7 +124,6 @@ def test_an_item_is_referred_to_by_its_id(client: OpenAI) -> None:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("conversation", "conv_1"),
         ("prompt", {"id": "pmpt_1"}),
         ("truncation", "auto"),
         ("context_management", [{"type": "compaction"}]),
