@@ -62,7 +62,7 @@ def require_readable(items: Sequence[Json]) -> None:
 
 def item_place(item: Json, number: int, field: str = "input") -> str:
     """Return the place of an item in the request, or the id of one that came before it."""
-    return f"{field}[{number}]" if number >= 0 else str(item["id"])
+    return f"{field}[{number}]" if number >= 0 else str(item.get("id"))
 
 
 def _nothing() -> Json:
