@@ -22,6 +22,7 @@ from engine.sql.database import Database
 from engine.sql.pagination import PageQuery
 from engine.sql.tables import CallerRow, ConversationRow, ResponseItemRow, ResponseRow
 from tests.proof.machines import past
+from tests.proof.machines.races import Counted, Held, run_into
 from tests.proof.responses.test_background import deltas_logged, ended, let_expire
 from tests.service import Service, eventually, free_port, service
 
@@ -149,6 +150,15 @@ class TestTurns:
         await asyncio.gather(*ends)
         assert await database.read(oldest_use) > past.ago(1)
 
+    @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # SQLite: one writer
+    async def test_the_links_of_a_chain_are_locked_in_one_order(self, database: Database) -> None:
+        await meet_on_chain(database, forwards=True)
+
+    @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+    async def test_in_another_order_they_would_deadlock(self, database: Database) -> None:
+        with pytest.raises(AssertionError, match="deadlock"):
+            await meet_on_chain(database, forwards=False)
+
     @pytest.mark.parametrize("status", ["failed", "cancelled"])
     async def test_one_that_failed_is_no_part_of_it(self, database: Database, status: str) -> None:
         conversation_id = await database.write(make)
@@ -173,6 +183,24 @@ class TestTurns:
         await database.write(conversations.forget_conversation, past.CALLER, conversation_id)
         await database.write(conversations.save_turn, past.CALLER, answered(request), transcript)
         assert len(await database.read(rows_of, ResponseItemRow)) == 2 * store
+
+
+async def meet_on_chain(database: Database, *, forwards: bool) -> None:
+    """Let the end of a response come to a chain that another transaction locks link by link."""
+    conversation_id = await database.write(make)
+    ids = [await database.write(take_turn, conversation_id, text) for text in "ab"]
+    await database.write(lambda session: session.execute(update(ResponseRow).values(used_at=1)))
+    request = asked(None, previous_response_id=ids[-1])
+    transcript = await database.read(read, request)
+
+    def lock_one_by_one(session: Session) -> None:
+        for link in ids if forwards else reversed(ids):
+            session.execute(select(ResponseRow.id).filter_by(id=link).with_for_update())
+
+    def end(session: Session) -> None:
+        conversations.save_turn(session, past.CALLER, answered(request), transcript)
+
+    await run_into(database, Held(lock_one_by_one, "SELECT"), Counted(end))
 
 
 class TestHold:
