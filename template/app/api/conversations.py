@@ -63,7 +63,7 @@ async def create_conversation(
 ) -> ConversationObject:
     """Begin a conversation, with at most 20 items."""
     return await once.write(
-        conversations.create_conversation,
+        conversations.begin_conversation,
         items=new.items,
         metadata=new.metadata,
         most_bytes=shared.settings.max_body_bytes,
@@ -105,7 +105,7 @@ async def create_items(
 ) -> Page[Json]:
     """Add at most 20 items at the end of a conversation."""
     most = shared.settings.max_body_bytes
-    return await once.write(conversations.add_items, conversation_id, new.items, most)
+    return await once.write(conversations.append_items, conversation_id, new.items, most)
 
 
 @router.get("/{conversation_id}/items", responses=failures(NotFound))

@@ -37,7 +37,7 @@ class ConversationObject(BaseModel):
     metadata: dict[str, str]
 
 
-def create_conversation(
+def begin_conversation(
     session: Session, caller_id: str, *, items: list[Json], metadata: Json, most_bytes: int
 ) -> ConversationObject:
     """Begin a conversation, which may have items already."""
@@ -70,7 +70,7 @@ def forget_conversation(session: Session, caller_id: str, conversation_id: str) 
     session.delete(_found(session, caller_id, conversation_id, lock=True))
 
 
-def add_items(
+def append_items(
     session: Session, caller_id: str, conversation_id: str, items: list[Json], most_bytes: int
 ) -> Page[Json]:
     """Add items at the end of a conversation, and return them."""

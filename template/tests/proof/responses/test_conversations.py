@@ -52,7 +52,7 @@ def said(text: str, **more: object) -> Json:
 
 def make(session: Session, *given: str) -> str:
     items = [said(text) for text in given]
-    made = conversations.create_conversation(
+    made = conversations.begin_conversation(
         session, past.CALLER, items=items, metadata={}, most_bytes=ROOM
     )
     return made.id
@@ -219,7 +219,7 @@ class TestHold:
             lambda session: conversations.save_turn(
                 session, past.CALLER, answered(begun), transcript
             ),
-            lambda session: conversations.add_items(session, *own, [said("x")], ROOM),
+            lambda session: conversations.append_items(session, *own, [said("x")], ROOM),
             lambda session: conversations.forget_item(session, *own, item_id),
         ]
         for call in calls:
@@ -265,7 +265,7 @@ class TestItems:
         conversation_id = await database.write(make, "q0")
         await database.write(take_turn, conversation_id)
         await database.write(
-            conversations.add_items, past.CALLER, conversation_id, [said("x"), said("y")], ROOM
+            conversations.append_items, past.CALLER, conversation_id, [said("x"), said("y")], ROOM
         )
         assert await database.read(texts, conversation_id) == ["q0", "q", "re:q", "x", "y"]
         row = await database.read(head_of, conversation_id)
@@ -291,7 +291,7 @@ class TestItems:
         conversation_id = await database.write(make, "0", "1")
         await database.write(take_turn, conversation_id, "2")
         await database.write(
-            conversations.add_items, past.CALLER, conversation_id, [said("4"), said("5")], ROOM
+            conversations.append_items, past.CALLER, conversation_id, [said("4"), said("5")], ROOM
         )
         told, after = [], None
         while True:
@@ -326,7 +326,7 @@ class TestItems:
         conversation_id = await database.write(make, "a")
         with pytest.raises((InvalidRequest, NotFound)) as refused:
             await database.write(
-                conversations.add_items, past.CALLER, conversation_id, [said("x"), item], ROOM
+                conversations.append_items, past.CALLER, conversation_id, [said("x"), item], ROOM
             )
         assert refused.value.param == param
         assert await database.read(texts, conversation_id) == ["a"]
@@ -362,7 +362,7 @@ class TestLimits:
         conversation_id = await database.write(make, "x" * 1000)
         for call in (
             lambda session: read(session, asked(conversation_id), room=1000),
-            lambda session: conversations.add_items(
+            lambda session: conversations.append_items(
                 session, past.CALLER, conversation_id, [said("y")], 1000
             ),
         ):
@@ -383,7 +383,7 @@ class TestIsolation:
             lambda session: conversations.find_conversation(session, *own),
             lambda session: conversations.label_conversation(session, *own, {}),
             lambda session: conversations.forget_conversation(session, *own),
-            lambda session: conversations.add_items(session, *own, [said("x")], ROOM),
+            lambda session: conversations.append_items(session, *own, [said("x")], ROOM),
             lambda session: conversations.page_of_conversation(session, *own, PageQuery()),
             lambda session: conversations.find_item(session, *own, item_id),
             lambda session: conversations.forget_item(session, *own, item_id),

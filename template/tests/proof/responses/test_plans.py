@@ -57,7 +57,7 @@ def test_no_table_of_responses_is_scanned(step: Callable[[Session, str], object]
 def talk(session: Session) -> str:
     past.add_caller(session)
     given = [{"type": "message", "role": "user", "content": "Hi", "id": "msg_1"}]
-    made = conversations.create_conversation(
+    made = conversations.begin_conversation(
         session, past.CALLER, items=given, metadata={}, most_bytes=ROOM
     )
     return made.id
@@ -70,7 +70,7 @@ def list_items(session: Session, conversation_id: str) -> object:
 
 def add_item(session: Session, conversation_id: str) -> object:
     given = [{"role": "user", "content": "More"}]
-    return conversations.add_items(session, past.CALLER, conversation_id, given, ROOM)
+    return conversations.append_items(session, past.CALLER, conversation_id, given, ROOM)
 
 
 def find_item(session: Session, conversation_id: str) -> object:
