@@ -21,7 +21,7 @@ from engine.resources import model_for
 from engine.responses import background, store
 from engine.responses.background import Respond
 from engine.responses.schema import ResponseObject, ResponseRequest
-from engine.responses.store import CONTINUED, HIDDEN, Transcript
+from engine.responses.store import Transcript
 from engine.slots.redis_semaphore import Priority
 from engine.sql.tables import JobRow, ResponseRow
 
@@ -73,17 +73,9 @@ def kind_of_run(request: ResponseRequest) -> Job[Respond]:
 
 
 def leave_run(session: Session, caller_id: str, response_id: str, kinds: Jobs) -> None:
-    """Cancel a run whose caller waits no more, and forget it where it is not to be stored.
-
-    Its items stay where it is a turn of a conversation.
-    """
+    """Cancel a run whose caller waits no more, and forget it where it is not to be stored."""
     body = background.stop_response(session, caller_id, response_id, kinds)
-    if msgspec.json.decode(body)["store"]:
-        return
-    row = session.get_one(ResponseRow, response_id)
-    if row.conversation_id and row.status in CONTINUED:
-        row.status = HIDDEN
-    else:
+    if not msgspec.json.decode(body)["store"]:
         store.forget_response(session, caller_id, response_id)
 
 
