@@ -96,7 +96,7 @@ class BatchedResponse(ResponseRequest):
 
     @model_validator(mode="after")
     def _is_alone(self) -> "BatchedResponse":
-        for field in ("background", "previous_response_id", "store", "stream"):
+        for field in ("background", "conversation", "previous_response_id", "store", "stream"):
             if getattr(self, field):
                 raise ValueError(f"a line of a batch has no `{field}`")
         refuse_unsupported(self)
