@@ -260,16 +260,17 @@ def _with_id(item: Json) -> Json:
 def _add_row(
     session: Session, caller_id: str, response: Json, transcript: Transcript, **more: object
 ) -> ResponseRow:
-    stored = response.get("store", True)
+    is_run = "job_id" in more  # its caller follows it to its end, and then it is forgotten
+    shown = is_run or response.get("store", True)
     row = ResponseRow(
         id=response["id"],
         caller_id=caller_id,
         previous_id=transcript.head_id,
         conversation_id=(response.get("conversation") or {}).get("id"),
         model=response["model"],
-        status=response["status"] if stored else HIDDEN,
+        status=response["status"] if shown else HIDDEN,
         background=response["background"],
-        body=encode_json(response) if stored else NO_BODY,
+        body=encode_json(response) if shown else NO_BODY,
         created_at=response["created_at"],
         used_at=time.time(),
         **more,
