@@ -39,10 +39,14 @@ class Shop:
     """Of each call its tool and its `_meta`."""
     held: bool = False
     """Whether tools wait, until the client has gone or the server ends."""
+    busy: bool = False
+    """Whether it answers each message with 503."""
     broken: bool = False
     """Whether it ends each answer in its midst."""
     token: str | None = None
     """Token without which it answers nothing."""
+    left: int = 0
+    """Calls that were cancelled."""
     ended: int = 0
     """Sessions that clients have ended."""
 
@@ -60,8 +64,12 @@ def _tools(shop: Shop) -> MCPServer:  # noqa: C901 -- a list of tools
 
     async def begin(name: str, context: Context) -> None:
         shop.calls.append((name, dict(context.request_context.meta or {})))
-        while shop.held:  # noqa: ASYNC110 -- set from another thread
-            await asyncio.sleep(0.02)
+        try:
+            while shop.held:  # noqa: ASYNC110 -- set from another thread
+                await asyncio.sleep(0.02)
+        except asyncio.CancelledError:
+            shop.left += 1
+            raise
 
     @server.tool(annotations=ToolAnnotations(read_only_hint=True))
     async def find(order: int, ctx: Context) -> Order:
@@ -126,6 +134,8 @@ def noting(app: ASGIApp, shop: Shop, *, legacy: bool) -> ASGIApp:
         shop.messages.append((method, sent, body.decode()))
         if shop.token and sent.get("authorization") != f"Bearer {shop.token}":
             await _answer(send, 401)
+        elif shop.busy:
+            await _answer(send, 503)
         elif legacy and method == "server/discover":
             await _answer(send, 404)
         elif shop.broken:
