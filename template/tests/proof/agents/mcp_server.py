@@ -38,7 +38,7 @@ class Shop:
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     """Of each call its tool and its `_meta`."""
     held: bool = False
-    """Whether tools wait, until the client has gone or the server ends."""
+    """Whether tools that are noted and ends of sessions wait, until the client has gone."""
     busy: bool = False
     """Whether it answers each message with 503."""
     broken: bool = False
@@ -59,9 +59,7 @@ class Shop:
         return [method for method, *_ in self.messages]
 
 
-def _tools(shop: Shop) -> MCPServer:  # noqa: C901 -- a list of tools
-    server = MCPServer("shop")
-
+def _tools(shop: Shop) -> MCPServer:
     async def begin(name: str, context: Context) -> None:
         shop.calls.append((name, dict(context.request_context.meta or {})))
         try:
@@ -71,50 +69,49 @@ def _tools(shop: Shop) -> MCPServer:  # noqa: C901 -- a list of tools
             shop.left += 1
             raise
 
-    @server.tool(annotations=ToolAnnotations(read_only_hint=True))
     async def find(order: int, ctx: Context) -> Order:
         """Find an order."""
         await begin("find", ctx)
         return Order(order=order, open=True)
 
-    @server.tool(annotations=ToolAnnotations(idempotent_hint=True))
     async def pay(cents: int, ctx: Context) -> str:
         """Pay, once for each key."""
         await begin("pay", ctx)
         return f"paid {cents}"
 
-    @server.tool()
     async def mail(ctx: Context) -> str:
         """Send a mail, at each call."""
         await begin("mail", ctx)
         return "sent"
 
-    @server.tool()
     async def discard(order: int, ctx: Context) -> str:
         """Throw an order away."""
         await begin("discard", ctx)
         return f"no order {order} any more"
 
-    @server.tool()
-    async def refuse() -> str:
-        """Fail."""
-        raise ToolError("the shop is closed")
-
-    @server.tool()
-    async def talk(size: int) -> str:
-        """Say much."""
-        return "x" * size
-
-    @server.tool(structured_output=False)
-    async def look() -> list[Any]:
-        """Show a picture."""
-        return ["A picture:", Image(data=PICTURE, format="png")]
-
-    @server.tool("a.tool/of 70 signs" + "s" * 52)
-    async def named() -> str:
-        return "named"
-
+    server = MCPServer("shop")
+    server.add_tool(find, annotations=ToolAnnotations(read_only_hint=True))
+    server.add_tool(pay, annotations=ToolAnnotations(idempotent_hint=True))
+    for each in (mail, discard, refuse, talk):
+        server.add_tool(each)
+    server.add_tool(look, structured_output=False)
+    server.add_tool(talk, name="a.tool/of 70 signs" + "s" * 52)
     return server
+
+
+async def refuse() -> str:
+    """Fail."""
+    raise ToolError("the shop is closed")
+
+
+async def talk(size: int) -> str:
+    """Say much."""
+    return "x" * size
+
+
+async def look() -> list[Any]:
+    """Show a picture."""
+    return ["A picture:", Image(data=PICTURE, format="png")]
 
 
 def noting(app: ASGIApp, shop: Shop, *, legacy: bool) -> ASGIApp:
@@ -122,7 +119,10 @@ def noting(app: ASGIApp, shop: Shop, *, legacy: bool) -> ASGIApp:
 
     async def noted(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] != "POST":
-            shop.ended += scope.get("method") == "DELETE"
+            if scope.get("method") == "DELETE":
+                shop.ended += 1
+                while shop.held:  # noqa: ASYNC110 -- as above
+                    await asyncio.sleep(0.02)
             await app(scope, receive, send)
             return
         body, more = b"", True

@@ -97,6 +97,14 @@ class TestCalls:
             await call(resources, tools["find"], {"order": 1})
             assert shop.ended == 2  # that of the list, too
 
+    async def test_a_call_has_its_result_though_its_session_does_not_end(
+        self, resources: Resources
+    ) -> None:
+        with running_shop(legacy=True) as shop:
+            tools = await tools_of(resources, shop.url, seconds=30.0)
+            shop.held = True
+            assert await call(resources, tools["talk"], {"size": 2}) == "xx"
+
     async def test_structured_content_is_read_once(self, resources: Resources, shop: Shop) -> None:
         tools = await tools_of(resources, shop.url)
         told = await call(resources, tools["find"], {"order": 1})
@@ -178,7 +186,7 @@ class TestListing:
         assert found["shop__find"].description == "Find an order."
         long = [name for name in found if name.startswith("shop__a_tool_of_70_signs")]
         assert [len(name) for name in long] == [64]
-        assert await call(resources, found[long[0]]) == "named"
+        assert await call(resources, found[long[0]], {"size": 2}) == "xx"
 
     async def test_a_call_is_repeated_where_the_server_allows_it(
         self, resources: Resources, shop: Shop
