@@ -119,38 +119,56 @@ def noting(app: ASGIApp, shop: Shop, *, legacy: bool) -> ASGIApp:
 
     async def noted(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] != "POST":
-            if scope.get("method") == "DELETE":
-                shop.ended += 1
-                while shop.held:  # noqa: ASYNC110 -- as above
-                    await asyncio.sleep(0.02)
+            await _note_end(shop, scope)
             await app(scope, receive, send)
             return
-        body, more = b"", True
-        while more:
-            message = await receive()
-            body, more = body + message.get("body", b""), message.get("more_body", False)
-        sent = {name.decode(): value.decode() for name, value in scope["headers"]}
+        body = await _body(receive)
+        headers = {name.decode(): value.decode() for name, value in scope["headers"]}
         method = json.loads(body)["method"]
-        shop.messages.append((method, sent, body.decode()))
-        if shop.token and sent.get("authorization") != f"Bearer {shop.token}":
-            await _answer(send, 401)
-        elif shop.busy:
-            await _answer(send, 503)
-        elif legacy and method == "server/discover":
-            await _answer(send, 404)
-        elif shop.broken:
-            headers = [(b"content-type", b"text/event-stream"), (b"content-length", b"99")]
-            await send({"type": "http.response.start", "status": 200, "headers": headers})
-            raise ConnectionAbortedError
-        else:
-            given = iter([{"type": "http.request", "body": body, "more_body": False}])
+        shop.messages.append((method, headers, body.decode()))
+        if status := _refusal(shop, headers, new=legacy and method == "server/discover"):
+            await _answer(send, status)
+            return
+        if shop.broken:
+            await _break_off(send)
+        given = iter([{"type": "http.request", "body": body, "more_body": False}])
 
-            async def again() -> Message:
-                return next(given, None) or await receive()
+        async def again() -> Message:
+            return next(given, None) or await receive()
 
-            await app(scope, again, send)
+        await app(scope, again, send)
 
     return noted
+
+
+async def _note_end(shop: Shop, scope: Scope) -> None:
+    if scope.get("method") == "DELETE":
+        shop.ended += 1
+        while shop.held:  # noqa: ASYNC110 -- as above
+            await asyncio.sleep(0.02)
+
+
+async def _body(receive: Receive) -> bytes:
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body, more = body + message.get("body", b""), message.get("more_body", False)
+    return body
+
+
+def _refusal(shop: Shop, headers: dict[str, str], *, new: bool) -> int | None:
+    """Return the status with which a message is refused, None where it is not."""
+    if shop.token and headers.get("authorization") != f"Bearer {shop.token}":
+        return 401
+    if shop.busy:
+        return 503
+    return 404 if new else None
+
+
+async def _break_off(send: Send) -> None:
+    headers = [(b"content-type", b"text/event-stream"), (b"content-length", b"99")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    raise ConnectionAbortedError
 
 
 async def _answer(send: Send, status: int) -> None:
