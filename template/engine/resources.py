@@ -54,7 +54,8 @@ class Resources:
     rates: Rates
     http: Http
     guarded_http: Http
-    """For a URL that a caller or a model names: it connects to public addresses only."""
+    """For a URL that a caller or a model names, and for MCP servers: it connects to public addresses
+    only."""
     webhook_client: WebhookClient
     tokenizer: Tokenizer
     _upstreams: Upstreams

@@ -5,7 +5,7 @@ The package `mcp` is optional: `mcp_client` alone imports it, once an agent with
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
@@ -41,7 +41,7 @@ class McpServerError(ToolError):
         """Whether the call may have been run all the same."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class McpServer:
     """An MCP server of the team's choice, never of a caller's, over streamable HTTP.
 
@@ -51,6 +51,7 @@ class McpServer:
     label: str
     """Callers see it as `server_label`; for the model it stands before the names of the tools."""
     url: str
+    _: KW_ONLY
     allowed: Collection[str] | None = None
     """Tools that the model may call; None for all."""
     approval: bool | Collection[str] = False
