@@ -54,8 +54,7 @@ class Resources:
     rates: Rates
     http: Http
     guarded_http: Http
-    """For a URL that a caller or a model names, and for MCP servers: it connects to public addresses
-    only."""
+    """For a URL that a caller or a model names, and MCP servers: only to public addresses."""
     webhook_client: WebhookClient
     tokenizer: Tokenizer
     _upstreams: Upstreams
