@@ -56,7 +56,7 @@ class Resources:
     rates: Rates
     http: Http
     guarded_http: Http
-    """For a URL that a caller or a model names: it connects to public addresses only."""
+    """For a URL that a caller or a model names, and MCP servers: only to public addresses."""
     webhook_client: WebhookClient
     tokenizer: Tokenizer
     priority: Priority
@@ -74,6 +74,8 @@ class Resources:
     """Answers to probes and scrapes: a flood of them, without a key, asks once a second."""
     depths: Cache[str, Any] = field(default_factory=lambda: Cache(entries=1, seconds=5.0))
     """Depths of the queues, for which the database has to count."""
+    mcp_listings: Cache[Any, Any] = field(default_factory=lambda: Cache(entries=100, seconds=300.0))
+    """Tools of MCP servers, by address and headers."""
 
     async def models(self) -> list[ModelCard]:
         """List the models of the first provider: its fallbacks stand in for it."""

@@ -76,6 +76,8 @@ def _run(
             os.dup2(file.fileno(), stream.fileno())
     sys.stdin = None  # this one cannot be inherited, which uvicorn's `--workers` would do
     os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
     if more := environment.get(MORE_MODULES):
         features.__path__.append(more)
         for found in pkgutil.iter_modules([more], "app.features."):
@@ -84,7 +86,5 @@ def _run(
                 features.JOBS.append(job)
             if agent := getattr(module, "AGENT", None):
                 features.AGENTS.append(agent)
-    os.environ.clear()
-    os.environ.update(environment)
     sys.argv = ["app", *arguments]
     main()

@@ -36,7 +36,7 @@ if set(descriptors()) - before:
     print("something is open")
 if children():
     print("a child process")
-for heavy in ("xllamacpp", "bpe_openai"):
+for heavy in ("xllamacpp", "bpe_openai", "mcp"):
     if heavy in sys.modules:
         print(heavy)
 sys.stdout.flush()

@@ -11,6 +11,7 @@ from app import features
 from app.settings import Settings
 from engine import resources
 from engine.agents.agent import Agent, Agents
+from engine.agents.mcp import require_mcp
 from engine.agents.runs import AWAITED_RUN, BACKGROUND_RUN
 from engine.callers.usage import UsageBuffer
 from engine.jobs.jobs import Job, Jobs
@@ -126,8 +127,10 @@ def all_jobs() -> Jobs:
 
 
 def all_agents() -> Agents:
-    """Return the agents of the features, by name."""
+    """Return the agents of the features, by name. Raise `OpenError` for a package they lack."""
     listed: list[Agent] = getattr(features, "AGENTS", [])  # an older list of features lacks it
+    if any(each.mcp for each in listed):
+        require_mcp()
     return {each.name: each for each in listed}
 
 

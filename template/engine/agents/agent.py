@@ -45,6 +45,8 @@ class Agent:
         toolbox = {each.name: each for each in own}
         if len(toolbox) < len(own):
             raise ValueError(f"The agent {self.name} has two tools of one name: rename one.")
+        if len({server.label for server in self.mcp}) < len(self.mcp):
+            raise ValueError(f"The agent {self.name} has two MCP servers of one label: rename one.")
         if not NAME.fullmatch(self.name):
             raise ValueError(f"The name {self.name} has other signs than letters, digits, - and _.")
         object.__setattr__(self, "toolbox", toolbox)

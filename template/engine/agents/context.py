@@ -1,6 +1,6 @@
 """What an agent's run says to its model, and what its caller reads of it."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import msgspec
 
@@ -64,14 +64,14 @@ def run_items(found: Sequence[Step]) -> Iterator[Json]:
         yield {"type": "function_call_output", "call_id": step.id, "output": step.text}
 
 
-def output_items(found: Sequence[Step], server_of: Callable[[str], str]) -> list[Json]:
+def output_items(found: Sequence[Step], agent: str) -> list[Json]:
     """Return the items of the response."""
     items: list[Json] = []
     for step in found:
         if step.kind == "model":
             items += [item for item in step.items if item["type"] != "function_call"]
         else:
-            items.append(call_item(step, server_of(step.name)))
+            items.append(call_item(step, agent))
     return items
 
 

@@ -7,6 +7,7 @@ for an approval is an `mcp_approval_request`.
 import msgspec
 
 from engine.agents.steps import Step
+from engine.agents.tools import MARK
 from engine.errors import AppError
 from engine.models.wire import Json, data_of
 from engine.responses.native import Relay
@@ -44,12 +45,12 @@ class AgentEvents(Relay):
                 super().replay({**event, **told, "sequence_number": self.sequence - 1})
         return self._taken()
 
-    def plan(self, step: Step, server: str) -> None:
+    def plan(self, step: Step) -> None:
         """Tell of a call that is to be run, or that waits for a human."""
         at = {"item_id": step.id, "output_index": self._first}
         self._places[step.id] = self._first
         self._first += 1
-        item = call_item(step, server)
+        item = call_item(step, self.response["model"])
         if step.status == "approval":
             self._event("output_item.added", output_index=at["output_index"], item=item)
             self._event("output_item.done", output_index=at["output_index"], item=item)
@@ -60,9 +61,9 @@ class AgentEvents(Relay):
         self._event("mcp_call_arguments.delta", **at, delta=item["arguments"])
         self._event("mcp_call_arguments.done", **at, arguments=item["arguments"])
 
-    def finish_call(self, step: Step, server: str) -> None:
+    def finish_call(self, step: Step) -> None:
         """Tell of the end of a call, or that the run ends before it."""
-        item, place = call_item(step, server), self._places[step.id]
+        item, place = call_item(step, self.response["model"]), self._places[step.id]
         if item["status"] != "incomplete":
             self._event(f"mcp_call.{item['status']}", item_id=step.id, output_index=place)
         self._event("output_item.done", output_index=place, item=item)
@@ -94,13 +95,14 @@ class AgentEvents(Relay):
         return ending
 
 
-def call_item(step: Step, server: str) -> Json:
-    """Return the item of a call."""
+def call_item(step: Step, agent: str) -> Json:
+    """Return the item of a call: of a tool of an MCP server, or of the agent's own."""
+    server, mark, name = step.name.partition(MARK)
     item = {
         "id": step.id,
         "type": "mcp_call",
-        "server_label": server,
-        "name": step.name.removeprefix(f"{server}__"),
+        "server_label": server if mark else agent,
+        "name": name if mark else step.name,
         "arguments": step.input.decode(),
     }
     if step.status == "approval":

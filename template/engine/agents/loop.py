@@ -80,7 +80,7 @@ class AgentRun:
         try:
             async with limit:
                 remote = await remote_tools(self._agent.mcp, self._run.resources)
-                self._tools = {**self._agent.toolbox, **remote}
+                self._tools = {**remote, **self._agent.toolbox}
                 cut = await self._take_steps()
             await self._settle(cut)
         except LostRunError:
@@ -195,10 +195,9 @@ class AgentRun:
 
     def _tell_of(self, step: Step) -> None:
         """Tell of a call that is planned, waits for a human, or has ended without being run."""
-        server = self._server_of(step.name)
-        self._events.plan(step, server)
+        self._events.plan(step)
         if step.status not in (*OPEN, "approval"):
-            self._events.finish_call(step, server)
+            self._events.finish_call(step)
 
     async def _call(self, step: Step) -> None:
         """Run one call, and keep its output."""
@@ -209,7 +208,7 @@ class AgentRun:
             await self._log.write(steps.begin_call, step.id)
             end = await self._outcome(tool, step)
         ended = replace(step, status=end.status, output=end.output.encode())
-        self._events.finish_call(ended, self._server_of(step.name))
+        self._events.finish_call(ended)
         self._log.add(self._events.taken())
         await self._log.write(steps.end_call, end)
 
@@ -240,17 +239,13 @@ class AgentRun:
         found = await self._read()
         for step in found:
             if step.status in OPEN:
-                self._events.finish_call(step, self._server_of(step.name))
-        output, usage = output_items(found, self._server_of), total_usage(found)
+                self._events.finish_call(step)
+        output, usage = output_items(found, self._agent.name), total_usage(found)
         self._log.add(self._events.settle(output, usage, cut, error))
 
     async def _read(self) -> list[Step]:
         read = self._run.resources.database.read
         return await read(steps.read_steps, self._events.response["id"])
-
-    def _server_of(self, name: str) -> str:
-        tool = self._tools.get(name)
-        return (tool.server if tool else None) or self._agent.name
 
 
 def _is_answered(found: Sequence[Step]) -> bool:

@@ -85,8 +85,8 @@ def run_ended(session: Session, job: JobRow) -> None:
 
 
 def _whole_items(session: Session, response_id: str) -> list[Json]:
-    model = session.get_one(ResponseRow, response_id).model
-    return output_items(steps.read_steps(session, response_id), lambda _name: model)
+    agent = session.get_one(ResponseRow, response_id).model
+    return output_items(steps.read_steps(session, response_id), agent)
 
 
 async def run_agent(run: Run, subject: Respond) -> None:

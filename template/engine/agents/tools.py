@@ -20,6 +20,9 @@ from engine.resources import Resources
 NAME = re.compile("[A-Za-z0-9_-]{1,64}")
 """Names of functions that model servers take."""
 
+MARK = "__"
+"""Stands between the label of an MCP server and the name of its tool."""
+
 MOST_BYTES = 65_536
 """Longest output of a tool. The rest is cut off, and the model is told so."""
 
@@ -72,8 +75,6 @@ class Tool:
     """Whether a call may run again whose worker died in its midst."""
     seconds: float = TOOL_SECONDS
     """Longest time of one call."""
-    server: str | None = None
-    """Label of the MCP server that runs it; None for a function of the agent's own."""
 
     @property
     def schema(self) -> Json:
@@ -101,6 +102,10 @@ def tool(
     name = function.__name__
     if not inspect.iscoroutinefunction(function):
         raise TypeError(f"The tool {name} is not async: begin it with `async def`.")
+    if MARK in name:
+        raise TypeError(
+            f"The tool {name} has two underscores in its name, as those of MCP servers."
+        )
     fields: dict[str, Any] = {}
     handles = []
     for each in inspect.signature(function, eval_str=True).parameters.values():

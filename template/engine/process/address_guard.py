@@ -8,6 +8,7 @@ import errno
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from functools import partial
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
@@ -20,6 +21,9 @@ from engine.process.offload import in_thread
 from engine.settings import Settings
 
 NOT_PUBLIC = "this is not a public address"
+
+any_address: ContextVar[bool] = ContextVar("any_address", default=False)
+"""Whether the request at work may go to any address, since code names it and no caller."""
 
 LOOKUPS = 10
 """Names that are looked up at once."""
@@ -98,7 +102,7 @@ def public_socket(target: AddrInfoType) -> socket.socket:
     check by a resolver would miss an address in the URL itself, for which no resolver is asked.
     """
     family, kind, protocol, _, address = target
-    if not is_public(str(address[0])):
+    if not any_address.get() and not is_public(str(address[0])):
         raise PermissionError(errno.EACCES, NOT_PUBLIC)
     return socket.socket(family, kind, protocol)
 
