@@ -147,6 +147,7 @@ class AgentRun:
         chat = response_chat(request, items, len(items), self._model.caller_id)
         turn = Relay(new_response(request))
         self._events.begin_turn()
+        began = time.time()
 
         async def answer() -> None:
             async with aclosing(self._model.stream(chat)) as chunks:
@@ -157,12 +158,13 @@ class AgentRun:
             self._log.add(self._events.relay(turn.end()))
 
         await self._log.append_during(answer())
-        await self._plan(found, turn.response, name)
+        await self._plan(found, turn.response, name, began)
 
-    async def _plan(self, found: Sequence[Step], answer: Json, model: str) -> None:
+    async def _plan(self, found: Sequence[Step], answer: Json, model: str, began: float) -> None:
         items, calls = keyed_calls(answer["output"])
         cut = (answer["incomplete_details"] or {}).get("reason")
-        planned = [*found, answer_step(len(found), model, items, answer["usage"], cut or "done")]
+        step = answer_step(len(found), model, items, answer["usage"], cut or "done", began)
+        planned = [*found, step]
         for call in () if cut else calls:
             step = self._planned(planned, call)
             planned.append(step)

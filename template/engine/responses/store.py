@@ -107,6 +107,13 @@ def find_response(session: Session, caller_id: str, response_id: str) -> StoredR
     return StoredResponse(row.body, row.status, row.background, row.job_id)
 
 
+def require_response(session: Session, caller_id: str, response_id: str) -> None:
+    """Raise `NotFound` where this caller has no response of that id."""
+    mine = ResponseRow.id == response_id, ResponseRow.caller_id == caller_id
+    if session.scalar(select(ResponseRow.id).where(*mine)) is None:
+        raise _not_found(response_id)
+
+
 def input_items(session: Session, response_id: str) -> list[Json]:
     """Return the items that a response was given, in their order."""
     own = select(Item.data).where(Item.response_id == response_id, Item.output.is_(False))
@@ -117,9 +124,7 @@ def page_of_input_items(
     session: Session, caller_id: str, response_id: str, query: PageQuery
 ) -> Page[Json]:
     """Return a page of a response's own input; raise `NotFound` where there is no response."""
-    mine = ResponseRow.id == response_id, ResponseRow.caller_id == caller_id
-    if session.scalar(select(ResponseRow.id).where(*mine)) is None:
-        raise _not_found(response_id)
+    require_response(session, caller_id, response_id)
     ascending, place = query.order == "asc", Item.position
     own = Item.response_id == response_id, Item.output.is_(False)
     statement = select(Item.id, Item.data).where(*own).limit(query.limit + 1)
