@@ -83,7 +83,7 @@ def _run(
             if job := getattr(module, "JOB", None):
                 features.JOBS.append(job)
             if agent := getattr(module, "AGENT", None):
-                features.AGENTS.append(agent)
+                vars(features).setdefault("AGENTS", []).append(agent)
     os.environ.clear()
     os.environ.update(environment)
     sys.argv = ["app", *arguments]

@@ -32,7 +32,7 @@ def at_work(
     redis_url: str, tmp_path_factory: pytest.TempPathFactory, heard: list[str | None]
 ) -> Iterator[Service]:
     """A service that asks a model server, and the worker of which tells its metrics."""
-    answer = modelling(Scripted())  # type: ignore[arg-type] -- it embeds nothing
+    answer = modelling(Scripted())  # type: ignore[arg-type]  # it embeds nothing
 
     async def handler(request: web.Request) -> web.StreamResponse:
         if request.method == "POST":
