@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -27,6 +28,7 @@ from engine.process.webhook_client import WebhookClient
 from engine.settings import Settings
 from engine.slots.admission_queue import AdmissionQueue
 from engine.slots.caller_limits import Calls, Rates
+from engine.slots.redis_semaphore import Priority
 from engine.slots.semaphore import SlotSemaphore
 from engine.sql.database import Database
 
@@ -57,7 +59,9 @@ class Resources:
     """For a URL that a caller or a model names: it connects to public addresses only."""
     webhook_client: WebhookClient
     tokenizer: Tokenizer
-    _upstreams: Upstreams
+    priority: Priority
+    """The priority of this process's calls to the model, unless a call has its own."""
+    _upstreams: Mapping[Priority, Upstreams]
     """Called only by the model that `model_for` binds to a caller."""
     background: Background
     usage: UsageBuffer
@@ -73,17 +77,33 @@ class Resources:
 
     async def models(self) -> list[ModelCard]:
         """List the models of the first provider: its fallbacks stand in for it."""
-        return await self._upstreams.models()
+        return await self._upstreams[self.priority].models()
 
     @property
-    def slots(self) -> dict[str, SlotSemaphore]:
-        """The slots of each provider by its name."""
-        return self._upstreams.slots
+    def slots(self) -> dict[tuple[str, Priority], SlotSemaphore]:
+        """The slots in use, by the name of their provider and the priority of their calls."""
+        return {
+            (name, priority): slots
+            for priority, upstreams in self._upstreams.items()
+            for name, slots in upstreams.slots.items()
+            if slots.in_use.is_set()
+        }
 
 
-def model_for(resources: Resources, caller_id: str, *, counted: bool = True) -> BoundModel:
-    """Return the model bound to a caller. Without `counted` no tokens are added up."""
-    return BoundModel(resources._upstreams, resources, caller_id, counted=counted)  # noqa: SLF001
+def model_for(
+    resources: Resources,
+    caller_id: str,
+    priority: Priority | None = None,
+    *,
+    counted: bool = True,
+) -> BoundModel:
+    """Return the model bound to a caller, at this priority or else the process's own.
+
+    Online calls are for a caller who waits, also in a worker: they go before batches, and end with
+    an error where they would wait long. Without `counted` no tokens are added up.
+    """
+    upstreams = resources._upstreams[priority or resources.priority]  # noqa: SLF001
+    return BoundModel(upstreams, resources, caller_id, counted=counted)
 
 
 T = TypeVar("T")

@@ -8,8 +8,8 @@ from app.main import create_app
 from app.settings import Settings
 
 OURS = (
-    *("batches", "chat", "completions", "embeddings", "files", "health", "jobs", "metrics"),
-    *("models", "progress", "responses", "usage", "webhooks"),
+    *("batches", "chat", "completions", "conversations", "embeddings", "files"),
+    *("health", "jobs", "metrics", "models", "progress", "responses", "usage", "webhooks"),
 )
 """Their modules in `app.api`."""
 

@@ -23,7 +23,7 @@ from engine.agents.history import StepObject, page_of_steps
 from engine.errors import NotFound
 from engine.models.wire import Json
 from engine.process.queue import Kind
-from engine.responses import background, event_log, store
+from engine.responses import background, conversations, event_log, item_pages, store
 from engine.responses.answering import PendingResponse, answer_response, stream_response
 from engine.responses.event_log import Replay
 from engine.responses.schema import (
@@ -179,7 +179,7 @@ async def list_input_items(
     response_id: str, rows: CallersRows, query: Annotated[PageQuery, Query()]
 ) -> Page[Json]:
     """List the items of a response's own input, the newest first."""
-    return await rows.read(store.page_of_input_items, response_id, query)
+    return await rows.read(item_pages.page_of_input_items, response_id, query)
 
 
 @router.get("/{response_id}/steps", responses=failures(NotFound))
@@ -198,16 +198,14 @@ async def prepared(body: ResponseRequest, rows: CallerDatabase, shared: Shared) 
     refuse_unsupported(body)
     refuse_hosted_tools(body, shared.settings.responses_hosted_tools)
     transcript = Transcript.alone(body.items)
-    if body.previous_response_id or transcript.has_references:
+    if body.conversation or body.previous_response_id or transcript.has_references:
         most = shared.settings.max_body_bytes
-        transcript = await rows.read(
-            store.read_transcript, body.previous_response_id, body.items, most
-        )
+        transcript = await rows.read(conversations.read_turn, body, most)
 
     async def save(response: Json) -> None:
-        await rows.write(store.save_response, response, transcript)
+        await rows.write(conversations.save_turn, response, transcript)
 
-    return PendingResponse(body, transcript, save if body.store else None)
+    return PendingResponse(body, transcript, save if body.store or body.conversation else None)
 
 
 def followed(

@@ -58,7 +58,8 @@ async def open_resources(
 ) -> AsyncIterator[Resources]:
     """Yield all resources. Raise `OpenError` when one fails, after closing the ones before it.
 
-    `priority` belongs to this process's calls to the model: a worker's come behind online calls.
+    `priority` belongs to this process's calls to the model: a worker's come behind online calls,
+    unless they ask for another.
     Requests and background tasks come last, so that they end while all that they use is open.
     """
     async with AsyncExitStack() as stack:
@@ -101,6 +102,7 @@ async def open_resources(
             guarded_http=guarded_http,
             webhook_client=WebhookClient(guarded_http, settings),
             tokenizer=tokenizer,
+            priority=priority,
             _upstreams=upstreams,
             background=background,
             usage=UsageBuffer(database, tokenizer, background),

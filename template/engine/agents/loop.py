@@ -75,8 +75,9 @@ class AgentRun:
     async def answer(self) -> None:
         """Take steps until the run ends; keep its end in one transaction."""
         await self._begin()
-        left = self._events.response["created_at"] + self._agent.max_seconds - time.time()
-        limit = asyncio.timeout(left)
+        found = await self._read()
+        spent = time.time() - found[0].started_at if found else 0.0
+        limit = asyncio.timeout(self._agent.max_seconds - spent)
         try:
             async with limit:
                 remote = await remote_tools(self._agent.mcp, self._run.resources)

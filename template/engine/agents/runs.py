@@ -22,6 +22,7 @@ from engine.responses import background, store
 from engine.responses.background import Respond
 from engine.responses.schema import ResponseObject, ResponseRequest
 from engine.responses.store import Transcript
+from engine.slots.redis_semaphore import Priority
 from engine.sql.tables import JobRow, ResponseRow
 
 
@@ -100,7 +101,8 @@ async def run_agent(run: Run, subject: Respond) -> None:
     agent = resources.agents.get(request.model)
     if agent is None:
         raise NotFound(f"There is no agent {request.model} any more.")
-    model = model_for(resources, run.caller_id or "")
+    priority = Priority.BATCH if request.background else Priority.ONLINE
+    model = model_for(resources, run.caller_id or "", priority)
     await AgentRun(run, model, agent, request, transcript, events).answer()
 
 

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from typing import Any, Self, TypeAlias, TypeVar
 
@@ -252,25 +253,34 @@ async def open_upstreams(
     session: UpstreamSession,
     redis: Redis | None,
     tokenizer: Tokenizer,
-) -> AsyncIterator[Upstreams]:
-    """Yield the provider of the settings with its fallbacks behind it."""
+) -> AsyncIterator[dict[Priority, Upstreams]]:
+    """Yield the provider of the settings with its fallbacks behind it, for each priority.
+
+    `priority` is the one of most calls of this process. A server of both is opened once.
+    """
     limiter = limiter_of(redis, f"{settings.service_slug}:quota")
-    online = priority is Priority.ONLINE
-    budget: Budget = RetryBudget(settings.model_retries) if online else Patience()
+    slots_of = partial(open_slots, redis=redis, service_slug=settings.service_slug)
+    budgets: tuple[Budget, Budget] = RetryBudget(settings.model_retries), Patience()
+    opened: dict[Priority, Upstreams] = {}
+    servers: dict[str, Upstream] = {}
     async with AsyncExitStack() as stack:
-        upstreams = []
-        for pool in provider_pools(settings, priority):
-            slots = open_slots(pool.name, pool.limits, priority, redis, settings.service_slug)
-            provider = open_model(pool.settings, session, tokenizer)
-            upstreams.append(
-                Upstream(
+        for each, budget in zip(Priority, budgets, strict=True):
+            upstreams = []
+            for pool in provider_pools(settings, each):
+                same, lazy = servers.get(pool.name), each is not priority
+                provider = open_model(pool.settings, session, tokenizer)
+                online = same.slots if same else None
+                slots = slots_of(pool.name, pool.limits, each, online=online, lazy=lazy)
+                upstream = Upstream(
                     name=pool.name,
-                    provider=await stack.enter_async_context(provider),
+                    provider=same.provider if same else await stack.enter_async_context(provider),
                     slots=await stack.enter_async_context(slots),
-                    circuit_of=circuit_breakers(),
-                    quota=Quota(limiter, pool.name, priority, pool.settings),
+                    circuit_of=same.circuit_of if same else circuit_breakers(),
+                    quota=Quota(limiter, pool.name, each, pool.settings),
                     model=pool.model,
                     native=pool.settings.native_responses,
                 )
-            )
-        yield Upstreams(upstreams, budget, settings.request_timeout)
+                upstreams.append(upstream)
+                servers.setdefault(pool.name, upstream)
+            opened[each] = Upstreams(upstreams, budget, settings.request_timeout)
+        yield opened

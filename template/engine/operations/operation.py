@@ -6,7 +6,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 from pydantic import BaseModel
 
-from engine.errors import PermissionDenied
+from engine.errors import PermissionDenied, Unsupported
 from engine.models.interface import Answer, ChatRequest, EmbeddingsRequest
 from engine.operations.bound_model import BoundModel
 
@@ -37,7 +37,14 @@ Operations: TypeAlias = Mapping[str, Operation[Any]]
 """Every operation by its URL."""
 
 
+def refuse_agent(model: BoundModel, name: str) -> None:
+    """Raise `Unsupported` for the name of an agent, whose runs are jobs and no calls of a model."""
+    if name in model.resources.agents:
+        raise Unsupported(f"{name} is an agent: no line of a batch can ask it.", param="model")
+
+
 async def _chat(model: BoundModel, request: ChatRequest) -> Answer:
+    refuse_agent(model, request.model)
     return await model.complete(request)
 
 

@@ -11,7 +11,7 @@ from engine.errors import AppError, ModelError
 from engine.models.interface import Answer, ChatRequest, Chunk
 from engine.models.wire import Json, encode_json
 from engine.operations.bound_model import BoundModel
-from engine.operations.operation import Operation
+from engine.operations.operation import Operation, refuse_agent
 from engine.responses.native import Relay, response_chat
 from engine.responses.schema import (
     ResponseRequest,
@@ -96,7 +96,7 @@ class BatchedResponse(ResponseRequest):
 
     @model_validator(mode="after")
     def _is_alone(self) -> "BatchedResponse":
-        for field in ("background", "previous_response_id", "store", "stream"):
+        for field in ("background", "conversation", "previous_response_id", "store", "stream"):
             if getattr(self, field):
                 raise ValueError(f"a line of a batch has no `{field}`")
         refuse_unsupported(self)
@@ -104,6 +104,7 @@ class BatchedResponse(ResponseRequest):
 
 
 async def _respond(model: BoundModel, request: BatchedResponse) -> Answer:
+    refuse_agent(model, request.model)
     refuse_hosted_tools(request, model.resources.settings.responses_hosted_tools)
     return await answer_response(model, PendingResponse(request, Transcript([], request.items, [])))
 

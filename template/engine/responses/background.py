@@ -20,7 +20,7 @@ from engine.jobs.jobs import Job, Jobs
 from engine.jobs.runs import LostRunError, Run
 from engine.models.interface import ChatRequest
 from engine.models.wire import Json, encode_json
-from engine.responses import event_log, store
+from engine.responses import conversations, event_log, store
 from engine.responses.answering import PendingResponse
 from engine.responses.event_log import EventGroup, EventWriter
 from engine.responses.native import Relay
@@ -59,6 +59,8 @@ def start_response(
         traceparent=traceparent,
     )
     store.add_response(session, caller_id, response, transcript, request=request, job_id=job.id)
+    if request.conversation_id:
+        conversations.hold_turn(session, caller_id, response, transcript)
     translation = Relay(response)
     event_log.append_events(session, response["id"], 0, translation.begin())
     return ResponseObject.model_validate(response)
@@ -99,6 +101,7 @@ def end_response(session: Session, row: ResponseRow, change: Json) -> None:
     body = {**msgspec.json.decode(row.body), **change}
     row.body, row.status, row.request = encode_json(body), body["status"], None
     row.finished_at = time.time()
+    conversations.end_turn(session, row)
     if row.background:
         outbox.enqueue_event(session, row.caller_id, f"response.{row.status}", row.id)
 

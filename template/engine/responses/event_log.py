@@ -105,7 +105,11 @@ class EventWriter:
             self._first_seq, self._events = self._translation.sequence, b""
             self._fresh.clear()
             group = EventGroup(self._run.id, self._run.owner, self._response_id, first_seq, events)
-            await self._run.resources.database.write(fn, group, *args, **kwargs)
+            try:
+                await self._run.resources.database.write(fn, group, *args, **kwargs)
+            except BaseException:
+                self._first_seq, self._events = first_seq, events + self._events  # no gap later
+                raise
         await self._run.resources.news.tell(self._response_id)
 
     async def append(self) -> None:

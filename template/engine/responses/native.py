@@ -25,11 +25,12 @@ from engine.models.sse import LAST
 from engine.models.wire import Json, data_of, encode_json
 from engine.responses.events import Translation
 from engine.responses.schema import ResponseRequest
-from engine.responses.translation import chat_fields, readable_items
+from engine.responses.translation import chat_fields, item_place, readable_items
 
 STATE = {
     "background",
     "background_options",
+    "conversation",
     "input",
     "metadata",
     "model",
@@ -42,6 +43,7 @@ STATE = {
 OURS = {
     "id",
     "background",
+    "conversation",
     "created_at",
     "metadata",
     "previous_response_id",
@@ -73,7 +75,7 @@ def response_chat(
     The request's own items begin at index `first`. Raise `InvalidRequest` for an item that is
     malformed, `Unsupported` for one that names a file.
     """
-    _refuse_objects(items, first)
+    refuse_objects(items, first)
     body = partial(native_body, request, items, caller_id)
     refusal = None
     try:
@@ -117,7 +119,8 @@ def _native_item(item: Json) -> Iterator[Json]:
         yield item
 
 
-def _refuse_objects(items: Sequence[Json], first: int) -> None:
+def refuse_objects(items: Sequence[Json], first: int = 0, sent_as: str = "input") -> None:
+    """Raise `Unsupported` for an item that names a file. The request's own begin at `first`."""
     for number, item in enumerate(items):
         for field in ("content", "output"):
             parts = item.get(field)
@@ -125,8 +128,8 @@ def _refuse_objects(items: Sequence[Json], first: int) -> None:
                 for name in OBJECTS:
                     if isinstance(part, dict) and part.get(name):
                         message = f"'{name}' is not supported: send the content itself."
-                        place = f"input[{number - first}].{field}[{at}].{name}"
-                        raise Unsupported(message, param=place)
+                        place = item_place(item, number - first, sent_as)
+                        raise Unsupported(message, param=f"{place}.{field}[{at}].{name}")
 
 
 class Relay(Translation):

@@ -24,7 +24,6 @@ REFUSED: dict[str, tuple[object, ...]] = {
     "access_programs": (),
     "background_options": ({}, {"completion_window": "soonest"}),
     "context_management": ([],),
-    "conversation": (),
     "image": (),
     "moderation": (),
     "n": (1,),
@@ -66,8 +65,10 @@ Includable = Literal[
 ]
 """Additions that a caller can ask for. Most have nothing to add here."""
 
+ConversationId = Annotated[str, Field(min_length=1, max_length=64, pattern=NO_NUL)]
 Label = Annotated[str, Field(max_length=64)]
 Value = Annotated[str, Field(max_length=512)]
+Metadata = Annotated[dict[Label, Value], Field(max_length=16)]
 
 
 class Reasoning(Part):
@@ -84,6 +85,12 @@ class TextOptions(Part):
     verbosity: str | None = None
 
 
+class ConversationReference(Part):
+    """A conversation as an object."""
+
+    id: ConversationId
+
+
 class ResponseStreamOptions(Part):
     """Options of a streamed response; padding against eavesdroppers is never added."""
 
@@ -96,6 +103,7 @@ class ResponseRequest(ModelRequest):
     input: str | Annotated[list[Json], Field(max_length=MOST_ITEMS)] = Field(default_factory=list)
     instructions: str | None = None
     previous_response_id: Annotated[str, Field(max_length=64, pattern=NO_NUL)] | None = None
+    conversation: ConversationId | ConversationReference | None = None
     store: bool = True
     background: bool = False
     stream: bool = False
@@ -111,7 +119,7 @@ class ResponseRequest(ModelRequest):
     reasoning: Reasoning | None = None
     text: TextOptions | None = None
     include: list[Includable] = Field(default_factory=list)
-    metadata: dict[Label, Value] = Field(default_factory=dict, max_length=16)
+    metadata: Metadata = Field(default_factory=dict)
     safety_identifier: Annotated[str, Field(max_length=128)] | None = None
     prompt_cache_key: str | None = None
     prompt_cache_options: dict[str, Any] | None = None
@@ -126,6 +134,12 @@ class ResponseRequest(ModelRequest):
         if isinstance(self.input, str):
             return [{"type": "message", "role": "user", "content": self.input}]
         return self.input
+
+    @property
+    def conversation_id(self) -> str | None:
+        """The conversation whose next turn this is."""
+        named = self.conversation
+        return named.id if isinstance(named, ConversationReference) else named
 
 
 class ResponseObject(BaseModel):
@@ -151,6 +165,9 @@ def refuse_unsupported(request: ResponseRequest) -> None:
         if value is not None and value not in REFUSED[field]:
             message = f"Unsupported parameter: '{field}' is not supported here."
             raise Unsupported(message, param=field)
+    if request.conversation and request.previous_response_id:
+        message = "A conversation goes on at its end: leave `previous_response_id` out."
+        raise InvalidRequest(message, param="previous_response_id")
     if request.background and not request.store:
         message = "A background response is stored: leave `store` out, or set it to true."
         raise InvalidRequest(message, param="store")
@@ -176,6 +193,7 @@ def new_response(request: ResponseRequest) -> Json:
     """
     text = request.text or TextOptions()
     reasoning = request.reasoning or Reasoning()
+    named = request.conversation_id
     return {
         "id": new_id("resp"),
         "object": "response",
@@ -188,6 +206,7 @@ def new_response(request: ResponseRequest) -> Json:
         "output": [],
         "usage": None,
         "previous_response_id": request.previous_response_id,
+        "conversation": {"id": named} if named else None,
         "instructions": request.instructions,
         "store": request.store,
         "background": request.background,

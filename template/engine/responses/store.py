@@ -8,22 +8,37 @@ from typing import Any
 
 import msgspec
 from pydantic import BaseModel
-from sqlalchemy import CTE, Row, and_, delete, func, insert, literal, select, update
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    Row,
+    and_,
+    delete,
+    func,
+    insert,
+    literal,
+    select,
+    update,
+)
 from sqlalchemy.orm import Session
 
 from engine.errors import InvalidRequest, NotFound
 from engine.jobs.jobs import DAY
 from engine.models.wire import Json, encode_json
-from engine.responses.schema import echoed_item
-from engine.sql.pagination import Page, PageQuery
 from engine.sql.statements import new_id, rows_changed
+from engine.sql.tables import ConversationRow, ResponseRow
+from engine.sql.tables import ResponseEventRow as Event
 from engine.sql.tables import ResponseItemRow as Item
-from engine.sql.tables import ResponseRow
 
 LONGEST_CHAIN = 500
 CONTINUED = ("completed", "incomplete")
 """States of a response that the next one may continue."""
 
+HIDDEN = "hidden"
+"""State of a link of a conversation that no caller reads as a response: items that were added, or a
+response that was deleted or was not to be stored."""
+
+NO_BODY = b"{}"
 ITEM_ID = re.compile("[!-~]{1,64}")
 KINDS = {"message": "msg", "reasoning": "rs"}
 KINDS |= {"function_call": "fc", "function_call_output": "fco"}
@@ -45,6 +60,11 @@ class Transcript:
     def alone(cls, given: list[Json]) -> "Transcript":
         """Return a request that continues nothing; raise `InvalidRequest` for a bad id."""
         return cls([], [_with_id(item) for item in given], [])
+
+    @property
+    def head_id(self) -> str | None:
+        """The response that the request continues."""
+        return self.chain[0] if self.chain else None
 
     @property
     def has_references(self) -> bool:
@@ -102,16 +122,15 @@ def add_response(
 def find_response(session: Session, caller_id: str, response_id: str) -> StoredResponse:
     """Return a response; raise `NotFound` where this caller has none of that id."""
     row = session.get(ResponseRow, response_id)
-    if row is None or row.caller_id != caller_id:
-        raise _not_found(response_id)
+    if row is None or row.caller_id != caller_id or row.status == HIDDEN:
+        raise response_not_found(response_id)
     return StoredResponse(row.body, row.status, row.background, row.job_id)
 
 
 def require_response(session: Session, caller_id: str, response_id: str) -> None:
     """Raise `NotFound` where this caller has no response of that id."""
-    mine = ResponseRow.id == response_id, ResponseRow.caller_id == caller_id
-    if session.scalar(select(ResponseRow.id).where(*mine)) is None:
-        raise _not_found(response_id)
+    if session.scalar(select(ResponseRow.id).where(*is_mine(caller_id, response_id))) is None:
+        raise response_not_found(response_id)
 
 
 def input_items(session: Session, response_id: str) -> list[Json]:
@@ -120,42 +139,32 @@ def input_items(session: Session, response_id: str) -> list[Json]:
     return [msgspec.json.decode(data) for data in session.scalars(own.order_by(Item.position))]
 
 
-def page_of_input_items(
-    session: Session, caller_id: str, response_id: str, query: PageQuery
-) -> Page[Json]:
-    """Return a page of a response's own input; raise `NotFound` where there is no response."""
-    require_response(session, caller_id, response_id)
-    ascending, place = query.order == "asc", Item.position
-    own = Item.response_id == response_id, Item.output.is_(False)
-    statement = select(Item.id, Item.data).where(*own).limit(query.limit + 1)
-    statement = statement.order_by(place if ascending else place.desc())
-    if query.after is not None:
-        # An id may come twice in what a caller sends: the next page begins after both.
-        last = func.max(place) if ascending else func.min(place)
-        cursor = select(last).where(*own, Item.id == query.after).scalar_subquery()
-        statement = statement.where(place > cursor if ascending else place < cursor)
-    found = session.execute(statement).all()
-    rows = found[: query.limit]
-    return Page(
-        data=[echoed_item(msgspec.json.decode(row.data)) for row in rows],
-        first_id=rows[0].id if rows else None,
-        last_id=rows[-1].id if rows else None,
-        has_more=len(found) > query.limit,
-    )
-
-
 def forget_response(session: Session, caller_id: str, response_id: str) -> None:
-    """Delete a response with its items and events; raise `NotFound` where there is none."""
+    """Delete a response with its items and events; raise `NotFound` where there is none.
+
+    The items of a turn of a conversation stay in it.
+    """
+    mine = is_mine(caller_id, response_id)
+    kept = select(ConversationRow.id).where(ConversationRow.id == ResponseRow.conversation_id)
+    turn = update(ResponseRow).where(*mine, ResponseRow.status.in_(CONTINUED), kept.exists())
+    if rows_changed(session, turn.values(status=HIDDEN, body=NO_BODY)):
+        session.execute(delete(Event).where(Event.response_id == response_id))
+    elif not rows_changed(session, delete(ResponseRow).where(*mine)):
+        raise response_not_found(response_id)
+
+
+def is_mine(caller_id: str, response_id: str) -> tuple[ColumnElement[bool], ...]:
+    """Return the conditions of a response that its caller may read."""
     mine = ResponseRow.id == response_id, ResponseRow.caller_id == caller_id
-    if not rows_changed(session, delete(ResponseRow).where(*mine)):
-        raise _not_found(response_id)
+    return *mine, ResponseRow.status != HIDDEN
 
 
-def _not_found(response_id: str) -> NotFound:
+def response_not_found(response_id: str) -> NotFound:
+    """Return the error of a response that this caller lacks."""
     return NotFound(f"Response with id '{response_id}' not found.", param="response_id")
 
 
-def _chain(caller_id: str, previous_id: str) -> CTE:
+def chain_to(caller_id: str, previous_id: str) -> CTE:
     """Return the links of a chain, and one more than it may have."""
     columns = select(ResponseRow.id, ResponseRow.previous_id, ResponseRow.status)
     mine = columns.where(ResponseRow.caller_id == caller_id)
@@ -168,16 +177,17 @@ def _chain(caller_id: str, previous_id: str) -> CTE:
 
 
 def _read_links(session: Session, caller_id: str, previous_id: str) -> Sequence[Row[Any]]:
-    chain = _chain(caller_id, previous_id)
+    chain = chain_to(caller_id, previous_id)
     size = select(func.coalesce(func.sum(func.length(Item.data)), 0))
     sized = size.where(Item.response_id == chain.c.id).scalar_subquery().label("size")
     links = session.execute(select(chain, sized).order_by(chain.c.depth)).all()
     if len(links) > LONGEST_CHAIN:
         raise _too_long(f"{LONGEST_CHAIN} responses")
     if missing := links[-1].previous_id if links else previous_id:
-        raise _not_continued(f"with id '{missing}' not found.", "previous_response_not_found")
-    if links[0].status not in CONTINUED:
-        raise _not_continued(f"is {links[0].status}: continue a completed or incomplete one.")
+        raise unknown_link(missing)
+    if links[0].status not in (*CONTINUED, HIDDEN):
+        message = f"Previous response is {links[0].status}: continue a completed or incomplete one."
+        raise InvalidRequest(message, param="previous_response_id")
     return links
 
 
@@ -190,8 +200,13 @@ def _read_items(session: Session, chain: list[str]) -> list[Json]:
     return [msgspec.json.decode(row.data) for row in found]
 
 
-def _not_continued(why: str, code: str | None = None) -> InvalidRequest:
-    return InvalidRequest(f"Previous response {why}", param="previous_response_id", code=code)
+def unknown_link(response_id: str) -> InvalidRequest:
+    """Return the error of a chain that lacks a response."""
+    return InvalidRequest(
+        f"Previous response with id '{response_id}' not found.",
+        param="previous_response_id",
+        code="previous_response_not_found",
+    )
 
 
 def _room(most_bytes: int, sizes: Iterable[int]) -> int:
@@ -251,14 +266,16 @@ def _with_id(item: Json) -> Json:
 def _add_row(
     session: Session, caller_id: str, response: Json, transcript: Transcript, **more: object
 ) -> ResponseRow:
+    stored = response.get("store", True)
     row = ResponseRow(
         id=response["id"],
         caller_id=caller_id,
-        previous_id=transcript.chain[0] if transcript.chain else None,
+        previous_id=transcript.head_id,
+        conversation_id=(response.get("conversation") or {}).get("id"),
         model=response["model"],
-        status=response["status"],
+        status=response["status"] if stored else HIDDEN,
         background=response["background"],
-        body=encode_json(response),
+        body=encode_json(response) if stored else NO_BODY,
         created_at=response["created_at"],
         used_at=time.time(),
         **more,

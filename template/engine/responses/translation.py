@@ -1,6 +1,7 @@
 """A response's request as a chat, for model servers that know nothing else."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 from engine.errors import InvalidRequest, Unsupported
@@ -52,17 +53,31 @@ def chat_fields(request: ResponseRequest, items: Sequence[Json], first: int = 0)
     return {name: each for name, each in chat.items() if each is not None}
 
 
+def require_readable(items: Sequence[Json]) -> None:
+    """Raise `InvalidRequest` for one of a conversation's new `items` that is malformed."""
+    for number, item in enumerate(items):
+        with suppress(Unsupported):  # by a chat, but some servers know more
+            list(_messages(None, [item], -number, "items"))
+
+
+def item_place(item: Json, number: int, field: str = "input") -> str:
+    """Return the place of an item in the request, or the id of one that came before it."""
+    return f"{field}[{number}]" if number >= 0 else str(item.get("id"))
+
+
 def _nothing() -> Json:
     raise InvalidRequest("The request has no input: send `input` or `instructions`.", param="input")
 
 
-def _messages(instructions: str | None, items: Sequence[Json], first: int) -> Iterator[Json]:
+def _messages(
+    instructions: str | None, items: Sequence[Json], first: int, field: str = "input"
+) -> Iterator[Json]:
     """Yield the messages. All calls of a turn and the text before them make one message."""
     if instructions:
         yield {"role": "system", "content": instructions}
     assistant: Json | None = None
     for number, item in readable_items(items):
-        place = Place(f"input[{number - first}]", item)
+        place = Place(item_place(item, number - first, field), item)
         kind = item.get("type", "message")
         if kind == "reasoning":
             continue  # no server reads another's, and it is no content

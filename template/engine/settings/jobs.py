@@ -51,8 +51,8 @@ class JobSettings(BaseModel):
     background."""
     keep_days: Seconds = 30.0
     """Age at which ended batches and jobs, their files and webhooks are deleted, and input files
-    that no batch needs; responses go so long after their last use. 0: never. 30 days is OpenAI's
-    limit for batch files."""
+    that no batch needs; responses and conversations go so long after their last use. 0: never. 30
+    days is OpenAI's limit for batch files."""
     response_event_seconds: Seconds = 3600.0
     """How long after its end the events of a background response can be streamed again."""
     webhook_timeout: Positive = 15.0

@@ -43,11 +43,12 @@ class ProviderPool:
 
 
 def provider_pools(settings: Settings, priority: Priority) -> Iterator[ProviderPool]:
-    """Yield the provider of the settings, then its fallbacks."""
+    """Yield the provider of the settings, then its fallbacks. The same name is the same server."""
     own: dict[str, Any] = {}
-    if priority is Priority.BATCH and settings.batch_openai_base_url:
+    batch = priority is Priority.BATCH and settings.model_provider != "local"  # loaded once only
+    if batch and settings.batch_openai_base_url:
         own["openai_base_url"] = settings.batch_openai_base_url
-    if priority is Priority.BATCH and settings.batch_openai_api_key:
+    if batch and settings.batch_openai_api_key:
         own["openai_api_key"] = settings.batch_openai_api_key
     name = _name("first", settings.model_provider) + ("-batch" if own else "")
     yield ProviderPool(name, settings.model_copy(update=own))
@@ -87,18 +88,35 @@ def redis_semaphore_of(
 
 @asynccontextmanager
 async def open_slots(
-    name: str, limits: Limits, priority: Priority, redis: Redis | None, service_slug: str
+    name: str,
+    limits: Limits,
+    priority: Priority,
+    redis: Redis | None,
+    service_slug: str,
+    *,
+    online: SlotSemaphore | None = None,
+    lazy: bool = False,
 ) -> AsyncIterator[SlotSemaphore]:
-    """Yield the slots of the provider `name`; give all back at the end."""
-    if redis is None:
-        yield SlotSemaphore(name, limits, priority)
+    """Yield the slots of the provider `name`; give all back at the end.
+
+    `online` are this process's slots of the same provider for online calls. `lazy` slots are no
+    process in Redis, and have no connection to it, before their first call.
+    """
+    shared = None
+    if redis is not None:
+        shared = redis_semaphore_of(redis, service_slug, name, limits, priority)
+    slots = SlotSemaphore(name, limits, priority, shared, online)
+    if not lazy:
+        slots.in_use.set()
+    if redis is None or shared is None:
+        yield slots
         return
-    shared = redis_semaphore_of(redis, service_slug, name, limits, priority)
-    slots = SlotSemaphore(name, limits, priority, shared)
-    tasks = [
-        asyncio.create_task(slots.report_for_ever()),
-        asyncio.create_task(listen_for_ever(redis, shared.channel, shared.process, slots.heard)),
-    ]
+
+    async def listen() -> None:
+        await slots.in_use.wait()
+        await listen_for_ever(redis, shared.channel, shared.process, slots.heard)
+
+    tasks = [asyncio.create_task(slots.report_for_ever()), asyncio.create_task(listen())]
     try:
         yield slots
     finally:

@@ -77,13 +77,27 @@ class SlotSemaphore:
     """The slots of one provider as this process sees them: `held` of the `allowed` ones."""
 
     def __init__(
-        self, name: str, limits: Limits, priority: Priority, shared: RedisSemaphore | None = None
+        self,
+        name: str,
+        limits: Limits,
+        priority: Priority,
+        shared: RedisSemaphore | None = None,
+        online: "SlotSemaphore | None" = None,
     ) -> None:
         self.held = self.allowed = 0
         self.cap = limits.slots
-        self.pauses = Pauses()
+        self.pauses: Pauses = online.pauses if online and shared is None else Pauses()
         self.used = {Priority.ONLINE: 0, Priority.BATCH: 0}
         """Slots in use in all processes, as of the last report."""
+        self.in_use = asyncio.Event()
+        """Set by the first call, or from the start. Before, nothing is reported."""
+        self.processes = 1
+        self.siblings: list[SlotSemaphore] = online.siblings if online else []
+        """This process's semaphores of the provider, that of online calls first."""
+        self.siblings.append(self)
+        # Redis shares the slots out. Without it siblings count each other's calls: online calls
+        # take any slot, and batches leave the reserve free beside all of them.
+        self._together = [self] if shared else self.siblings
         self._limits = limits
         self._priority = priority
         self._shared = shared
@@ -93,21 +107,24 @@ class SlotSemaphore:
         self._reporting = self._changed = self._told_of_waiting = False
         self._wanted = False
         self._away = False
-        self._processes = 1
         self._news = Report()
         self._lingering: asyncio.TimerHandle | None = None
         self._waits = metrics.slot_wait.labels(name, priority)
         self._lapsed = metrics.slots_lapsed.labels(name)
         self._name = name
         if shared is None:
-            self.allowed = limits.slots
-            if priority is Priority.BATCH:
-                self.allowed -= limits.reserved
+            reserved = limits.reserved if priority is Priority.BATCH else 0
+            self.allowed = limits.slots - reserved
 
     @property
     def waiting(self) -> int:
         """Calls that wait for a slot here."""
         return len(self._turns)
+
+    @property
+    def free(self) -> bool:
+        """Whether one more call may begin here."""
+        return sum(each.held for each in self._together) < self.allowed
 
     @asynccontextmanager
     async def slot(self, model: str, caller_id: str) -> AsyncIterator[None]:
@@ -151,7 +168,8 @@ class SlotSemaphore:
             self._due.set()
 
     async def _take(self, caller_id: str) -> None:
-        if self.held < self.allowed and not (self._turns or self._reporting or self._wanted):
+        self.in_use.set()
+        if self.free and not (self._turns or self._reporting or self._wanted):
             self.held += 1
             self._waits.observe(0.0)
             return
@@ -193,7 +211,8 @@ class SlotSemaphore:
         if self._wanted or self._reporting:
             self._tell()
             return
-        self._serve()
+        for each in self._together:
+            each.serve()
         self._linger()
         if self._told_of_waiting and not self._turns:
             self._due.set()  # batches are kept from slots that no call waits for
@@ -205,8 +224,9 @@ class SlotSemaphore:
         else:
             self._due.set()
 
-    def _serve(self) -> None:
-        while self.held < self.allowed and self._turns.next():
+    def serve(self) -> None:
+        """Give the free slots to the calls that wait for one."""
+        while self.free and self._turns.next():
             self.held += 1
 
     def _linger(self) -> None:
@@ -225,6 +245,7 @@ class SlotSemaphore:
 
     async def report_for_ever(self) -> None:
         """Report changes to Redis, and renew the lease; idle, to hear of pauses."""
+        await self.in_use.wait()
         while True:
             hurry = self._turns or self._away
             with suppress(TimeoutError):
@@ -253,7 +274,7 @@ class SlotSemaphore:
             self._follow(allowance)
         finally:
             self._reporting = False
-        self._serve()
+        self.serve()
         self._told_of_waiting = len(self._turns) > 0
         if self._changed and (self._turns or self._wanted):
             self._due.set()
@@ -266,7 +287,8 @@ class SlotSemaphore:
         self._away = False
         self.allowed, self.cap, self.used = allowance.slots, allowance.cap, allowance.used
         self._wanted = allowance.wanted
-        self._processes = allowance.processes
+        for each in self.siblings:  # one of them may have its first call while Redis is away
+            each.processes = allowance.processes
         self.pauses.follow(allowance.pauses | self._news.pauses)
 
     def _go_alone(self, error: Exception) -> None:
@@ -274,5 +296,5 @@ class SlotSemaphore:
         if not self._away:
             log.warning("slots of %s are not shared while Redis is away: %r", self._name, error)
         self._away, self._wanted = True, False
-        share = math.floor(self._limits.slots * self._limits.alone / self._processes)
+        share = math.floor(self._limits.slots * self._limits.alone / self.processes)
         self.allowed = max(1, share) if self._priority is Priority.ONLINE else 0

@@ -7,6 +7,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from engine.resources import Resources
 from engine.slots import own_threads
+from engine.slots.redis_semaphore import Priority
 from engine.slots.semaphore import SlotSemaphore
 from engine.watch import metrics
 
@@ -23,11 +24,11 @@ def exposition(resources: Resources) -> bytes:
     return generate_latest()
 
 
-def tell_slots(slots_of: Mapping[str, SlotSemaphore]) -> None:
+def tell_slots(slots_of: Mapping[tuple[str, Priority], SlotSemaphore]) -> None:
     """Set the slots of each provider, here and in all processes."""
-    for pool, slots in slots_of.items():
+    for (pool, priority), slots in slots_of.items():
         for state in ("held", "allowed", "cap", "waiting"):
-            metrics.slots.labels(pool, state).set(getattr(slots, state))
+            metrics.slots.labels(pool, priority, state).set(getattr(slots, state))
 
 
 def limits_in_use(resources: Resources) -> Iterator[tuple[str, float, int, float]]:

@@ -48,7 +48,7 @@ garbage = Histogram(
 slots = Gauge(
     "app_model_slots",
     "A provider's slots: `held` and `allowed` here, `cap` for all processes, `waiting` for one.",
-    ["pool", "state"],
+    ["pool", "priority", "state"],
 )
 
 slot_wait = Histogram(

@@ -1,8 +1,8 @@
-"""Retention: once a day, deletes old ended work, responses and webhooks, and unneeded files.
+"""Retention: once a day, deletes old ended work, conversations, webhooks, and unneeded files.
 
 No open work is touched, and none that ended less than `keep_days` ago. Input files go like
 OpenAI's, by age, but not before the last batch that was made from them. A response goes by its last
-use, so that a chain stays whole. Usage is kept for ever.
+use, so that a chain stays whole, and so does a conversation. Usage is kept for ever.
 
 It goes in pieces, one transaction each, and pauses after each for as long as that took: another
 writer waits for one piece at most.
@@ -26,6 +26,7 @@ from engine.settings import Settings
 from engine.sql.statements import id_at, now, rows_changed, some_rows
 from engine.sql.tables import (
     BatchRow,
+    ConversationRow,
     FileChunkRow,
     FileRow,
     IdempotencyRow,
@@ -63,6 +64,7 @@ class Deleted(BaseModel):
     files: int = 0
     chunks: int = 0
     jobs: int = 0
+    conversations: int = 0
     responses: int = 0
     response_items: int = 0
     response_events: int = 0
@@ -141,6 +143,15 @@ def delete_jobs(session: Session, seconds: float) -> Counter[str]:
     return +Counter(jobs=rows_changed(session, delete(JobRow).where(JobRow.id.in_(rows))))
 
 
+def delete_conversations(session: Session, seconds: float) -> Counter[str]:
+    """Delete conversations that were last used before, each before the first of its responses."""
+    row = ConversationRow
+    unused = row.used_at < now() - seconds, row.held_by.is_(None)
+    old = select(row.id).where(*unused).order_by(row.used_at)
+    rows = some_rows(old.limit(ROWS).with_for_update(skip_locked=True))
+    return +Counter(conversations=rows_changed(session, delete(row).where(row.id.in_(rows))))
+
+
 def delete_responses(session: Session, seconds: float) -> Counter[str]:
     """Delete some items of the responses that were last used before, or these without items."""
     row, item = ResponseRow, ResponseItemRow
@@ -205,7 +216,10 @@ def _pieces(settings: Settings) -> list[tuple[Piece, float]]:
     ]
     if settings.keep_days <= 0:
         return always
-    by_age = (delete_batch, delete_input, delete_jobs, delete_responses, delete_deliveries)
+    by_age = (
+        *(delete_batch, delete_input, delete_jobs),
+        *(delete_conversations, delete_responses, delete_deliveries),
+    )
     return [*((piece, settings.keep_days * DAY) for piece in by_age), *always]
 
 

@@ -25,6 +25,7 @@ from engine.models.interface import (
     Usage,
 )
 from engine.models.upstreams import Upstreams
+from engine.slots.redis_semaphore import Priority
 
 
 @asynccontextmanager
@@ -85,7 +86,8 @@ class OtherModel:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             state = scope["state"]
-            state["resources"] = replace(state["resources"], _upstreams=Only(self.model))
+            upstreams = dict.fromkeys(Priority, Only(self.model))
+            state["resources"] = replace(state["resources"], _upstreams=upstreams)
         await self.app(scope, receive, send)
 
 

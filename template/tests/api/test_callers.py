@@ -20,7 +20,7 @@ LINE = (
     b'{"model": "simulated-chat", "messages": [{"role": "user", "content": "secret of A"}]}}'
 )
 
-BODY = {"event_type": "batch.failed"}
+BODY = {"event_type": "batch.failed", "items": [{"role": "user", "content": "Hello"}]}
 """What every endpoint that changes a thing of a caller takes for a body, if it takes one."""
 
 
@@ -49,6 +49,8 @@ def things_of_a(live: Service) -> dict[str, str]:
     with live.client(key) as a:
         batch = _finished_batch(a)
         response = a.responses.create(model="simulated-chat", input="secret of A")
+        conversation = a.conversations.create(items=[{"role": "user", "content": "secret of A"}])
+        item = a.conversations.items.list(conversation.id).data[0]
         webhook = a.webhooks.create(
             name="of A", url="https://receiver.invalid/", event_types=["batch.failed"]
         )
@@ -58,6 +60,8 @@ def things_of_a(live: Service) -> dict[str, str]:
         "file_id": batch.output_file_id,
         "input": batch.input_file_id,
         "response_id": response.id,
+        "conversation_id": conversation.id,
+        "item_id": str(item.id),
         "job_id": live.in_database(_add_job, "caller A"),
         "webhook_endpoint_id": webhook.id,
     }

@@ -46,6 +46,9 @@ class Caller:
             CHAT_URL: chat_body(self.name, stream=len(self.name) % 2 == 0),
             "/v1/responses": response(self.name),
             "/v1/responses/input_tokens": response(self.name),
+            "/v1/conversations": conversation(self.name),
+            "/v1/conversations/{conversation_id}": {"metadata": {"of": self.name}},
+            "/v1/conversations/{conversation_id}/items": {"items": [message(self.name)]},
             "/v1/embeddings": {"model": "simulated-embeddings", "input": self.name},
             "/v1/jobs": {"name": self.name},
             "/v1/webhook_endpoints": webhook(self.name),
@@ -65,6 +68,14 @@ def response(name: str) -> dict[str, Any]:
     return {"model": "simulated-chat", "input": name, "metadata": {"of": name}, **also}
 
 
+def message(name: str) -> dict[str, str]:
+    return {"role": "user", "content": name, "id": f"msg_{name}"}
+
+
+def conversation(name: str) -> dict[str, Any]:
+    return {"items": [message(name)], "metadata": {"of": name}}
+
+
 def batch(file_id: str) -> dict[str, str]:
     return {"input_file_id": file_id, "endpoint": CHAT_URL, "completion_window": "24h"}
 
@@ -74,7 +85,7 @@ def webhook(name: str) -> dict[str, Any]:
 
 
 def settle(live: Service, name: str) -> Caller:
-    """Return a caller who has a file, a batch, a response and a webhook."""
+    """Return a caller who has a file, a batch, a response, a conversation and a webhook."""
     key = live.new_key(name, requests_per_minute=0)
     with live.http(key) as http:
         file_id = http.post("/v1/files", **upload(name)).json()["id"]
@@ -82,8 +93,10 @@ def settle(live: Service, name: str) -> Caller:
         response_id = http.post("/v1/responses", json=response(name) | {"stream": False}).json()[
             "id"
         ]
+        conversation_id = http.post("/v1/conversations", json=conversation(name)).json()["id"]
         webhook_id = http.post("/v1/webhook_endpoints", json=webhook(name)).json()["id"]
     owned = {"file_id": file_id, "batch_id": batch_id, "response_id": response_id}
+    owned |= {"conversation_id": conversation_id, "item_id": f"msg_{name}"}
     owned["webhook_endpoint_id"] = webhook_id
     return Caller(name, key, owned)
 

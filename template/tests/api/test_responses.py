@@ -124,7 +124,6 @@ def test_an_item_is_referred_to_by_its_id(client: OpenAI) -> None:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("conversation", "conv_1"),
         ("prompt", {"id": "pmpt_1"}),
         ("truncation", "auto"),
         ("context_management", [{"type": "compaction"}]),
@@ -172,9 +171,12 @@ def test_a_line_of_a_batch_is_answered_as_a_response(client: OpenAI) -> None:
         client.responses.retrieve(answers[0]["response"]["body"]["id"])
 
 
-@pytest.mark.parametrize("field", ["background", "conversation", "store", "stream"])
-def test_a_line_of_a_batch_keeps_nothing(client: OpenAI, field: str) -> None:
-    asked = {"model": MODEL, "input": "Hello", field: True}
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("background", True), ("conversation", "conv_1"), ("store", True), ("stream", True)],
+)
+def test_a_line_of_a_batch_keeps_nothing(client: OpenAI, field: str, value: object) -> None:
+    asked = {"model": MODEL, "input": "Hello", field: value}
     lines = [line("a", asked) | {"url": "/v1/responses"}]
     batch = ended(client, submit(client, jsonl(lines), "/v1/responses"))
     assert batch.status == "failed"

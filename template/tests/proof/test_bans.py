@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import tomllib
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 
 from engine.models.upstreams import Upstreams
 from engine.resources import Resources
+from engine.slots.redis_semaphore import Priority
 from tests.service import PROJECT
 
 RUFF = Path(sys.executable).with_name("ruff")
@@ -73,7 +75,8 @@ def test_a_library_that_is_right_in_a_thread_may_be_imported(module: str) -> Non
 
 
 def test_the_providers_are_private_to_the_model_of_a_caller() -> None:
-    [name] = [field.name for field in fields(Resources) if field.type is Upstreams]
+    kind = Mapping[Priority, Upstreams]
+    [name] = [field.name for field in fields(Resources) if field.type == kind]
     line = f"answer = shared.{name}.complete(request, caller_id)\n"
     said = found(line, "app/features/twin/endpoint.py", "SLF001")
     assert said == [f"Private member accessed: `{name}`"]

@@ -15,7 +15,7 @@ from sqlalchemy import (
 )
 
 revision: str = "engine_0004"
-down_revision: str | Sequence[str] | None = "engine_0002"
+down_revision: str | Sequence[str] | None = "engine_0003"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 

@@ -18,7 +18,12 @@ from engine.sql.tables.callers import (
 )
 from engine.sql.tables.jobs import JobRow, ScheduleRow, WorkerRow
 from engine.sql.tables.registry import Base
-from engine.sql.tables.responses import ResponseEventRow, ResponseItemRow, ResponseRow
+from engine.sql.tables.responses import (
+    ConversationRow,
+    ResponseEventRow,
+    ResponseItemRow,
+    ResponseRow,
+)
 from engine.sql.tables.webhooks import WebhookDeliveryRow, WebhookRow
 
 __all__ = [
@@ -28,6 +33,7 @@ __all__ = [
     "BatchLaneRow",
     "BatchRow",
     "CallerRow",
+    "ConversationRow",
     "FileChunkRow",
     "FileRow",
     "IdempotencyRow",

@@ -1,4 +1,4 @@
-"""Responses, their items, and the events of those that run in the background."""
+"""Responses, their items, events of those in the background, and conversations."""
 
 from sqlalchemy import ForeignKey, Index, Integer, String
 from sqlalchemy.orm import Mapped, mapped_column
@@ -6,8 +6,29 @@ from sqlalchemy.orm import Mapped, mapped_column
 from engine.sql.tables.registry import Base, index_of
 
 
+class ConversationRow(Base):
+    """A conversation: the head of a chain of responses.
+
+    `held_by` is the background response that will be its next turn: nothing else moves the head
+    until that has ended. The metadata are JSON as bytes, because PostgreSQL's JSON takes no NUL.
+    """
+
+    __tablename__ = "conversations"
+    __table_args__ = (Index("ix_conversations_used_at", "used_at"),)
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    caller_id: Mapped[str] = mapped_column(ForeignKey("callers.id"))
+    labels: Mapped[bytes] = mapped_column("metadata")
+    head_id: Mapped[str | None] = mapped_column(String(40))
+    held_by: Mapped[str | None] = mapped_column(String(40))
+    created_at: Mapped[float]
+    used_at: Mapped[float]
+
+
 class ResponseRow(Base):
     """A stored response. `previous_id` is the response that it continues.
+
+    One with the status `hidden` is a link of a conversation, and no response to its caller.
 
     `request` is its body as it came, kept only while a worker may need it; `body` is the response
     as its caller reads it. Both are bytes, because PostgreSQL's JSON takes no NUL. `used_at`
@@ -25,6 +46,7 @@ class ResponseRow(Base):
     caller_id: Mapped[str] = mapped_column(ForeignKey("callers.id"))
     previous_id: Mapped[str | None] = mapped_column(String(64))
     job_id: Mapped[str | None] = mapped_column(String(40))
+    conversation_id: Mapped[str | None] = mapped_column(String(40))
     model: Mapped[str] = mapped_column(String(200))
     status: Mapped[str] = mapped_column(String(20))
     background: Mapped[bool]

@@ -112,8 +112,8 @@ def test_refusals_are_counted_by_their_reason(live: Service) -> None:
 def test_the_slots_of_each_provider_are_told(live: Service) -> None:
     with live.http() as http:
         slots = samples(http.get("/metrics").text, "app_model_slots")
-    assert slots["first-simulated", "cap"] == live.settings.simulated_parallel
-    assert {state for _, state in slots} == {"held", "allowed", "cap", "waiting"}
+    assert slots["first-simulated", "online", "cap"] == live.settings.simulated_parallel
+    assert {state for *_, state in slots} == {"held", "allowed", "cap", "waiting"}
 
 
 @pytest.mark.anyio

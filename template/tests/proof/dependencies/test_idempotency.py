@@ -152,6 +152,7 @@ CREATE_NOTHING = {
     "/v1/batches/{batch_id}/cancel",
     "/v1/jobs/{job_id}/cancel",
     "/v1/jobs/{job_id}/retry",
+    "/v1/conversations/{conversation_id}",
     "/v1/responses/input_tokens",
     "/v1/responses/{response_id}/cancel",
     "/v1/webhook_endpoints/{webhook_endpoint_id}",

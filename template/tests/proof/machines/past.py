@@ -11,6 +11,7 @@ from engine.sql.tables import (
     BatchLaneRow,
     BatchRow,
     CallerRow,
+    ConversationRow,
     FileChunkRow,
     FileRow,
     IdempotencyRow,
@@ -180,6 +181,25 @@ def add_step(session: Session, /, response_id: str, position: int, **values: obj
     session.add(AgentStepRow(**(where | common | given | times | values)))
     session.flush()
     return step_id
+
+
+def add_conversation(
+    session: Session, /, days: float, *, head_id: str | None = None, held_by: str | None = None
+) -> str:
+    """Make a conversation that was used so many days ago; return its id."""
+    conversation_id = old_id("conv", days)
+    session.add(
+        ConversationRow(
+            id=conversation_id,
+            caller_id=CALLER,
+            labels=b"{}",
+            head_id=head_id,
+            held_by=held_by,
+            created_at=ago(days),
+            used_at=ago(days),
+        )
+    )
+    return conversation_id
 
 
 def add_webhook(session: Session) -> str:

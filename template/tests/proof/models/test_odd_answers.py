@@ -23,6 +23,7 @@ from engine.models.interface import (
 )
 from engine.models.openai import OpenAI
 from engine.process.tokenizer import Tokenizer
+from engine.slots.redis_semaphore import Priority
 from tests.api.serving import Only, with_model
 from tests.api.serving import serving as serving_app
 from tests.lines import CHAT_URL
@@ -103,7 +104,7 @@ async def client(prepared: Service, model: Model, key: str) -> AsyncIterator[htt
 @pytest.fixture(scope="module")
 async def resources(prepared: Service, model: Model) -> AsyncIterator[Resources]:
     async with open_resources(prepared.settings) as opened:
-        yield replace(opened, _upstreams=Only(model))
+        yield replace(opened, _upstreams=dict.fromkeys(Priority, Only(model)))
 
 
 def body(name: str, **fields: object) -> Json:

@@ -347,7 +347,7 @@ async def test_a_silent_stream_is_not_asked_for_again(tokenizer: Tokenizer) -> N
         opened = open_upstreams(configured, Priority.ONLINE, http, None, tokenizer)
         async with opened as upstreams:
             with pytest.raises(ModelTimeout, match="silent"):
-                await collect(upstreams.stream(chat("m"), "caller"))
+                await collect(upstreams[Priority.ONLINE].stream(chat("m"), "caller"))
         await upstream.gone.wait()
     assert len(upstream.bodies) == 1
 

@@ -35,7 +35,6 @@ def api(
         url,
         lease_seconds=1.5,
         sweep_seconds=0.2,
-        batch_crashes=2,
         shutdown_grace=0.3,
         simulated_tokens_per_second=20,
         webhook_private_addresses=True,
@@ -193,7 +192,7 @@ def test_a_response_goes_on_and_is_read_while_redis_is_away(
 def test_a_lost_workers_answer_is_given_again_by_another(
     worked: Service, http: httpx.Client, number: signal.Signals
 ) -> None:
-    first = worked.start("worker")
+    first = worked.start("worker", SIMULATED_TOKENS_PER_SECOND="1")  # 40 s: it cannot end before
     started = start(http)
     eventually(lambda: worked.in_database(deltas_logged, started["id"]))
     if number is signal.SIGSTOP:

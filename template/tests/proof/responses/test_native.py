@@ -102,7 +102,7 @@ async def model_of(
         open_upstreams(configured, Priority.ONLINE, session, None, tokenizer) as upstreams,
     ):
         resources = SimpleNamespace(tokenizer=tokenizer, usage=counter, settings=configured)
-        yield BoundModel(upstreams, cast("Any", resources), CALLER)
+        yield BoundModel(upstreams[Priority.ONLINE], cast("Any", resources), CALLER)
 
 
 def pending(*history: Json, **fields: object) -> PendingResponse:
@@ -152,6 +152,7 @@ async def test_the_server_gets_the_whole_input_and_no_state(tokenizer: Tokenizer
     asked = pending(
         *ours,
         previous_response_id="resp_ours",
+        conversation="conv_ours",
         metadata={"secret": "resp_ours"},
         background=False,
         store=True,
@@ -256,13 +257,14 @@ def read(*pieces: bytes) -> bytes:
 async def test_a_whole_answer_has_our_id_and_the_servers_items(tokenizer: Tokenizer) -> None:
     counter = Counter()
     async with (
-        serving(answering(200, WHOLE)) as upstream,
+        serving(answering(200, {**WHOLE, "conversation": None})) as upstream,
         model_of(tokenizer, upstream.url, counter=counter) as model,
     ):
-        found = await whole(model, pending(metadata={"a": "b"}))
+        found = await whole(model, pending(metadata={"a": "b"}, conversation="conv_1"))
     assert upstream.bodies[0]["stream"] is False
     assert found["id"] != WHOLE["id"]
     assert found["metadata"] == {"a": "b"}
+    assert found["conversation"] == {"id": "conv_1"}
     assert found["output"] == WHOLE["output"]
     assert found["usage"]["input_tokens_details"] == {"cached_tokens": 0, "cache_write_tokens": 0}
     assert counter.counted == [Usage(7, 5)]

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy.orm import Session
 
-from engine.responses import background, event_log, store
+from engine.responses import background, conversations, event_log, item_pages, store
 from engine.responses.native import Relay
 from engine.responses.schema import ResponseRequest
 from engine.responses.store import Transcript
@@ -15,7 +15,7 @@ from tests.proof.machines import past
 from tests.proof.machines.plans import sqlite_plans
 from tests.proof.machines.store import Store
 
-LARGE = {"responses", "response_items", "response_events"}
+LARGE = {"conversations", "responses", "response_items", "response_events"}
 KINDS = {background.RESPOND.name: background.RESPOND}
 ROOM = 10**6
 
@@ -26,7 +26,9 @@ def continue_it(session: Session, response_id: str) -> object:
 
 
 def list_input(session: Session, response_id: str) -> object:
-    return store.page_of_input_items(session, past.CALLER, response_id, PageQuery(after="msg_1"))
+    return item_pages.page_of_input_items(
+        session, past.CALLER, response_id, PageQuery(after="msg_1")
+    )
 
 
 def replay(session: Session, response_id: str) -> object:
@@ -49,6 +51,43 @@ def test_no_table_of_responses_is_scanned(step: Callable[[Session, str], object]
         kept.write(end, response_id)
     with sqlite_plans() as plans:
         kept.write(step, response_id)
+    assert plans
+    assert not [plan for plan in plans if plan in {f"SCAN {table}" for table in LARGE}]
+
+
+def talk(session: Session) -> str:
+    past.add_caller(session)
+    given = [{"type": "message", "role": "user", "content": "Hi", "id": "msg_1"}]
+    made = conversations.begin_conversation(
+        session, past.CALLER, items=given, metadata={}, most_bytes=ROOM
+    )
+    return made.id
+
+
+def list_items(session: Session, conversation_id: str) -> object:
+    query = PageQuery(after="msg_1")
+    return conversations.page_of_conversation(session, past.CALLER, conversation_id, query)
+
+
+def add_item(session: Session, conversation_id: str) -> object:
+    given = [{"role": "user", "content": "More"}]
+    return conversations.append_items(session, past.CALLER, conversation_id, given, ROOM)
+
+
+def find_item(session: Session, conversation_id: str) -> object:
+    return conversations.find_item(session, past.CALLER, conversation_id, "msg_1")
+
+
+def forget_item(session: Session, conversation_id: str) -> object:
+    return conversations.forget_item(session, past.CALLER, conversation_id, "msg_1")
+
+
+@pytest.mark.parametrize("step", [list_items, add_item, find_item, forget_item])
+def test_no_table_is_scanned_for_a_conversation(step: Callable[[Session, str], object]) -> None:
+    kept = Store()
+    conversation_id = kept.write(talk)
+    with sqlite_plans() as plans:
+        kept.write(step, conversation_id)
     assert plans
     assert not [plan for plan in plans if plan in {f"SCAN {table}" for table in LARGE}]
 

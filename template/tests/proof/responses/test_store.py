@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from engine.errors import InvalidRequest, NotFound
 from engine.models.wire import Json, encode_json
-from engine.responses import background, store
+from engine.responses import background, item_pages, store
 from engine.responses.store import LONGEST_CHAIN, Transcript
 from engine.sql.database import Database
 from engine.sql.pagination import Page, PageQuery
@@ -184,7 +184,7 @@ class TestUnknown:
 
 
 def first_page(session: Session, caller_id: str, response_id: str) -> Page[Json]:
-    return store.page_of_input_items(session, caller_id, response_id, PageQuery())
+    return item_pages.page_of_input_items(session, caller_id, response_id, PageQuery())
 
 
 async def lost(database: Database, kind: str) -> str:
@@ -295,7 +295,9 @@ class TestPages:
         pages, after = [], None
         while True:
             asked = PageQuery(after=after, **query)
-            page = await database.read(store.page_of_input_items, past.CALLER, response_id, asked)
+            page = await database.read(
+                item_pages.page_of_input_items, past.CALLER, response_id, asked
+            )
             pages.append(page)
             if not page.has_more:
                 return pages

@@ -65,11 +65,18 @@ class Processes:
         self._name = name
         self.stack = AsyncExitStack()
 
-    async def start(self, priority: Priority, limits: Limits = LIMITS) -> SlotSemaphore:
+    async def start(
+        self,
+        priority: Priority,
+        limits: Limits = LIMITS,
+        online: SlotSemaphore | None = None,
+        *,
+        lazy: bool = False,
+    ) -> SlotSemaphore:
         settings = Settings(_env_file=None, redis_url=self._url)
         redis = await self.stack.enter_async_context(open_redis(settings))
         return await self.stack.enter_async_context(
-            open_slots("model", limits, priority, redis, self._name)
+            open_slots("model", limits, priority, redis, self._name, online=online, lazy=lazy)
         )
 
 
@@ -440,3 +447,61 @@ async def test_a_service_without_redis_has_its_slots_to_itself(
     await asyncio.sleep(0)
     assert calls.running == slots
     await calls.end()
+
+
+async def test_online_calls_and_batches_of_a_service_without_redis_share_its_slots() -> None:
+    online = Calls(SlotSemaphore("model", LIMITS, ONLINE))
+    batch = Calls(SlotSemaphore("model", LIMITS, BATCH, online=online.slots)).begin(6)
+    await until(lambda: batch.running == 3)
+    online.begin(6)
+    await until(lambda: online.running == 1)
+    await settled()
+    assert (online.running, batch.running) == (1, 3)
+    batch.tasks[0].cancel()
+    await until(lambda: (online.running, batch.running) == (2, 2))
+    await online.end()
+    await until(lambda: batch.running == 3)
+    await batch.end()
+
+
+async def test_online_calls_without_redis_go_before_batches_that_leave_no_reserve() -> None:
+    limits = replace(LIMITS, reserve=0.0)
+    online = Calls(SlotSemaphore("model", limits, ONLINE))
+    batch = Calls(SlotSemaphore("model", limits, BATCH, online=online.slots)).begin(6)
+    await until(lambda: batch.running == 4)
+    online.begin(1)
+    await until(lambda: online.slots.waiting == 1)
+    batch.tasks[0].cancel()
+    await until(lambda: batch.running == 3)
+    assert online.running == 1
+    await batch.end()
+    await online.end()
+
+
+@pytest.mark.parametrize("asked", [ONLINE, BATCH])
+async def test_a_pause_without_redis_holds_at_both_priorities(asked: Priority) -> None:
+    online = SlotSemaphore("model", LIMITS, ONLINE)
+    batch = SlotSemaphore("model", LIMITS, BATCH, online=online)
+    (online if asked is ONLINE else batch).overloaded("model", pause=50.0)
+    assert min(online.pauses.left("model"), batch.pauses.left("model")) > 30
+
+
+async def test_the_first_online_call_of_a_worker_while_redis_is_away_knows_of_other_processes(
+    tmp_path: Path,
+) -> None:
+    server = EmbeddedRedis(tmp_path)
+    with running(server):
+        processes = Processes(server.url, tmp_path.name)
+        async with processes.stack:
+            online = await processes.start(ONLINE, SHORT, lazy=True)
+            batches = [
+                await processes.start(BATCH, SHORT, online=online),
+                await processes.start(BATCH),
+            ]
+            await until(lambda: batches[0].processes == 2)
+            server.stop()
+            calls = Calls(online).begin(3)
+            await until(lambda: calls.running == 1)
+            await settled()
+            assert calls.running == 1
+            await calls.end()

@@ -19,6 +19,7 @@ from engine.jobs.jobs import Job
 from engine.jobs.runner import Attempt
 from engine.jobs.runs import Run
 from engine.models.interface import Answer, ChatRequest, Usage
+from engine.slots.redis_semaphore import Priority
 from engine.work.retry_policy import failure_of
 from tests.lines import CHAT_URL, chat_body
 from tests.proof.models.asking import settings as configured
@@ -46,7 +47,8 @@ class Asked:
 def resources(model: Asked, **settings: float) -> Any:  # noqa: ANN401 -- stands for Resources
     unused = SimpleNamespace(write=dict)
     return SimpleNamespace(
-        _upstreams=model,
+        priority=Priority.BATCH,
+        _upstreams={Priority.BATCH: model},
         tokenizer=None,
         usage=None,
         operations=all_operations(),

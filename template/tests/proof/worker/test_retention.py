@@ -19,6 +19,7 @@ from engine.sql.statements import new_id
 from engine.sql.tables import (
     BatchLaneRow,
     BatchRow,
+    ConversationRow,
     FileChunkRow,
     FileRow,
     IdempotencyRow,
@@ -165,6 +166,23 @@ async def test_an_old_response_that_was_used_lately_stays(database: Database) ->
 async def test_a_response_that_runs_stays_however_old(database: Database) -> None:
     for status in ("queued", "in_progress"):
         await database.write(past.add_response, OLD, status, groups=1)
+    assert await clean(database) == Deleted()
+
+
+async def test_an_old_conversation_goes_and_a_young_one_stays(database: Database) -> None:
+    await database.write(past.add_conversation, KEEP + 0.1)
+    kept = {
+        await database.write(past.add_conversation, YOUNG),
+        await database.write(past.add_conversation, OLD, held_by="resp_1"),
+    }
+    assert await clean(database) == Deleted(conversations=1)
+    assert await database.read(ids, ConversationRow.id) == kept
+
+
+async def test_a_conversation_that_stays_keeps_its_responses(database: Database) -> None:
+    at_most = KEEP + 0.99  # `used_at` of a response lags by a day
+    response_id = await database.write(past.add_response, at_most)
+    await database.write(past.add_conversation, KEEP - 0.01, head_id=response_id)
     assert await clean(database) == Deleted()
 
 
