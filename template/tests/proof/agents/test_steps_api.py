@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from engine.agents.history import StepObject, page_of_steps
 from engine.sql.pagination import PageQuery
+from engine.views.backlog import approvals
 from tests.proof.agents.scripted import script
 from tests.proof.machines import past
 from tests.proof.machines.plans import sqlite_plans
@@ -136,3 +137,11 @@ def test_no_steps_of_others_are_scanned() -> None:
         kept.write(read)
     assert plans
     assert "SCAN agent_steps" not in plans
+
+
+def test_calls_that_wait_for_a_human_are_counted_by_their_own_index() -> None:
+    kept = Store()
+    with sqlite_plans() as plans:
+        kept.write(approvals)
+    assert any("ix_agent_steps_waiting" in plan for plan in plans)
+    assert not [plan for plan in plans if plan.startswith("SCAN responses")]
