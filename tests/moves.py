@@ -138,11 +138,13 @@ from typing import Any
 from app.features.letters import COUNT_LETTERS
 from app.features.note_table import NoteRow
 from app.features.tables import Base
+from engine.agents.agent import Agent
 from engine.jobs.jobs import Job
 from engine.operations.operation import Operation
 
 OPERATIONS: list[Operation[Any]] = []
 JOBS: list[Job[Any]] = [COUNT_LETTERS]
+AGENTS: list[Agent] = []
 TABLES: list[type[Base]] = [NoteRow]
 '''
 ROUTERS = '''"""The endpoints of our features."""

@@ -54,6 +54,7 @@ def moved(checkout: Render, variables: dict[str, str]) -> Moved:
     typed(*ALEMBIC, "revision", "--autogenerate", "-m", "notes", "--rev-id", "9001")
     typed(*APP, "new", "feature", "letter_count")
     typed(*APP, "new", "job", "summary")
+    typed(*APP, "new", "agent", "letter_desk")
     typed(*APP, "new", "table", "places")
     moves.change_settings(project)
     moves.rename_locals(project)

@@ -1,7 +1,7 @@
 """Errors in the caller's words. `app/api/errors.py` maps each class to an HTTP status.
 
-Misconfigured                 the settings do not allow a start
 OpenError                     the process cannot start
+└── Misconfigured             ... with these settings and features
 AppError
 ├── InvalidRequest            the request cannot be served as it is
 │   ├── Unsupported           ... because this provider lacks the asked-for feature
@@ -38,16 +38,16 @@ def readable_error(text: str, longest: int) -> str:
     return cut.replace("\0", "").encode(errors="replace").decode()
 
 
-class Misconfigured(Exception):
-    """The settings do not allow a start; `problems` has one sentence for each reason."""
+class OpenError(Exception):
+    """A resource could not be opened, so the process does not start; the message names it."""
+
+
+class Misconfigured(OpenError):
+    """Settings or features do not allow a start; `problems` has one sentence for each reason."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
-
-
-class OpenError(Exception):
-    """A resource could not be opened, so the process does not start; the message names it."""
 
 
 class AppError(Exception):

@@ -85,6 +85,6 @@ def _run(
             if job := getattr(module, "JOB", None):
                 features.JOBS.append(job)
             if agent := getattr(module, "AGENT", None):
-                features.AGENTS.append(agent)
+                vars(features).setdefault("AGENTS", []).append(agent)
     sys.argv = ["app", *arguments]
     main()

@@ -19,6 +19,7 @@ from app.dependencies.resources import Shared
 from app.dependencies.stream_slots import hold_stream
 from app.resources.lifespan import Resources
 from engine.agents.agent import agent_for_callers
+from engine.agents.history import StepObject, page_of_steps
 from engine.errors import NotFound
 from engine.models.wire import Json
 from engine.process.queue import Kind
@@ -179,6 +180,14 @@ async def list_input_items(
 ) -> Page[Json]:
     """List the items of a response's own input, the newest first."""
     return await rows.read(item_pages.page_of_input_items, response_id, query)
+
+
+@router.get("/{response_id}/steps", responses=failures(NotFound))
+async def list_steps(
+    response_id: str, rows: CallersRows, query: Annotated[PageQuery, Query()]
+) -> Page[StepObject]:
+    """List the steps of an agent, the newest first; a response of a model has none."""
+    return await rows.read(page_of_steps, response_id, query)
 
 
 async def prepared(body: ResponseRequest, rows: CallerDatabase, shared: Shared) -> PendingResponse:

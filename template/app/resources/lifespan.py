@@ -1,9 +1,10 @@
 """The composition root of API and worker: opens each resource in order, closes in reverse."""
 
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from anyio import CapacityLimiter, to_thread  # noqa: TID251 -- for the framework's limit only
 
@@ -14,6 +15,7 @@ from engine.agents.agent import Agent, Agents
 from engine.agents.mcp import require_mcp
 from engine.agents.runs import AWAITED_RUN, BACKGROUND_RUN
 from engine.callers.usage import UsageBuffer
+from engine.errors import Misconfigured
 from engine.jobs.jobs import Job, Jobs
 from engine.models.upstreams import open_upstreams
 from engine.operations.completions import COMPLETIONS
@@ -40,6 +42,8 @@ from engine.sql.database import open_database
 from engine.watch.saturation import Exhaustion, Stalls, frozen_heap, measured_garbage
 from engine.watch.watchdog import Watchdog, open_watchdog
 from engine.worker.retention import RETENTION
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +91,7 @@ async def open_resources(
             settings=settings,
             operations=all_operations(),
             jobs=all_jobs(),
-            agents=all_agents(),
+            agents=all_agents(settings.default_model),
             offload=offload,
             cache=Cache(settings.cache_entries, settings.key_cache_seconds),
             database=database,
@@ -117,21 +121,34 @@ async def open_resources(
 def all_operations() -> Operations:
     """Return the operations of OpenAI and of the features, by URL."""
     own: list[Operation[Any]] = [CHAT, COMPLETIONS, EMBEDDINGS, RESPONSES]
-    return {each.url: each for each in (*own, *features.OPERATIONS)}
+    return _distinct("operations", [(each.url, each) for each in (*own, *features.OPERATIONS)])
 
 
 def all_jobs() -> Jobs:
     """Return the jobs of the engine and of the features, by name."""
     own: list[Job[Any]] = [RESPOND, AWAITED_RUN, BACKGROUND_RUN, RETENTION]
-    return {each.name: each for each in (*own, *features.JOBS)}
+    return _distinct("jobs", [(each.name, each) for each in (*own, *features.JOBS)])
 
 
-def all_agents() -> Agents:
-    """Return the agents of the features, by name. Raise `OpenError` for a package they lack."""
+def all_agents(default_model: str | None = None) -> Agents:
+    """Return the agents of the features, by name; an agent cannot ask another."""
     listed: list[Agent] = getattr(features, "AGENTS", [])  # an older list of features lacks it
     if any(each.mcp for each in listed):
         require_mcp()
-    return {each.name: each for each in listed}
+    found = _distinct("agents", [(each.name, each) for each in listed])
+    asked = {default_model, *(each.model for each in listed)}
+    if wrong := [name for name in found if name in asked]:
+        reason = "has the name of a model that DEFAULT_MODEL or an agent asks: rename it."
+        raise Misconfigured([f"The agent {name} {reason}" for name in wrong])
+    return found
+
+
+def _distinct(kind: str, named: Sequence[tuple[str, T]]) -> dict[str, T]:
+    """Return the things by their names; raise `Misconfigured` where two have the same."""
+    times = Counter(name for name, _ in named)
+    if twice := [name for name, count in times.items() if count > 1]:
+        raise Misconfigured([f"Two {kind} have the name {name}: rename one." for name in twice])
+    return dict(named)
 
 
 async def _watch(

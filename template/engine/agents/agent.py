@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from engine.agents.mcp import McpServer
 from engine.agents.tools import NAME, Tool, ToolFunction, tool
-from engine.errors import PermissionDenied
+from engine.errors import Misconfigured, PermissionDenied
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +44,13 @@ class Agent:
         own = [each if isinstance(each, Tool) else tool(each) for each in self.tools]
         toolbox = {each.name: each for each in own}
         if len(toolbox) < len(own):
-            raise ValueError(f"The agent {self.name} has two tools of one name: rename one.")
+            raise Misconfigured([f"The agent {self.name} has two tools of one name: rename one."])
         if len({server.label for server in self.mcp}) < len(self.mcp):
-            raise ValueError(f"The agent {self.name} has two MCP servers of one label: rename one.")
+            reason = "has two MCP servers of one label: rename one."
+            raise Misconfigured([f"The agent {self.name} {reason}"])
         if not NAME.fullmatch(self.name):
-            raise ValueError(f"The name {self.name} has other signs than letters, digits, - and _.")
+            reason = "has other signs than letters, digits, - and _: rename it."
+            raise Misconfigured([f"The agent {self.name} {reason}"])
         object.__setattr__(self, "toolbox", toolbox)
 
 

@@ -8,7 +8,7 @@ tools in the midst of a run.
 import asyncio
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import aclosing
 
 from msgspec.structs import replace
@@ -37,6 +37,7 @@ from engine.responses.event_log import EventWriter
 from engine.responses.native import Relay, response_chat
 from engine.responses.schema import ResponseRequest, new_response
 from engine.responses.store import Transcript
+from engine.watch import metrics
 
 log = logging.getLogger(__name__)
 
@@ -103,10 +104,12 @@ class AgentRun:
             self._log.add(self._events.break_off())
             return
         self._log.add(self._events.progress())
-        for step in await self._read():  # those that a human has approved or denied
+        found = await self._read()  # those that a human has approved or denied
+        for step in found:
             self._tell_of(step)
         self._log.add(self._events.taken())
         await self._log.write(begin_response, self._events.response)
+        self._count(found)
 
     async def _take_steps(self) -> str | None:
         """Take steps to the end. Return the reason where it is not the agent's own."""
@@ -148,6 +151,7 @@ class AgentRun:
         chat = response_chat(request, items, len(items), self._model.caller_id)
         turn = Relay(new_response(request))
         self._events.begin_turn()
+        began = time.time()
 
         async def answer() -> None:
             async with aclosing(self._model.stream(chat)) as chunks:
@@ -157,19 +161,22 @@ class AgentRun:
                         turn.count(chunk.usage)
             self._log.add(self._events.relay(turn.end()))
 
-        await self._log.append_during(answer())
-        await self._plan(found, turn.response, name)
+        with metrics.agent_seconds.labels(self._agent.name, "model").time():
+            await self._log.append_during(answer())
+        await self._plan(found, turn.response, name, began)
 
-    async def _plan(self, found: Sequence[Step], answer: Json, model: str) -> None:
+    async def _plan(self, found: Sequence[Step], answer: Json, model: str, began: float) -> None:
         items, calls = keyed_calls(answer["output"])
         cut = (answer["incomplete_details"] or {}).get("reason")
-        planned = [*found, answer_step(len(found), model, items, answer["usage"], cut or "done")]
+        step = answer_step(len(found), model, items, answer["usage"], cut or "done", began)
+        planned = [*found, step]
         for call in () if cut else calls:
             step = self._planned(planned, call)
             planned.append(step)
             self._tell_of(step)
         self._log.add(self._events.taken())
         await self._log.write(steps.keep_plan, planned[len(found) :])
+        self._count(planned[len(found) :])
 
     def _planned(self, before: Sequence[Step], call: Json) -> Step:
         name, arguments = call["name"], call["arguments"].encode()
@@ -206,11 +213,14 @@ class AgentRun:
             end = CallEnd(step.id, "doubt", IN_DOUBT)
         else:
             await self._log.write(steps.begin_call, step.id)
-            end = await self._outcome(tool, step)
+            metrics.agent_repeats.labels(self._agent.name).inc(step.status == "running")
+            with metrics.agent_seconds.labels(self._agent.name, "tool").time():
+                end = await self._outcome(tool, step)
         ended = replace(step, status=end.status, output=end.output.encode())
         self._events.finish_call(ended)
         self._log.add(self._events.taken())
         await self._log.write(steps.end_call, end)
+        self._count([ended])
 
     async def _outcome(self, tool: Tool | None, step: Step) -> CallEnd:
         if tool is None:
@@ -242,6 +252,13 @@ class AgentRun:
                 self._events.finish_call(step)
         output, usage = output_items(found, self._agent.name), total_usage(found)
         self._log.add(self._events.settle(output, usage, cut, error))
+
+    def _count(self, found: Iterable[Step]) -> None:
+        for step in found:
+            if step.status not in OPEN:
+                cut = step.kind == "model" and step.status != "done"  # a server may say why
+                outcome = "cut" if cut else step.status
+                metrics.agent_steps.labels(self._agent.name, step.kind, outcome).inc()
 
     async def _read(self) -> list[Step]:
         read = self._run.resources.database.read

@@ -37,7 +37,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     output: bytes | None = None
     usage: bytes | None = None
     approval_id: str | None = None
-    started_at: float = 0.0
+    started_at: float = msgspec.field(default_factory=time.time)
 
     @property
     def key(self) -> str:
@@ -155,7 +155,6 @@ def _add_steps(session: Session, response_id: str, steps: Sequence[Step]) -> Non
         {
             **{name: getattr(step, name) for name in Step.__struct_fields__},
             "response_id": response_id,
-            "started_at": now,
             "finished_at": None if step.status in (*OPEN, "approval") else now,
         }
         for step in steps
@@ -165,7 +164,12 @@ def _add_steps(session: Session, response_id: str, steps: Sequence[Step]) -> Non
 
 
 def answer_step(
-    position: int, model: str, items: list[Json], usage: Json | None, status: str
+    position: int,
+    model: str,
+    items: list[Json],
+    usage: Json | None,
+    status: str,
+    started_at: float,
 ) -> Step:
     """Return the step of an answer, whose status is `done` or why it was cut off."""
     return Step(
@@ -177,4 +181,5 @@ def answer_step(
         attempt=1,
         output=encode_json(items),
         usage=encode_json(usage),
+        started_at=started_at,
     )

@@ -9,18 +9,16 @@ from sqlalchemy.orm import Session
 from engine.errors import NotFound
 from engine.models.wire import Json
 from engine.responses.schema import echoed_item
-from engine.responses.store import chain_to, is_mine, response_not_found
+from engine.responses.store import chain_to, require_response
 from engine.sql.pagination import Page, PageQuery
 from engine.sql.tables import ResponseItemRow as Item
-from engine.sql.tables import ResponseRow
 
 
 def page_of_input_items(
     session: Session, caller_id: str, response_id: str, query: PageQuery
 ) -> Page[Json]:
     """Return a page of a response's own input; raise `NotFound` where there is no response."""
-    if session.scalar(select(ResponseRow.id).where(*is_mine(caller_id, response_id))) is None:
-        raise response_not_found(response_id)
+    require_response(session, caller_id, response_id)
     own = select(Item).where(Item.response_id == response_id, Item.output.is_(False))
     return page_of_items(session, query, own, Item.position)
 

@@ -127,6 +127,12 @@ def find_response(session: Session, caller_id: str, response_id: str) -> StoredR
     return StoredResponse(row.body, row.status, row.background, row.job_id)
 
 
+def require_response(session: Session, caller_id: str, response_id: str) -> None:
+    """Raise `NotFound` where this caller has no response of that id."""
+    if session.scalar(select(ResponseRow.id).where(*is_mine(caller_id, response_id))) is None:
+        raise response_not_found(response_id)
+
+
 def input_items(session: Session, response_id: str) -> list[Json]:
     """Return the items that a response was given, in their order."""
     own = select(Item.data).where(Item.response_id == response_id, Item.output.is_(False))

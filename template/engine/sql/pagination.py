@@ -5,9 +5,10 @@ from typing import Generic, Literal, TypeVar
 
 from pydantic import BaseModel, Field
 from sqlalchemy import ColumnElement, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from engine.sql.tables import (
+    AgentStepRow,
     BatchRow,
     FileRow,
     JobRow,
@@ -15,7 +16,7 @@ from engine.sql.tables import (
 )
 
 T = TypeVar("T")
-R = TypeVar("R", FileRow, BatchRow, JobRow, WebhookRow)
+R = TypeVar("R", AgentStepRow, FileRow, BatchRow, JobRow, WebhookRow)
 
 
 class PageQuery(BaseModel):
@@ -42,17 +43,19 @@ def page_of(
     query: PageQuery,
     show: Callable[[R], T],
     *conditions: ColumnElement[bool],
+    place: InstrumentedAttribute[int] | None = None,
 ) -> Page[T]:
     """Return a page of the rows that meet the conditions, each as `show` shows it.
 
-    Ids sort by time.
+    They are in the order of their ids, which sort by time, or of `place`.
     """
-    ascending = query.order == "asc"
+    ascending, column = query.order == "asc", table.id if place is None else place
     statement = select(table).where(*conditions).limit(query.limit + 1)
-    statement = statement.order_by(table.id if ascending else table.id.desc())
+    statement = statement.order_by(column if ascending else column.desc())
     if query.after is not None:
-        later = table.id > query.after if ascending else table.id < query.after
-        statement = statement.where(later)
+        last = select(column).where(*conditions, table.id == query.after).scalar_subquery()
+        cursor = query.after if place is None else last
+        statement = statement.where(column > cursor if ascending else column < cursor)
     found = list(session.scalars(statement))
     rows = found[: query.limit]
     return Page(

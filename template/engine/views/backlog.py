@@ -7,13 +7,16 @@ from sqlalchemy.orm import Session
 from engine.batches import readiness
 from engine.callers.fairness import CallerPause, list_pauses
 from engine.jobs.runs import IS_QUEUED, IS_RUNNING
+from engine.responses.store import CONTINUED
 from engine.sql.statements import instant, now, sql_constant
 from engine.sql.tables import (
+    AgentStepRow,
     BatchLaneRow,
     BatchRow,
     ItemRow,
     JobRow,
     LeaseRow,
+    ResponseRow,
     WebhookDeliveryRow,
     WorkerRow,
 )
@@ -34,6 +37,14 @@ class Depth(BaseModel):
     waiting: int
     running: int
     oldest: float | None = None
+
+
+class Approvals(BaseModel):
+    """Calls of an agent that wait for a human; `oldest` is the longest wait in seconds."""
+
+    agent: str
+    waiting: int
+    oldest: float
 
 
 class Lanes(BaseModel):
@@ -69,6 +80,7 @@ class Backlog(BaseModel):
     """The whole picture."""
 
     depths: list[Depth]
+    approvals: list[Approvals]
     lanes: Lanes
     pauses: list[CallerPause]
     dead_webhooks: int
@@ -87,6 +99,7 @@ def backlog(session: Session, lease_seconds: float) -> Backlog:
     dead = WebhookDeliveryRow.status == sql_constant("dead")
     return Backlog(
         depths=depths(session, lease_seconds),
+        approvals=approvals(session),
         lanes=_lanes(session, lease_seconds),
         pauses=list_pauses(session),
         dead_webhooks=session.scalar(select(func.count()).where(dead)) or 0,
@@ -100,6 +113,22 @@ def depths(session: Session, lease_seconds: float) -> list[Depth]:
     """Return the counts of each kind of work."""
     batches = _batches(session, lease_seconds)
     return [batches, _items(session), *_jobs(session), _webhooks(session)]
+
+
+def approvals(session: Session) -> list[Approvals]:
+    """Return the calls that wait for a human, where a response can still be continued."""
+    agent, since = ResponseRow.model, AgentStepRow.started_at
+    found = (
+        select(agent, func.count(), now() - func.min(since))
+        .join(AgentStepRow, AgentStepRow.response_id == ResponseRow.id)
+        .where(AgentStepRow.status == sql_constant("approval"), ResponseRow.status.in_(CONTINUED))
+        .group_by(agent)
+        .order_by(agent)
+    )
+    return [
+        Approvals(agent=name, waiting=waiting, oldest=oldest)
+        for name, waiting, oldest in session.execute(found)
+    ]
 
 
 def oldest_snapshot(session: Session) -> float | None:

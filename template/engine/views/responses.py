@@ -7,10 +7,11 @@ from pydantic import BaseModel
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, defer
 
+from engine.agents.history import step_usage
 from engine.errors import NotFound
 from engine.jobs.jobs import Jobs
 from engine.responses import background
-from engine.sql.tables import CallerRow, ResponseItemRow, ResponseRow
+from engine.sql.tables import AgentStepRow, CallerRow, ResponseItemRow, ResponseRow
 
 
 class ResponseEntry(BaseModel):
@@ -32,6 +33,18 @@ class ItemEntry(BaseModel):
     bytes: int
 
 
+class StepEntry(BaseModel):
+    """A step of an agent, without its text. `seconds` is None while it is under way."""
+
+    position: int
+    kind: str
+    name: str
+    status: str
+    attempt: int
+    seconds: float | None
+    tokens: int | None
+
+
 class ResponseDetail(ResponseEntry):
     """All about a response but what was said. `used_at` may lag by a day."""
 
@@ -42,6 +55,7 @@ class ResponseDetail(ResponseEntry):
     usage: dict[str, Any] | None
     error: dict[str, Any] | None
     items: list[ItemEntry]
+    steps: list[StepEntry]
 
 
 def list_responses(
@@ -73,9 +87,11 @@ def list_responses(
 
 def show_response(session: Session, response_id: str) -> ResponseDetail:
     """Return all about a response; raise `NotFound` where there is none of that id."""
-    row, item = _found(session, response_id), ResponseItemRow
+    row, item, step = _found(session, response_id), ResponseItemRow, AgentStepRow
     items = select(item.id, item.output, func.length(item.data))
     own = items.where(item.response_id == response_id).order_by(item.position)
+    taken = select(step).where(step.response_id == response_id)
+    taken = taken.options(defer(step.input), defer(step.output))
     body = msgspec.json.decode(row.body)
     return ResponseDetail(
         id=row.id,
@@ -94,6 +110,7 @@ def show_response(session: Session, response_id: str) -> ResponseDetail:
             ItemEntry(id=item_id, output=output, bytes=size)
             for item_id, output, size in session.execute(own)
         ],
+        steps=[_step(each) for each in session.scalars(taken.order_by(step.position))],
     )
 
 
@@ -102,6 +119,15 @@ def cancel_for_caller(session: Session, response_id: str, kinds: Jobs) -> str:
     row = _found(session, response_id)
     background.cancel_response(session, row.caller_id, row.id, kinds)
     return row.status
+
+
+def _step(row: AgentStepRow) -> StepEntry:
+    ended, usage = row.finished_at, step_usage(row.usage)
+    return StepEntry(
+        **{name: getattr(row, name) for name in ("position", "kind", "name", "status", "attempt")},
+        seconds=round(ended - row.started_at, 3) if ended is not None else None,
+        tokens=usage.get("total_tokens") if usage else None,
+    )
 
 
 def _found(session: Session, response_id: str) -> ResponseRow:

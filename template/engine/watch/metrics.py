@@ -1,7 +1,7 @@
 """Prometheus metrics of this process. Importing this starts nothing.
 
-Names of routes, limits and reasons are labels; callers, models and paths are not, since each value
-of a label is kept for ever.
+Names of routes, limits, agents and reasons are labels; callers, models, tools and paths are not:
+each value of a label is kept for ever, and a model may make up names of tools.
 """
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -74,3 +74,26 @@ snapshot = Gauge(
 )
 
 model_calls = Counter("app_model_calls_total", "Calls to model providers.", ["provider", "outcome"])
+
+agent_steps = Counter(
+    "app_agent_steps_total",
+    "Steps that agents have recorded, by kind (`model` or `tool`) and outcome.",
+    ["agent", "kind", "outcome"],
+)
+agent_seconds = Histogram(
+    "app_agent_step_seconds",
+    "Answers of the model and calls of tools that agents waited for.",
+    ["agent", "kind"],
+    buckets=SECONDS,
+)
+agent_repeats = Counter(
+    "app_agent_repeats_total",
+    "Calls of tools that were begun again, since a worker died or stopped in their midst.",
+    ["agent"],
+)
+approvals = Gauge(
+    "app_agent_approvals_waiting", "Calls of agents that wait for a human's approval.", ["agent"]
+)
+oldest_approval = Gauge(
+    "app_agent_approvals_oldest_seconds", "Wait of the oldest of them.", ["agent"]
+)

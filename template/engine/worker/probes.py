@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from engine.errors import OpenError
 from engine.resources import Resources
-from engine.views.backlog import Depth, depths, oldest_snapshot
+from engine.views.backlog import Approvals, Depth, approvals, depths, oldest_snapshot
 from engine.views.gauges import CONTENT_TYPE, exposition
 from engine.watch import metrics
 
@@ -96,9 +96,11 @@ async def _tell_depths(resources: Resources) -> None:
     """Set the gauges of work from the database; without an answer, clear them."""
     metrics.queue.clear()
     metrics.oldest.clear()
+    metrics.approvals.clear()
+    metrics.oldest_approval.clear()
     try:
         read = partial(resources.database.read, _look, resources.settings.lease_seconds)
-        found, snapshot = await resources.depths.get("depths", read)
+        found, waiting, snapshot = await resources.depths.get("depths", read)
     except Exception:
         log.exception("the depth of the queue cannot be read")
         return
@@ -106,11 +108,16 @@ async def _tell_depths(resources: Resources) -> None:
         metrics.queue.labels(depth.work, "waiting").set(depth.waiting)
         metrics.queue.labels(depth.work, "running").set(depth.running)
         metrics.oldest.labels(depth.work).set(depth.oldest or 0.0)
+    for each in waiting:
+        metrics.approvals.labels(each.agent).set(each.waiting)
+        metrics.oldest_approval.labels(each.agent).set(each.oldest)
     metrics.snapshot.set(snapshot or 0.0)
 
 
-def _look(session: Session, lease_seconds: float) -> tuple[list[Depth], float | None]:
-    return depths(session, lease_seconds), oldest_snapshot(session)
+def _look(
+    session: Session, lease_seconds: float
+) -> tuple[list[Depth], list[Approvals], float | None]:
+    return depths(session, lease_seconds), approvals(session), oldest_snapshot(session)
 
 
 async def _listen(site: web.TCPSite) -> None:

@@ -9,7 +9,9 @@ import pytest
 from engine.errors import AppError
 from tests.cli.command import run
 
-LISTS = "from app.a import A\n\nOPERATIONS: list[A] = [A]\nJOBS: list[A] = []\n"
+LISTS = (
+    "from app.a import A\n\nOPERATIONS: list[A] = [A]\nJOBS: list[A] = []\nAGENTS: list[A] = []\n"
+)
 ROUTERS = "from app.a import A\n\nROUTERS: list[A] = [A.router]\n"
 
 
@@ -34,6 +36,20 @@ def test_a_new_feature_is_in_both_lists(features: Path) -> None:
 def test_a_new_job_is_in_the_list_of_jobs(features: Path) -> None:
     run("new", "job", "letter_count")
     assert "JOBS: list[A] = [LETTER_COUNT_JOB]" in (features / "__init__.py").read_text()
+
+
+def test_a_new_agent_is_in_the_list_of_agents(features: Path) -> None:
+    run("new", "agent", "letter_count")
+    assert "AGENTS: list[A] = [LETTER_COUNT_AGENT]" in (features / "__init__.py").read_text()
+
+
+def test_a_list_that_an_older_project_lacks_is_shown_whole(features: Path) -> None:
+    older = "from app.a import A\n\nJOBS: list[A] = []\n"
+    (features / "__init__.py").write_text(older)
+    told = run("new", "agent", "letter_count").stdout
+    imported = "from app.features.letter_count.agent import LETTER_COUNT_AGENT"
+    assert f"`{imported}`, and `AGENTS = [LETTER_COUNT_AGENT]`." in " ".join(told.split())
+    assert (features / "__init__.py").read_text() == older
 
 
 def test_an_unknown_form_of_the_list_is_left_to_the_reader(features: Path) -> None:
@@ -61,6 +77,7 @@ def test_an_existing_feature_is_not_written_over(features: Path) -> None:
 def test_written_modules_import_names_that_exist(features: Path) -> None:
     run("new", "feature", "letter_count")
     run("new", "job", "letter_count")
+    run("new", "agent", "letter_count")
     for path in sorted(features.glob("letter_count/*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ImportFrom) and "letter_count" not in (node.module or ""):

@@ -132,6 +132,44 @@ def test_${name}_answers_each_text(live: Service) -> None:
         result = client.get(f"/v1/jobs/{job['id']}").json()["result"]
     assert len(result["answers"]) == 2
 '''
+AGENT = '''"""An agent: $title. Callers ask for it as the model `$path`."""
+
+from pydantic import BaseModel
+
+from engine.agents.agent import Agent
+
+INSTRUCTIONS = "Answer in one sentence. Never count letters yourself: ask your tool."
+
+
+class Letters(BaseModel):
+    """The result of the tool, which the model reads as JSON."""
+
+    letters: int
+
+
+async def count_letters(text: str) -> Letters:
+    """Count the letters of a text."""
+    # The model reads the name, the types and the line above; what it asks for is checked first.
+    # A killed worker may repeat a call: a tool with an effect takes `call: ToolCall`, and hands
+    # `call.key` on as idempotency key. It answers only with what is `call.caller_id`'s.
+    return Letters(letters=sum(sign.isalpha() for sign in text))
+
+
+# `tool(count_letters, approval=True)` would ask a human before each call.
+${constant}_AGENT = Agent("$path", instructions=INSTRUCTIONS, tools=[count_letters])
+'''
+AGENT_TEST = '''"""The agent $path."""
+
+from tests.service import Service
+
+
+def test_${name}_asks_its_tool(live: Service) -> None:
+    with live.client(live.new_key()) as client:
+        response = client.responses.create(model="$path", input="How many letters has Hello?")
+    (call,) = [item for item in response.output if item.type == "mcp_call"]
+    assert (call.name, call.status) == ("count_letters", "completed")
+    assert response.output_text
+'''
 TABLE = '''"""The table $name."""
 
 from sqlalchemy import String

@@ -1,4 +1,4 @@
-"""`app new`: writes a feature, a job or a table of your own, each with its test."""
+"""`app new`: writes a feature, a job, an agent or a table of your own, each with its test."""
 
 import os
 import re
@@ -14,7 +14,7 @@ import typer
 from engine.errors import AppError
 from engine.operate.cli import boilerplate
 
-app = typer.Typer(help="Write a feature, a job or a table, with its test.", no_args_is_help=True)
+app = typer.Typer(help="Write a feature, a job, an agent or a table.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(help="Of a-z, 0-9 and _, like letter_count.")]
 
@@ -25,7 +25,7 @@ NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 
 @app.callback()
 def tidy(context: typer.Context) -> None:
-    """Write a feature, a job or a table, with its test."""
+    """Write a feature, a job, an agent or a table, with its test."""
     context.call_on_close(_sort_imports)
 
 
@@ -55,6 +55,17 @@ def job(name: Name) -> None:
 
 
 @app.command()
+def agent(name: Name) -> None:
+    """Write an agent with a tool; callers ask for it as a model."""
+    words = _words(name)
+    _begin(name, words)
+    _write(FEATURES / name / "agent.py", boilerplate.AGENT, words)
+    _write(TESTS / f"test_{name}_agent.py", boilerplate.AGENT_TEST, words)
+    constant = f"{words['constant']}_AGENT"
+    _enter("__init__.py", "AGENTS", f"from app.features.{name}.agent import {constant}", constant)
+
+
+@app.command()
 def table(name: Name) -> None:
     """Write a table and its migration; `app migrate` then makes it."""
     words = _words(name)
@@ -80,7 +91,7 @@ def _words(name: str) -> dict[str, str]:
 
 
 def _begin(name: str, words: dict[str, str]) -> None:
-    """Make the feature's folder, which an endpoint, a job and a table may share."""
+    """Make the feature's folder, which an endpoint, a job, an agent and a table may share."""
     if not (FEATURES / name / "__init__.py").exists():
         _write(FEATURES / name / "__init__.py", '"""$title."""\n', words)
 
@@ -134,7 +145,9 @@ def _enter(module: str, names: str, imported: str, entry: str) -> None:
     last_import = list(re.finditer(r"^(?:from|import) .*$", text, re.MULTILINE))
     found = opening.search(text)
     if not found or not last_import or "(" in last_import[-1][0]:
-        typer.echo(f"Add to {path}: `{imported}`, and {entry} to {names}.")
+        listed = re.search(rf"^{names}\b", text, re.MULTILINE)
+        line = f"{entry} to {names}" if listed else f"`{names} = [{entry}]`"
+        typer.echo(f"Add to {path}: `{imported}`, and {line}.")
         return
     inner = f"{found[2]}, {entry}" if found[2].strip() else entry
     text = text[: found.start()] + found[1] + inner + found[3] + text[found.end() :]

@@ -59,6 +59,9 @@ def _show(found: "Backlog", calls: int | None) -> None:
         ],
     )
     typer.echo()
+    for each in found.approvals:
+        wait = _seconds(each.oldest)
+        typer.echo(f"Approvals that {each.agent} waits for: {each.waiting}, the oldest {wait}.")
     typer.echo(f"Lanes of batches: {found.lanes.held} held, {found.lanes.free} free.")
     show_pauses(found.pauses)
     typer.echo(f"Webhooks given up: {found.dead_webhooks}.")

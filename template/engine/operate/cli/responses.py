@@ -57,7 +57,14 @@ def show_list(
 
 
 @app.command()
-def show(response_id: Id, *, as_json: AsJson = False) -> None:
+def show(
+    response_id: Id,
+    *,
+    steps: Annotated[
+        bool, typer.Option("--steps", help="Show the steps of an agent, too.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Show all about a response but what was said: its state, its chain, the sizes of its items."""
     from engine.views.responses import show_response
 
@@ -65,8 +72,10 @@ def show(response_id: Id, *, as_json: AsJson = False) -> None:
     if as_json:
         print_json(detail)
         return
-    show_facts(detail.model_dump(exclude={"items"}))
+    show_facts(detail.model_dump(exclude={"items", "steps"}))
     show_table("items", [item.model_dump() for item in detail.items])
+    if steps:
+        show_table("steps", [step.model_dump() for step in detail.steps])
 
 
 @app.command()

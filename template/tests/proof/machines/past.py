@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from engine.sql.statements import id_at
 from engine.sql.tables import (
+    AgentStepRow,
     BatchLaneRow,
     BatchRow,
     CallerRow,
@@ -168,6 +169,18 @@ def add_response(
     session.add_all(ResponseEventRow(first_seq=seq, last_seq=seq, **own) for seq in range(groups))
     session.flush()
     return response_id
+
+
+def add_step(session: Session, /, response_id: str, position: int, **values: object) -> str:
+    """Make a step of an agent, a call that took 2 s; return its id."""
+    step_id, began = old_id("mcp", 1), ago(1)
+    common = {"kind": "tool", "name": "refund", "status": "done", "attempt": 1}
+    given = {"input": b'{"to": "secret"}', "output": b"secret"}
+    times = {"started_at": began, "finished_at": began + 2}
+    where = {"id": step_id, "response_id": response_id, "position": position}
+    session.add(AgentStepRow(**(where | common | given | times | values)))
+    session.flush()
+    return step_id
 
 
 def add_conversation(

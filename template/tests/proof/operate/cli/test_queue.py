@@ -8,6 +8,7 @@ from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from app.settings import Settings
+from engine.agents.runs import AWAITED_RUN, BACKGROUND_RUN
 from engine.process.queue import Kind, open_queue
 from engine.sql.statements import now
 from engine.sql.tables import BatchLaneRow, ItemRow, WorkerRow
@@ -18,6 +19,7 @@ from tests.proof.machines import past
 from tests.service import free_port
 
 HOUR = 3600.0
+STATUS = ("queue", "status")
 
 
 @pytest.fixture(autouse=True)
@@ -103,6 +105,34 @@ def test_webhooks_that_are_owed_or_given_up_are_counted() -> None:
         in_database(past.add_delivery, 1, status)
     assert depth("webhooks") == {"waiting": 1, "running": 0, "oldest": about(1)}
     assert told_json("queue", "status")["dead_webhooks"] == 1
+
+
+def test_calls_that_wait_for_a_human_are_counted_by_agent() -> None:
+    for days, status, state in (
+        (3, "approval", "completed"),
+        (2, "approval", "incomplete"),
+        (5, "approved", "completed"),
+        (6, "approval", "cancelled"),  # it cannot be continued
+    ):
+        response_id = in_database(past.add_response, days, state, model="refunds")
+        at = {"started_at": past.ago(days), "finished_at": None}
+        in_database(past.add_step, response_id, 0, status=status, **at)
+    [found] = told_json("queue", "status")["approvals"]
+    assert found == {"agent": "refunds", "waiting": 2, "oldest": about(3)}
+    assert any("Approvals that refunds waits for: 2, the" in each for each in told(*STATUS))
+
+
+def test_a_call_that_waits_for_a_human_needs_no_more_workers() -> None:
+    response_id = in_database(past.add_response, 3, model="refunds")
+    in_database(past.add_step, response_id, 0, status="approval")
+    assert run(*STATUS, "--max-wait", "60").exit_code == 0
+
+
+def test_runs_of_agents_that_wait_are_seen_by_their_pools() -> None:
+    in_database(past.add_job, 1, "queued", name=AWAITED_RUN.name)
+    in_database(past.add_job, 1, "running", name=BACKGROUND_RUN.name)
+    assert depth("job agent") == {"waiting": 1, "running": 0, "oldest": about(1)}
+    assert depth("job background_agent") == {"waiting": 0, "running": 1, "oldest": None}
 
 
 class TestLeases:

@@ -62,6 +62,21 @@ def test_a_response_is_shown_without_its_texts(newest_first: list[str]) -> None:
     assert "secret" not in str(told_json("responses", "show", newest_first[1]))
 
 
+def test_the_steps_of_an_agent_are_shown_without_their_texts(newest_first: list[str]) -> None:
+    usage = b'{"total_tokens": 12}'
+    answer = {"kind": "model", "name": "chat-model", "usage": usage}
+    in_database(past.add_step, newest_first[0], 0, **answer)
+    in_database(past.add_step, newest_first[0], 1, status="planned", attempt=0, finished_at=None)
+    shown = told("responses", "show", newest_first[0], "--steps")
+    assert shown[-3:] == [
+        "POSITION KIND NAME STATUS ATTEMPT SECONDS TOKENS",
+        "0 model chat-model done 1 2.0 12",
+        "1 tool refund planned 0 - -",
+    ]
+    assert "secret" not in "".join(shown)
+    assert "POSITION" not in "".join(told("responses", "show", newest_first[0]))
+
+
 def test_an_unknown_id_says_where_to_look() -> None:
     with pytest.raises(NotFound, match="`app responses list` shows them"):
         run("responses", "show", "resp_of_nobody")
