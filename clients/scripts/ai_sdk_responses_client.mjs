@@ -156,10 +156,11 @@ function outputOf(steps) {
   return output.output;
 }
 
-/** Return the message that approves of the call in an answer. */
+/** Return the message that approves of the call in an answer, which the server executes. */
 function approval(content) {
   const { approvalId } = content.find((part) => part.type === "tool-approval-request");
-  return { role: "tool", content: [{ type: "tool-approval-response", approvalId, approved: true }] };
+  const answer = { approvalId, approved: true, providerExecuted: true };
+  return { role: "tool", content: [{ type: "tool-approval-response", ...answer }] };
 }
 
 function structured(door) {
