@@ -83,12 +83,12 @@ def reasons(door: str) -> bool:
 
 
 def add_agents(project: Path) -> None:
-    """Give a render the agents of `clients.feature`, as a team would."""
+    """Give a render the agents of `clients/agents.py`, as a team would."""
     features = project / "app" / "features"
-    shutil.copytree(REPOSITORY / "clients" / "feature", features / "weather")
+    shutil.copy2(REPOSITORY / "clients" / "agents.py", features)
     with (features / "__init__.py").open("a") as lists:
-        lists.write("\nfrom app.features.weather import agents\n\n")
-        lists.write("AGENTS += [agents.REPORTER, agents.CLERK]\n")
+        lists.write("\nfrom app.features.agents import CLERK, REPORTER\n\n")
+        lists.write("AGENTS += [CLERK, REPORTER]\n")
 
 
 def _door(name: str, service: Service) -> dict[str, str]:

@@ -174,8 +174,8 @@ def _usage(result):
 
 def _calls(result):
     """Return the tools that the server has called."""
-    names = [part.args_as_dict()["tool_name"] for part in _parts(result) if "tool-call" in part.part_kind]
-    return names
+    calls = [part for part in _parts(result) if "tool-call" in part.part_kind]
+    return [call.args_as_dict()["tool_name"] for call in calls]
 
 
 def _parts(result):

@@ -1,4 +1,4 @@
-"""Two agents with a tool: one calls it at once, the other once a human has approved of it."""
+"""Agents for a render: one calls its tool at once, the other once a human has approved of it."""
 
 from engine.agents.agent import Agent
 from engine.agents.tools import tool
