@@ -63,8 +63,11 @@ class Result:
         return stale | {name: why for name, why in failed.items() if not self._exception(name)}
 
     def _exception(self, name: str) -> str | None:
-        found = (why for listed, why in self.client.exceptions.items() if fnmatchcase(name, listed))
-        return next(found, None)
+        names = name, f"{self.version} {name}"
+        for listed, why in self.client.exceptions.items():
+            if any(fnmatchcase(each, listed) for each in names):
+                return why
+        return None
 
 
 STALE = "It passes: take it off the list of exceptions in clients.toml."

@@ -32,6 +32,8 @@ def services(folder: Path) -> Iterator[dict[str, str]]:
     """Render all into the folder and run them inside the `with`; yield what a script must know."""
     simulated, local = render(folder, "simulated"), render(folder, "local")
     relays = {name: render(folder, name, "openai") for name in RELAYS}
+    for name in filter(reasons, relays):
+        add_agents(relays[name])
     with (
         running(simulated, settings=FAST) as one,
         running(local) as other,
@@ -75,8 +77,22 @@ def variables(
     }
 
 
+def reasons(door: str) -> bool:
+    """Whether the model of the door of this name reasons; such a service has agents, too."""
+    return "thinking" in door
+
+
+def add_agents(project: Path) -> None:
+    """Give a render the agents of `clients/agents.py`, as a team would."""
+    features = project / "app" / "features"
+    shutil.copy2(REPOSITORY / "clients" / "agents.py", features)
+    with (features / "__init__.py").open("a") as lists:
+        lists.write("\nfrom app.features.agents import CLERK, REPORTER\n\n")
+        lists.write("AGENTS += [CLERK, REPORTER]\n")
+
+
 def _door(name: str, service: Service) -> dict[str, str]:
-    model = MODEL if "thinking" in name else "simulated-chat"
+    model = MODEL if reasons(name) else "simulated-chat"
     return {"name": name, "url": f"{service.url}/v1", "key": service.key, "model": model}
 
 

@@ -1,6 +1,7 @@
 """OpenAI's client and curl against a render, and how `make clients` judges what clients tell."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from clients.campaign import SCRIPTS, STALE, Client, Result, clients, result
-from clients.services import FAST, doors, variables
+from clients.services import FAST, add_agents, doors, variables
 from demo.service import running
 from tests.conftest import PYTHONS, Environment, Render, find_python
 
@@ -18,15 +19,22 @@ PASSED = '{"version": "1.0"}\n{"check": "chat", "failure": null}'
 
 
 @pytest.fixture(scope="module")
-def known(checkout: Render, environment: Environment) -> Iterator[dict[str, str]]:
+def known(
+    checkout: Render,
+    render: Render,
+    environment: Environment,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[dict[str, str]]:
     """What a script must know of renders at work, of which none has a local model."""
     interpreter = next(filter(None, map(find_python, PYTHONS)))
     python = f"{environment(interpreter)['UV_PROJECT_ENVIRONMENT']}/bin/python"
     app = [python, "-m", "app.cli"]
-    thinking = {"thinking": checkout({"model_provider": "openai"})}
+    thinking = tmp_path_factory.mktemp("thinking") / "project"
+    shutil.copytree(render({"model_provider": "openai"}), thinking)
+    add_agents(thinking)
     with (
         running(checkout({"model_provider": "simulated"}), [*app, "dev"], FAST) as service,
-        doors(service, thinking, [*app, "dev"]) as found,
+        doors(service, {"thinking": thinking}, [*app, "dev"]) as found,
     ):
         yield variables(service, service, found, app)
 
@@ -56,10 +64,10 @@ def test_curl_reads_a_stream_to_its_end(known: dict[str, str]) -> None:
     assert output.endswith("data: [DONE]\n\n")
 
 
-def told(folder: Path, lines: str, ending: int = 0) -> Result:
+def told(folder: Path, lines: str, ending: int = 0, client: Client = CLIENT) -> Result:
     """Return the result of a script that prints these lines and ends with this code."""
     script = f"print({lines!r}); raise SystemExit({ending})"
-    return result(CLIENT, [sys.executable, "-c", script], folder, {})
+    return result(client, [sys.executable, "-c", script], folder, {})
 
 
 def test_a_client_whose_checks_pass_has_no_fault(tmp_path: Path) -> None:
@@ -72,6 +80,15 @@ def test_a_failure_is_a_fault_unless_it_is_an_exception(tmp_path: Path) -> None:
     found = told(tmp_path, lines)
     assert found.faults() == {"stream": "cut"}
     assert found.expected() == {"absent thing": "It is not there."}
+
+
+@pytest.mark.parametrize(("version", "faults"), [("1.5", {}), ("2.0", {"chat": "404"})])
+def test_an_exception_may_be_that_of_a_version(
+    tmp_path: Path, version: str, faults: dict[str, str]
+) -> None:
+    client = Client("one", "one.py", [["one"]], {"1.* chat": "It was not there yet."})
+    lines = f'{{"version": "{version}"}}\n{{"check": "chat", "failure": "404"}}'
+    assert told(tmp_path, lines, client=client).faults() == faults
 
 
 def test_an_exception_that_passes_is_a_fault(tmp_path: Path) -> None:

@@ -3,12 +3,22 @@
 from agents import (
     Agent,
     ModelSettings,
+    OpenAIChatCompletionsModel,
     OpenAIResponsesModel,
     Runner,
     function_tool,
     set_tracing_disabled,
 )
-from checks import check_doors, check_thinking, raised, run
+from checks import (
+    ANSWER,
+    OUTPUT,
+    check_agents,
+    check_approvals,
+    check_doors,
+    check_thinking,
+    raised,
+    run,
+)
 from openai import APIStatusError, AsyncOpenAI
 from pydantic import BaseModel
 
@@ -114,9 +124,49 @@ async def reasoning_tool_loop_streamed(door):
     assert asked == ["Rome"]
 
 
-def _model(door, name=None):
-    client = AsyncOpenAI(base_url=door.url, api_key=door.key, max_retries=0)
-    return OpenAIResponsesModel(name or door.model, client)
+@check_agents
+async def agent(door):
+    result = await Runner.run(_agent(door), "Hello")
+    assert result.final_output == ANSWER
+    assert [call.output for call in _calls(result)] == [OUTPUT]
+
+
+@check_agents
+async def agent_streamed(door):
+    result = Runner.run_streamed(_agent(door), "Hello")
+    assert await _text(result) == result.final_output == ANSWER
+    assert [call.output for call in _calls(result)] == [OUTPUT]
+
+
+@check_agents
+async def agent_turns(door):
+    first = await Runner.run(_agent(door), "Hello")
+    more = {"previous_response_id": first.last_response_id}
+    assert (await Runner.run(_agent(door), "And now?", **more)).final_output == ANSWER
+    given = [*first.to_input_list(), {"role": "user", "content": "And now?"}]
+    assert (await Runner.run(_agent(door), given)).final_output == ANSWER
+
+
+@check_agents
+async def agent_chat(door):
+    chat = Agent(name="one", model=_model(door, kind=OpenAIChatCompletionsModel))
+    assert (await Runner.run(chat, "Hello")).final_output == ANSWER
+    result = Runner.run_streamed(chat, "Hello")
+    assert await _text(result) == result.final_output == ANSWER
+
+
+@check_approvals
+async def approval(door):
+    await Runner.run(_agent(door), "Hello")
+
+
+def _model(door, name=None, kind=OpenAIResponsesModel):
+    return kind(name or door.model, AsyncOpenAI(base_url=door.url, api_key=door.key, max_retries=0))
+
+
+def _calls(result):
+    raw = [item.raw_item for item in result.new_items]
+    return [item for item in raw if getattr(item, "type", None) == "mcp_call"]
 
 
 def _agent(door, asked=None, **more):

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { createOpenAI } from "@ai-sdk/openai";
 import * as sdk from "ai";
 import { z } from "zod";
-import { all, atDoors, run, thrown } from "./checks.mjs";
+import { all, ANSWER, atDoors, OUTPUT, run, thrown } from "./checks.mjs";
 
 const prompt = "How is the weather in Rome?";
 const schema = z.object({ city: z.string(), people: z.number() });
@@ -99,9 +99,69 @@ const thinking = {
   },
 };
 
-const modelOf = ({ url, key, model }) => createOpenAI({ baseURL: url, apiKey: key })(model);
+const agents = {
+  async agent(door) {
+    const { text, steps } = await sdk.generateText(asked(door));
+    assert.equal(text, ANSWER);
+    assert.equal(outputOf(steps), OUTPUT);
+  },
+  async agent_streamed(door) {
+    const result = sdk.streamText(asked(door));
+    assert.equal((await all(result.textStream)).join(""), ANSWER);
+    assert.equal(outputOf(await result.steps), OUTPUT);
+    assert.equal(await result.finishReason, "stop");
+  },
+  async agent_turns(door) {
+    for (const store of [true, false]) {
+      const options = { providerOptions: { openai: { store } } };
+      const { response } = await sdk.generateText({ ...asked(door), ...options });
+      const turns = [question, ...response.messages, { role: "user", content: "And now?" }];
+      const next = { model: modelOf(door), messages: turns, ...options };
+      assert.equal((await sdk.generateText(next)).text, ANSWER);
+    }
+  },
+  async agent_chat(door) {
+    const options = { ...asked(door), model: providerOf(door).chat(door.model) };
+    assert.equal((await sdk.generateText(options)).text, ANSWER);
+    assert.equal((await all(sdk.streamText(options).textStream)).join(""), ANSWER);
+  },
+};
+
+const approvals = {
+  async approval(door) {
+    const first = await sdk.generateText(asked(door));
+    const messages = [question, ...first.response.messages, approval(first.content)];
+    const second = await sdk.generateText({ model: modelOf(door), messages });
+    assert.equal(second.text, ANSWER);
+    assert.equal(outputOf(second.steps), OUTPUT);
+  },
+  async approval_streamed(door) {
+    const first = sdk.streamText(asked(door));
+    const { messages } = await first.response;
+    const turns = [question, ...messages, approval(await first.content)];
+    const second = sdk.streamText({ model: modelOf(door), messages: turns, onError: rethrow });
+    assert.equal(await second.text, ANSWER);
+  },
+};
+
+const question = { role: "user", content: prompt };
+const providerOf = ({ url, key }) => createOpenAI({ baseURL: url, apiKey: key });
+const modelOf = (door) => providerOf(door)(door.model);
 const asked = (door) => ({ model: modelOf(door), prompt, maxRetries: 0, onError: rethrow });
 const looping = (door) => ({ ...asked(door), tools: { weather }, stopWhen });
+
+/** Return the output of the one tool that the server has called. */
+function outputOf(steps) {
+  const [{ output }] = steps.flatMap((step) => step.toolResults);
+  return output.output;
+}
+
+/** Return the message that approves of the call in an answer, which the server executes. */
+function approval(content) {
+  const { approvalId } = content.find((part) => part.type === "tool-approval-request");
+  const answer = { approvalId, approved: true, providerExecuted: true };
+  return { role: "tool", content: [{ type: "tool-approval-response", ...answer }] };
+}
 
 function structured(door) {
   const output = sdk.Output.object({ schema });
@@ -117,4 +177,4 @@ function rethrow({ error }) {
   throw error;
 }
 
-await run("@ai-sdk/openai", atDoors(checks, thinking));
+await run("@ai-sdk/openai", atDoors(checks, thinking, agents, approvals));

@@ -18,14 +18,30 @@ export const DIMENSIONS = 256;
 /** Services to ask for responses: each with its name, url, key and model. */
 const DOORS = JSON.parse(process.env.CLIENTS_DOORS);
 
-/** Return each check for each service; `thinking` ones are for those whose models reason. */
-export function atDoors(checks, thinking) {
-  const named = (door) => Object.entries(door.name.includes("thinking") ? thinking : checks);
-  return Object.fromEntries(
-    DOORS.flatMap((door) =>
-      named(door).map(([name, check]) => [`${door.name}: ${name}`, async () => check(door)]),
-    ),
+/** What an agent says, and what its tool `weather` has told it. */
+export const [ANSWER, OUTPUT] = ["It is warm in Rome.", "Sun in Rome"];
+
+/**
+ * Return each check for each service. Services whose models reason have the `thinking` ones instead,
+ * and those of the `agents` and of the one whose tool needs an approval.
+ */
+export function atDoors(checks, thinking, agents, approvals) {
+  const [reasoning, others] = [true, false].map((reasons) =>
+    DOORS.filter((door) => door.name.includes("thinking") === reasons),
   );
+  const as = (model) => reasoning.map((door) => ({ ...door, model }));
+  return {
+    ...each(checks, others),
+    ...each(thinking, reasoning),
+    ...each(agents, as("reporter")),
+    ...each(approvals, as("clerk")),
+  };
+}
+
+function each(checks, doors) {
+  const named = ([name, check]) =>
+    doors.map((door) => [`${door.name}: ${name}`, async () => check(door)]);
+  return Object.fromEntries(Object.entries(checks).flatMap(named));
 }
 
 /** Tell the version of the client, then run each check, a method of the object. */

@@ -5,7 +5,7 @@ import inspect
 import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 
@@ -42,6 +42,9 @@ class Door:
     model: str
 
 
+ANSWER, OUTPUT = "It is warm in Rome.", "Sun in Rome"
+"""What an agent says, and what its tool `weather` has told it."""
+
 DOORS = [Door(**door) for door in json.loads(os.environ["CLIENTS_DOORS"])]
 
 _checks: list[tuple[str, Callable[[], object]]] = []
@@ -61,6 +64,20 @@ def check_doors(function: Callable[[Door], object]) -> Callable[[Door], object]:
 def check_thinking(function: Callable[[Door], object]) -> Callable[[Door], object]:
     """Make the function a check of each service whose model reasons."""
     return _check_at(function, [door for door in DOORS if "thinking" in door.name])
+
+
+def check_agents(function: Callable[[Door], object]) -> Callable[[Door], object]:
+    """Make the function a check of the agent of each service that has one."""
+    return _check_at(function, _agents("reporter"))
+
+
+def check_approvals(function: Callable[[Door], object]) -> Callable[[Door], object]:
+    """Make the function a check of each agent whose tool needs an approval."""
+    return _check_at(function, _agents("clerk"))
+
+
+def _agents(name: str) -> list[Door]:
+    return [replace(door, model=name) for door in DOORS if "thinking" in door.name]
 
 
 def _check_at(function: Callable[[Door], object], doors: list[Door]) -> Callable[[Door], object]:

@@ -1,7 +1,16 @@
 """LangChain by responses, as it asks for the newer models of OpenAI."""
 
 import openai
-from checks import check_doors, check_thinking, raised, run
+from checks import (
+    ANSWER,
+    OUTPUT,
+    check_agents,
+    check_approvals,
+    check_doors,
+    check_thinking,
+    raised,
+    run,
+)
 from langchain_core.messages import HumanMessage, ToolMessage
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
@@ -114,9 +123,64 @@ def reasoning_tool_loop_streamed(door):
     assert _sum(model.stream([QUESTION, first, _result(first)])).text
 
 
+@check_agents
+def agent(door):
+    answer = _model(door).invoke("Hello")
+    assert answer.text == ANSWER
+    assert OUTPUT in str(answer.content_blocks)
+    assert answer.usage_metadata["output_tokens"] > 0
+
+
+@check_agents
+def agent_streamed(door):
+    answer = _sum(_model(door).stream("Hello"))
+    assert answer.text == ANSWER
+    assert OUTPUT in str(answer.content_blocks)
+
+
+@check_agents
+def agent_turns(door):
+    for first in (_model(door).invoke("Hello"), _sum(_model(door).stream("Hello"))):
+        given = [HumanMessage("Hello"), first, HumanMessage("And now?")]
+        assert _model(door).invoke(given).text == ANSWER
+        assert _model(door, use_previous_response_id=True).invoke(given).text == ANSWER
+
+
+@check_agents
+def agent_chat(door):
+    chat = _model(door, use_responses_api=False)
+    assert chat.invoke("Hello").text == ANSWER
+    assert _sum(chat.stream("Hello")).text == ANSWER
+
+
+@check_approvals
+def approval(door):
+    first = _model(door).invoke("Hello")
+    second = _model(door).invoke([_approval(first)], previous_response_id=_id(first))
+    assert second.text == ANSWER
+    assert OUTPUT in str(second.content_blocks)
+
+
+@check_approvals
+def approval_streamed(door):
+    first = _sum(_model(door).stream("Hello"))
+    second = _model(door).stream([_approval(first)], previous_response_id=_id(first))
+    assert _sum(second).text == ANSWER
+
+
 def _model(door, **more):
     asked = {"model": door.model, "use_responses_api": True, "max_retries": 0, **more}
     return ChatOpenAI(base_url=door.url, api_key=door.key, **asked)
+
+
+def _approval(message):
+    (asked,) = [block for block in message.content if block["type"] == "mcp_approval_request"]
+    answer = {"type": "mcp_approval_response", "approval_request_id": asked["id"]}
+    return HumanMessage([{**answer, "approve": True}])
+
+
+def _id(message):
+    return message.response_metadata["id"]
 
 
 def _sum(chunks):

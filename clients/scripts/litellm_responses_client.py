@@ -3,7 +3,17 @@
 import json
 
 import litellm
-from checks import FLAT_WEATHER, check_doors, check_thinking, raised, run
+from checks import (
+    ANSWER,
+    FLAT_WEATHER,
+    OUTPUT,
+    check_agents,
+    check_approvals,
+    check_doors,
+    check_thinking,
+    raised,
+    run,
+)
 from pydantic import BaseModel
 
 TOOLS = [FLAT_WEATHER]
@@ -105,6 +115,53 @@ def reasoning_streamed(door):
     assert _thought(events[-1].response)
 
 
+@check_agents
+def agent(door):
+    response = litellm.responses(**_asked(door))
+    assert _text(response) == ANSWER
+    assert _one(response, "mcp_call")["output"] == OUTPUT
+
+
+@check_agents
+def agent_streamed(door):
+    events = list(litellm.responses(**_asked(door), stream=True))
+    pieces = [each.delta for each in events if each.type == "response.output_text.delta"]
+    assert "".join(pieces) == _text(events[-1].response) == ANSWER
+    assert _one(events[-1].response, "mcp_call")["output"] == OUTPUT
+
+
+@check_agents
+def agent_turns(door):
+    first = litellm.responses(**_asked(door))
+    chained = litellm.responses(**_asked(door, "And now?"), previous_response_id=first.id)
+    assert _text(chained) == ANSWER
+    question, more = ({"role": "user", "content": text} for text in ("Hello", "And now?"))
+    given = [question, *map(_as_json, first.output), more]
+    assert _text(litellm.responses(**_asked(door, given))) == ANSWER
+
+
+@check_agents
+def agent_chat(door):
+    messages = [{"role": "user", "content": "Hello"}]
+    where = {"api_base": door.url, "api_key": door.key}
+    for name in (f"openai/{door.model}", f"openai/responses/{door.model}"):
+        asked = {"model": name, "messages": messages, **where}
+        assert litellm.completion(**asked).choices[0].message.content == ANSWER
+        chunks = list(litellm.completion(**asked, stream=True))
+        assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == ANSWER
+
+
+@check_approvals
+def approval(door):
+    first = litellm.responses(**_asked(door))
+    asked = _one(first, "mcp_approval_request")
+    answer = {"type": "mcp_approval_response", "approval_request_id": asked["id"]}
+    given = [{**answer, "approve": True}]
+    second = litellm.responses(**_asked(door, given), previous_response_id=first.id)
+    assert _text(second) == ANSWER
+    assert _one(second, "mcp_call")["output"] == OUTPUT
+
+
 def _asked(door, given="Hello"):
     where = {"api_base": door.url, "api_key": door.key, "max_retries": 0}
     return {"model": f"openai/{door.model}", "input": given, **where}
@@ -116,6 +173,11 @@ def _as_json(item):
 
 def _items(response, kind):
     return [item for item in map(_as_json, response.output) if item["type"] == kind]
+
+
+def _one(response, kind):
+    (item,) = _items(response, kind)
+    return item
 
 
 def _call(response):

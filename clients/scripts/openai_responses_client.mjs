@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { setTimeout } from "node:timers/promises";
 import OpenAI from "openai";
-import { all, atDoors, run, thrown } from "./checks.mjs";
+import { all, ANSWER, atDoors, OUTPUT, run, thrown } from "./checks.mjs";
 
 const CITY = {
   type: "object",
@@ -116,14 +116,82 @@ const thinking = {
   },
 };
 
+const agents = {
+  async agent(door) {
+    const response = await ask(door);
+    const call = one(response, "mcp_call");
+    assert.equal(call.name, "weather");
+    assert.equal(call.output, OUTPUT);
+    assert.equal(response.output_text, ANSWER);
+  },
+  async agent_streamed(door) {
+    const events = await all(await ask(door, { stream: true }));
+    assert.deepEqual(numbers(events), [...events.keys()]);
+    assert.equal(one(events.at(-1).response, "mcp_call").output, OUTPUT);
+    assert.equal(textOf(events), ANSWER);
+  },
+  async agent_stream_helper(door) {
+    assert.equal(said(await final(door, { input: "Hello" })), ANSWER);
+  },
+  async agent_turns(door) {
+    const first = await ask(door);
+    const next = { input: "And now?", previous_response_id: first.id };
+    assert.equal((await ask(door, next)).output_text, ANSWER);
+    const [question, more] = ["Hello", "And now?"].map((content) => ({ role: "user", content }));
+    const input = [question, ...first.output, more];
+    assert.equal((await ask(door, { input })).output_text, ANSWER);
+  },
+  async agent_background(door) {
+    const response = await ended(door, await ask(door, { background: true }));
+    assert.equal(one(response, "mcp_call").output, OUTPUT);
+    assert.equal(response.output_text, ANSWER);
+  },
+  async agent_chat(door) {
+    const { completions } = new OpenAI({ baseURL: door.url, apiKey: door.key }).chat;
+    const asked = { model: door.model, messages: [{ role: "user", content: "Hello" }] };
+    assert.equal((await completions.create(asked)).choices[0].message.content, ANSWER);
+    const chunks = await all(await completions.create({ ...asked, stream: true }));
+    const pieces = chunks.map((chunk) => chunk.choices[0]?.delta.content ?? "");
+    assert.equal(pieces.join(""), ANSWER);
+  },
+};
+
+const approvals = {
+  async approval(door) {
+    const first = await ask(door);
+    const second = await ask(door, answered(first, { approve: true }));
+    assert.equal(one(second, "mcp_call").output, OUTPUT);
+    assert.equal(second.output_text, ANSWER);
+    const error = await thrown(() => ask(door, answered(first, { approve: true })));
+    assert.equal(error.code, "approval_request_answered");
+  },
+  async approval_streamed(door) {
+    const first = await final(door, { input: "Hello" });
+    assert.equal(said(await final(door, answered(first, { approve: true }))), ANSWER);
+  },
+  async approval_denied(door) {
+    const first = await ask(door);
+    const second = await ask(door, answered(first, { approve: false, reason: "Not today." }));
+    assert(one(second, "mcp_call").output.includes("Not today."));
+  },
+};
+
 const client = ({ url, key }) => new OpenAI({ baseURL: url, apiKey: key }).responses;
 const ask = (door, options = {}) =>
   client(door).create({ model: door.model, input: "Hello", ...options });
 const final = (door, options) =>
   client(door).stream({ model: door.model, ...options }).finalResponse();
 const numbers = (events) => events.map((event) => event.sequence_number);
-const callOf = (response) => response.output.find((item) => item.type === "function_call");
+const one = ({ output }, type) => output.find((item) => item.type === type);
+const callOf = (response) => one(response, "function_call");
 const resultOf = ({ call_id }) => ({ type: "function_call_output", call_id, output: "Sun" });
+
+/** Return what answers the request of a response for an approval. */
+function answered(response, answer) {
+  const { id } = one(response, "mcp_approval_request");
+  const input = [{ type: "mcp_approval_response", approval_request_id: id, ...answer }];
+  return { input, previous_response_id: response.id };
+}
 
 /** Return the text of a response: some versions leave `output_text` out at the end of a stream. */
 function said({ output }) {
@@ -146,4 +214,4 @@ async function ended(door, response) {
   return response;
 }
 
-await run("openai", atDoors(checks, thinking));
+await run("openai", atDoors(checks, thinking, agents, approvals));

@@ -4,7 +4,17 @@ import json
 import time
 
 import openai
-from checks import FLAT_WEATHER, check_doors, check_thinking, raised, run
+from checks import (
+    ANSWER,
+    FLAT_WEATHER,
+    OUTPUT,
+    check_agents,
+    check_approvals,
+    check_doors,
+    check_thinking,
+    raised,
+    run,
+)
 from pydantic import BaseModel
 
 TOOLS = [FLAT_WEATHER]
@@ -217,6 +227,106 @@ def reasoning_tool_loop(door):
     assert _ask(door, [_result(call)], previous_response_id=first.id, tools=TOOLS).output_text
 
 
+@check_agents
+def agent(door):
+    response = _ask(door)
+    call = _one(response, "mcp_call")
+    assert (call.name, call.output, call.server_label) == ("weather", OUTPUT, door.model)
+    assert response.output_text == ANSWER
+    assert response.usage.total_tokens > response.usage.input_tokens > 0
+
+
+@check_agents
+def agent_streamed(door):
+    events = list(_ask(door, stream=True))
+    assert _numbers(events) == list(range(len(events)))
+    types = [event.type for event in events]
+    assert "response.mcp_call_arguments.done" in types
+    assert "response.mcp_call.completed" in types
+    assert _one(events[-1].response, "mcp_call").output == OUTPUT
+    assert _text(events) == events[-1].response.output_text == ANSWER
+
+
+@check_agents
+def agent_stream_helper(door):
+    with _client(door).stream(model=door.model, input="Hello") as events:
+        assert _text(events) == events.get_final_response().output_text == ANSWER
+
+
+@check_agents
+def agent_turns(door):
+    first = _ask(door)
+    second = _ask(door, "And now?", previous_response_id=first.id)
+    assert second.output_text == ANSWER
+    given = [{"role": "user", "content": "Hello"}, *first.output]
+    assert _ask(door, [*given, {"role": "user", "content": "And now?"}]).output_text == ANSWER
+
+
+@check_agents
+def agent_background(door):
+    response = _ended(door, _ask(door, background=True))
+    assert _one(response, "mcp_call").output == OUTPUT
+    assert response.output_text == ANSWER
+
+
+@check_agents
+def agent_background_resumed(door):
+    stream = _ask(door, background=True, stream=True)
+    events = [next(stream) for _ in range(6)]
+    stream.close()
+    after = events[-1].sequence_number
+    events += _client(door).retrieve(events[0].response.id, stream=True, starting_after=after)
+    assert _numbers(events) == list(range(len(events)))
+    assert events[-1].response.output_text == ANSWER
+
+
+@check_agents
+def agent_chat(door):
+    chats = openai.OpenAI(base_url=door.url, api_key=door.key).chat.completions
+    asked = {"model": door.model, "messages": [{"role": "user", "content": "Hello"}]}
+    whole = chats.create(**asked)
+    assert whole.choices[0].message.content == ANSWER
+    assert whole.usage.total_tokens > 0
+    chunks = list(chats.create(**asked, stream=True))
+    pieces = [each.choices[0].delta.content or "" for each in chunks if each.choices]
+    assert "".join(pieces) == ANSWER
+
+
+@check_approvals
+def approval(door):
+    first = _ask(door)
+    request = _one(first, "mcp_approval_request")
+    assert json.loads(request.arguments) == {"city": "Rome"}
+    second = _ask(door, [_answer(request, approve=True)], previous_response_id=first.id)
+    call = _one(second, "mcp_call")
+    assert (call.output, call.approval_request_id) == (OUTPUT, request.id)
+    assert second.output_text == ANSWER
+    again = {"previous_response_id": first.id}
+    answers = [_answer(request, approve=True)]
+    error = raised(openai.BadRequestError, lambda: _ask(door, answers, **again))
+    assert error.code == "approval_request_answered"
+
+
+@check_approvals
+def approval_streamed(door):
+    with _client(door).stream(model=door.model, input="Hello") as events:
+        first = events.get_final_response()
+    given = [_answer(_one(first, "mcp_approval_request"), approve=True)]
+    more = {"input": given, "previous_response_id": first.id}
+    with _client(door).stream(model=door.model, **more) as events:
+        assert _text(events) == events.get_final_response().output_text == ANSWER
+
+
+@check_approvals
+def approval_denied(door):
+    first = _ended(door, _ask(door, background=True))
+    given = [_answer(_one(first, "mcp_approval_request"), approve=False, reason="Not today.")]
+    more = {"previous_response_id": first.id, "background": True}
+    call = _one(_ended(door, _ask(door, given, **more)), "mcp_call")
+    assert call.status == "failed"
+    assert "Not today." in call.output
+
+
 def _client(door):
     return openai.OpenAI(base_url=door.url, api_key=door.key).responses
 
@@ -227,6 +337,15 @@ def _ask(door, given="Hello", **more):
 
 def _result(call):
     return {"type": "function_call_output", "call_id": call.call_id, "output": "Sun"}
+
+
+def _one(response, kind):
+    (item,) = [item for item in response.output if item.type == kind]
+    return item
+
+
+def _answer(request, **more):
+    return {"type": "mcp_approval_response", "approval_request_id": request.id, **more}
 
 
 def _ended(door, response):

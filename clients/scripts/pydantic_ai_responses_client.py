@@ -1,11 +1,19 @@
 """Pydantic AI by its model for responses."""
 
-from checks import check_doors, check_thinking, raised, run
+from checks import (
+    ANSWER,
+    check_agents,
+    check_approvals,
+    check_doors,
+    check_thinking,
+    raised,
+    run,
+)
 from openai import AsyncOpenAI
 from pydantic import BaseModel
 from pydantic_ai import Agent, NativeOutput, ThinkingPart, ToolOutput
 from pydantic_ai.exceptions import ModelHTTPError
-from pydantic_ai.models.openai import OpenAIResponsesModel
+from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel
 from pydantic_ai.providers.openai import OpenAIProvider
 
 QUESTION = "How is the weather in Rome?"
@@ -100,9 +108,43 @@ async def reasoning_tool_loop_streamed(door):
     assert len(_thoughts(result)) == 2, result.all_messages()
 
 
-def _model(door, name=None):
+@check_agents
+async def agent(door):
+    result = await _agent(door).run("Hello")
+    assert result.output == ANSWER
+    assert _calls(result) == ["weather"]
+
+
+@check_agents
+async def agent_streamed(door):
+    text, result = await _streamed(_agent(door), "Hello")
+    assert text == ANSWER
+    assert _calls(result) == ["weather"]
+
+
+@check_agents
+async def agent_turns(door):
+    for settings in (None, {"openai_previous_response_id": "auto"}):
+        first = await _agent(door).run("Hello", model_settings=settings)
+        more = {"message_history": first.all_messages(), "model_settings": settings}
+        assert (await _agent(door).run("And now?", **more)).output == ANSWER
+
+
+@check_agents
+async def agent_chat(door):
+    chat = Agent(_model(door, kind=OpenAIChatModel))
+    assert (await chat.run("Hello")).output == ANSWER
+    assert (await _streamed(chat, "Hello"))[0] == ANSWER
+
+
+@check_approvals
+async def approval(door):
+    await _agent(door).run("Hello")
+
+
+def _model(door, name=None, kind=OpenAIResponsesModel):
     client = AsyncOpenAI(base_url=door.url, api_key=door.key, max_retries=0)
-    return OpenAIResponsesModel(name or door.model, provider=OpenAIProvider(openai_client=client))
+    return kind(name or door.model, provider=OpenAIProvider(openai_client=client))
 
 
 def _agent(door, output=str):
@@ -130,9 +172,18 @@ def _usage(result):
     return result.usage() if callable(result.usage) else result.usage
 
 
+def _calls(result):
+    """Return the tools that the server has called."""
+    calls = [part for part in _parts(result) if "tool-call" in part.part_kind]
+    return [call.args_as_dict()["tool_name"] for call in calls]
+
+
+def _parts(result):
+    return [part for message in result.all_messages() for part in message.parts]
+
+
 def _thoughts(result):
-    parts = [part for message in result.all_messages() for part in message.parts]
-    return [part for part in parts if isinstance(part, ThinkingPart) and part.content]
+    return [part for part in _parts(result) if isinstance(part, ThinkingPart) and part.content]
 
 
 if __name__ == "__main__":

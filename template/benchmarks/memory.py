@@ -31,6 +31,11 @@ def growing(*programs: Program) -> Iterator[Growth]:
         growth.peaks += _differences(after, before)
 
 
+def peak(program: Program) -> int:
+    """Return the most bytes of resident memory that a program has had."""
+    return _bytes(Path(f"/proc/{program.process.pid}"), "VmHWM")
+
+
 def _differences(after: Sequence[int], before: Sequence[int]) -> list[int]:
     return [late - early for late, early in zip(after, before, strict=True)]
 

@@ -63,7 +63,7 @@ def start_run(
         kind=kind_of_run(request),
     )
     row = session.get_one(ResponseRow, started.id)
-    steps.take_approvals(session, caller_id, row, transcript.given, transcript.chain)
+    steps.take_approvals(session, caller_id, row, transcript)
     return started
 
 

@@ -16,6 +16,7 @@ from engine.errors import InvalidRequest
 from engine.models.wire import Json, encode_json
 from engine.responses import event_log
 from engine.responses.event_log import EventGroup
+from engine.responses.store import CONTINUED, Transcript
 from engine.sql.statements import new_id, rows_changed
 from engine.sql.tables import AgentStepRow as Row
 from engine.sql.tables import JobRow, ResponseRow
@@ -102,28 +103,31 @@ def end_call(session: Session, group: EventGroup, end: CallEnd) -> None:
 
 
 def take_approvals(
-    session: Session, caller_id: str, response: ResponseRow, given: Sequence[Json], chain: list[str]
+    session: Session, caller_id: str, response: ResponseRow, transcript: Transcript
 ) -> None:
     """Make the answers of a human to the first steps of a run.
 
-    Raise `InvalidRequest` for an answer to no request of this chain, or to one that has an answer.
+    The request stands in the chain, or among the items given, as the AI SDK refers to it. Raise
+    `InvalidRequest` for an answer to any other request, or to one that has an answer.
     """
-    answers = [item for item in given if item["type"] == "mcp_approval_response"]
+    answers = [item for item in transcript.given if item["type"] == "mcp_approval_response"]
     steps = [
-        _answered(_waiting_call(session, caller_id, response, answer, chain), answer, position)
+        _answered(_waiting_call(session, caller_id, response, answer, transcript), answer, position)
         for position, answer in enumerate(answers)
     ]
     _add_steps(session, response.id, steps)
 
 
 def _waiting_call(
-    session: Session, caller_id: str, response: ResponseRow, answer: Json, chain: list[str]
+    session: Session, caller_id: str, response: ResponseRow, answer: Json, transcript: Transcript
 ) -> Row:
     asked = str(answer.get("approval_request_id"))
     place = select(Row).join(ResponseRow, ResponseRow.id == Row.response_id)
     mine = ResponseRow.caller_id == caller_id, ResponseRow.model == response.model
-    row = session.scalar(place.where(Row.id == asked, *mine).with_for_update(of=Row))
-    if row is None or row.response_id not in chain:
+    ended = ResponseRow.status.in_(CONTINUED)
+    row = session.scalar(place.where(Row.id == asked, *mine, ended).with_for_update(of=Row))
+    requests = {i["id"] for i in transcript.given if i["type"] == "mcp_approval_request"}
+    if row is None or (row.response_id not in transcript.chain and row.id not in requests):
         message = f"No approval request with id '{asked}' in the conversation that is continued."
         raise InvalidRequest(message, param="input", code="approval_request_not_found")
     if row.status != "approval":

@@ -70,6 +70,7 @@ UNTYPED = {
 
 LAX = {
     "function_call": {"id", "status"},
+    "mcp_call": {"approval_request_id", "error", "output", "status"},
     "output_text": {"annotations", "logprobs"},
     "reasoning": {"status"},
 }
@@ -160,8 +161,10 @@ def _strays(events: Sequence[Json]) -> Iterator[str]:
 
 
 def _text(item: Json) -> str:
-    if item["type"] == "function_call":
+    if item["type"] in ("function_call", "mcp_call"):
         return str(item["arguments"])
+    if item["type"] == "mcp_approval_request":  # which comes as a whole
+        return ""
     return "".join(
         part.get("text") or part.get("refusal", "") for part in item[PARTS[item["type"]]]
     )

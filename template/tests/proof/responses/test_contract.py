@@ -140,8 +140,13 @@ def http(
 
 
 def streamed(http: httpx.Client, **body: object) -> list[Json]:
+    """Return the events of a response that may call a tool."""
+    return events_of(http, **{"model": "m", "tools": [WEATHER], **body})
+
+
+def events_of(http: httpx.Client, **body: object) -> list[Json]:
     """Return the events of a response as they stand on the wire."""
-    sent = {"model": "m", "tools": [WEATHER], "stream": True, **body}
+    sent = {"stream": True, **body}
     answer = http.post("/v1/responses", json=sent)
     assert answer.status_code == 200, answer.text
     blocks = [block.split("\n") for block in answer.text.removesuffix("\n\n").split("\n\n")]
