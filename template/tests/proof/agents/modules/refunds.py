@@ -33,8 +33,20 @@ async def email(to: str, call: ToolCall) -> None:
 async def wait(seconds: float, call: ToolCall) -> str:
     """Wait."""
     effect("wait", call)
-    await asyncio.sleep(seconds)
+    try:
+        await asyncio.sleep(seconds)
+    except asyncio.CancelledError:
+        effect("cut_off", call)
+        raise
     return "waited"
+
+
+async def give_up(call: ToolCall) -> None:
+    """Wait for a task that another one has cancelled."""
+    effect("give_up", call)
+    gone = asyncio.create_task(asyncio.sleep(60))
+    gone.cancel()
+    await gone
 
 
 async def whose(call: ToolCall) -> str:
@@ -66,6 +78,7 @@ AGENT = Agent(
         tool(refund, approval=True),
         tool(email, repeat=False),
         tool(wait, seconds=30.0),
+        give_up,
         whose,
     ],
     model="scripted",
