@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 from pathlib import Path
 
 from engine.agents.agent import Agent
@@ -49,6 +50,14 @@ async def give_up(call: ToolCall) -> None:
     await gone
 
 
+async def die_once(n: int, call: ToolCall) -> int:
+    """Kill the process at the first attempt."""
+    effect("die_once", call)
+    if call.attempt == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return n
+
+
 async def whose(call: ToolCall) -> str:
     """Tell the caller's id."""
     return call.caller_id
@@ -79,6 +88,7 @@ AGENT = Agent(
         tool(email, repeat=False),
         tool(wait, seconds=30.0),
         give_up,
+        die_once,
         whose,
     ],
     model="scripted",
