@@ -45,6 +45,7 @@ MOST_REPEATS = 3
 one more ends the run."""
 
 ENDLESS = "This was asked again and again: the run ends here."
+GAVE_UP = "The tool gave up: the work that it waited for was cancelled."
 TOLD = "This was asked before with the same arguments, see above: go on with that answer."
 UNAPPROVABLE = "Denied: this needs a human's approval, which cannot be given here."
 
@@ -117,6 +118,8 @@ class AgentRun:
                 await bounded_map(self._call, open_calls, limit=self._agent.parallel)
             elif any(step.status == "approval" for step in found) or _is_answered(found):
                 return None
+            elif self._has_spent_its_tokens(found):
+                return "max_output_tokens"
             else:
                 await self._ask(found)
 
@@ -133,10 +136,12 @@ class AgentRun:
             return None
         if len(found) >= agent.max_steps or len(calls) > (request.max_tool_calls or len(calls)):
             return "max_messages"
-        usage, most = total_usage(found), request.max_output_tokens
-        if usage["total_tokens"] >= agent.max_tokens or (most and usage["output_tokens"] >= most):
-            return "max_output_tokens"
         return None
+
+    def _has_spent_its_tokens(self, found: Sequence[Step]) -> bool:
+        usage, most = total_usage(found), self._request.max_output_tokens
+        spent = usage["total_tokens"] >= self._agent.max_tokens
+        return spent or (most is not None and usage["output_tokens"] >= most)
 
     async def _ask(self, found: Sequence[Step]) -> None:
         """Ask the model, and keep its answer with the plan of its calls."""
@@ -225,6 +230,10 @@ class AgentRun:
             return CallEnd(step.id, "done", told_output(result))
         except LostRunError:
             raise
+        except asyncio.CancelledError:
+            if _is_cancelled():
+                raise
+            return CallEnd(step.id, "failed", GAVE_UP)
         except Exception as error:  # the model reads any
             if limit.expired():
                 doubt = "" if tool.repeat else f" {IN_DOUBT}"
@@ -250,6 +259,12 @@ class AgentRun:
     def _server_of(self, name: str) -> str:
         tool = self._tools.get(name)
         return (tool.server if tool else None) or self._agent.name
+
+
+def _is_cancelled() -> bool:
+    """Whether this task is to end. A tool may also have waited for one that was cancelled."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _is_answered(found: Sequence[Step]) -> bool:
