@@ -32,6 +32,7 @@ from engine.jobs.runs import LostRunError, Run
 from engine.models.wire import Json
 from engine.operations.bound_model import BoundModel
 from engine.process.concurrency import bounded_map
+from engine.process.tasks import run_uncut
 from engine.responses.background import begin_response, finish_response
 from engine.responses.event_log import EventWriter
 from engine.responses.native import Relay, response_chat
@@ -71,6 +72,7 @@ class AgentRun:
         self._id = str(begun.response["id"])
         self._log = EventWriter(run, self._id, begun)
         self._tools: Mapping[str, Tool] = agent.toolbox
+        self._turn = asyncio.Lock()  # the end of a call is told in no other call's transaction
 
     async def answer(self) -> None:
         """Take steps until the run ends; keep its end in one transaction."""
@@ -91,7 +93,6 @@ class AgentRun:
             await self._settle("max_messages")
         except AppError as error:
             if error.retry_after is not None:
-                await self._log.append()
                 raise
             await self._settle(None, error)
         self._log.add(self._events.last())
@@ -210,12 +211,17 @@ class AgentRun:
         if tool and step.status == "running" and not tool.repeat:
             end = CallEnd(step.id, "doubt", IN_DOUBT)
         else:
-            await self._log.write(steps.begin_call, step.id)
+            async with self._turn:
+                await self._log.write(steps.begin_call, step.id)
             end = await self._outcome(tool, step)
+        await run_uncut(self._end_call(step, end))
+
+    async def _end_call(self, step: Step, end: CallEnd) -> None:
         ended = replace(step, status=end.status, output=end.output.encode())
-        self._events.finish_call(ended, self._server_of(step.name))
-        self._log.add(self._events.taken())
-        await self._log.write(steps.end_call, end)
+        async with self._turn:
+            self._events.finish_call(ended, self._server_of(step.name))
+            self._log.add(self._events.taken())
+            await self._log.write(steps.end_call, end)
 
     async def _outcome(self, tool: Tool | None, step: Step) -> CallEnd:
         if tool is None:

@@ -22,11 +22,12 @@ Json = dict[str, Any]
 
 
 class Effect(NamedTuple):
-    """One run of a tool."""
+    """One run of a tool, or a question to the model, which has the name `model`."""
 
     name: str
     key: str
     attempt: int
+    process: int
 
 
 def agents(
@@ -90,11 +91,15 @@ def said(response: Json) -> str:
 
 
 def effects(place: Service, *names: str) -> list[Effect]:
-    """Return the effects so far, all or those of these names."""
-    file = place.folder / "effects.txt"
-    lines = file.read_text().splitlines() if file.exists() else []
-    found = [Effect(name, key, int(at)) for name, key, at in map(str.split, lines)]
-    return [each for each in found if not names or each.name in names]
+    """Return the effects so far, all of tools or those of these names."""
+    found = [Effect(name, key, int(at), int(by)) for name, key, at, by in ledger(place.folder)]
+    return [each for each in found if (each.name in names if names else each.name != "model")]
+
+
+def ledger(folder: Path) -> list[list[str]]:
+    """Return the words of each whole line of the ledger."""
+    file = folder / "effects.txt"
+    return [line.split() for line in file.read_text().split("\n")[:-1]] if file.exists() else []
 
 
 def steps_of(session: Session, response_id: str) -> list[tuple[str, str, int]]:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 
+from engine.agents.tools import IN_DOUBT
 from tests.proof.agents.errands import (
     Json,
     ask,
@@ -55,6 +56,15 @@ def test_a_run_whose_time_is_over_ends_in_mid_call(http: httpx.Client) -> None:
     response = ask(http, [("linger", {})], "Done.", model="hasty")
     assert response["incomplete_details"] == {"reason": "max_messages"}
     assert [each["status"] for each in calls(response)] == ["incomplete"]
+    after = ask(http, "?", model="hasty", previous_response_id=response["id"])
+    assert "It is not known whether this was done" in said(after)
+
+
+@pytest.mark.usefixtures("place")
+def test_the_model_is_told_later_of_calls_that_were_not_run(http: httpx.Client) -> None:
+    response = ask(http, [("number", {"n": n}) for n in range(12)], model="limited")
+    after = ask(http, "?", model="limited", previous_response_id=response["id"])
+    assert said(after).count("This was not run") == 12
 
 
 @pytest.mark.usefixtures("place")
@@ -112,7 +122,7 @@ def test_a_run_that_kills_its_workers_has_failed(place: Service, http: httpx.Cli
     response = ended(http, response_id)
     assert response["status"] == "failed"
     assert "died 5 times" in response["error"]["message"]
-    assert [each["output"] for each in calls(response)] == ["1", ""]
+    assert [each["output"] for each in calls(response)] == ["1", IN_DOUBT]
     steps = place.in_database(steps_of, response_id)
     assert steps[-1] == ("die", "running", 5)
 

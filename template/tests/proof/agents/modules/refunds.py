@@ -1,4 +1,4 @@
-"""An agent whose effects are counted in a file: each line is the key of a call that ran."""
+"""An agent whose effects are counted in a file: each line is a call that ran, and its process."""
 
 import asyncio
 import os
@@ -66,7 +66,7 @@ async def whose(call: ToolCall) -> str:
 def effect(name: str, call: ToolCall) -> None:
     """Note that a call has an effect."""
     with ledger().open("a") as file:
-        file.write(f"{name} {call.key} {call.attempt}\n")
+        file.write(f"{name} {call.key} {call.attempt} {os.getpid()}\n")
 
 
 def ledger() -> Path:
