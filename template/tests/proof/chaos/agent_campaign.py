@@ -143,7 +143,8 @@ def run(seed: int, kills: int, database: str, report: Report = print) -> list[st
     report(
         f"seed {seed}, {database}, agents: {found.kills} kills in {found.runs} runs,"
         f" {sum(map(len, found.steps.values()))} steps, {found.repeats} repeats"
-        f" of at most {found.bound}, {found.lost} leases starved, {len(charged)} charges of {charged.total()} asked,"
+        f" of at most {found.bound}, {found.lost} leases starved,"
+        f" {len(charged)} charges of {charged.total()} asked,"
         f" {time.monotonic() - started:.0f} s: {len(violations)} violations"
     )
     return violations
