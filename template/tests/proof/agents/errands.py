@@ -31,7 +31,12 @@ class Effect(NamedTuple):
 
 
 def agents(
-    folder: Path, redis_url: str, database_url: str | None = None, **settings: object
+    folder: Path,
+    redis_url: str,
+    database_url: str | None = None,
+    *,
+    modules: Path = MODULES,
+    **settings: object,
 ) -> AbstractContextManager[Service]:
     """Return a service with agents, whose dead workers are missed soon."""
     soon = {"lease_seconds": 2.0, "sweep_seconds": 0.2, "shutdown_grace": 0.3}
@@ -39,7 +44,7 @@ def agents(
         folder,
         redis_url,
         database_url,
-        modules=MODULES,
+        modules=modules,
         model_provider=SCRIPTED,
         **{**soon, **settings},
     )

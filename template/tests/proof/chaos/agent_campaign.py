@@ -28,7 +28,7 @@ PARALLEL = 4
 """Calls at once: those of the agent."""
 
 SLOW = {"TOOL_SECONDS": "0.15", "SCRIPTED_SECONDS": "0.03"}
-PATIENCE = 300.0
+PATIENCE = 600.0
 """Seconds of one run after which something must be wrong."""
 
 ORDERS = 15
@@ -39,6 +39,8 @@ SCRIPT: list[Turn] = [
     "Done.",
 ]
 """Five turns of three calls, one that must not be repeated, one that needs an approval."""
+
+NAMES = ("model", "look_up", "email", "refund")
 
 Report = Callable[[str], None]
 
@@ -88,6 +90,8 @@ class AgentCampaign:
     random: Random
     most: int
     kills: int = 0
+    enough: int = 1
+    """Calls and questions that the next worker begins before it is killed."""
     responses: list[str] = field(default_factory=list)
 
     def run(self) -> int:
@@ -120,14 +124,18 @@ class AgentCampaign:
         return found
 
     def _at_work(self) -> Program | None:
-        noted = effects(self.place, "model", "look_up", "email", "refund")
-        last = noted[-1].process if noted else 0
+        """Return the worker that has begun the last call or question, once it has begun enough."""
+        begun = [each.process for each in effects(self.place, *NAMES)]
+        last = begun[-1] if begun else 0
+        if begun.count(last) < self.enough:
+            return None
         return next((each for each in self.place.workers() if each.process.pid == last), None)
 
     def _kill(self, worker: Program) -> None:
         time.sleep(self.random.uniform(0.0, 0.3))
         worker.stop(signal.SIGKILL)
         self.kills += 1
+        self.enough = self.random.randint(1, 4)
         self.place.start("worker", **SLOW)
 
 
@@ -160,11 +168,11 @@ def _evidence(seed: int, kills: int, database: str, folder: Path) -> RunEvidence
         try:
             runs = campaign.run()
         except (AssertionError, TimeoutError) as error:
-            complaints.append(str(error))
+            complaints.append(f"{error}: {place.programs[-1].text()[-2000:]}")
         return RunEvidence(
             campaign.kills,
             sum(len(list(starved(each.name, each.text(), LEASE))) for each in place.programs),
-            effects(place, "model", "look_up", "email", "refund"),
+            effects(place, *NAMES),
             place.in_database(_steps),
             {each: read(http, each) for each in campaign.responses} if runs else {},
             runs,
