@@ -68,8 +68,7 @@ def _run(
     output: Path,
     errors: Path,
 ) -> None:
-    from app import features  # noqa: PLC0415 -- imported already, and only there
-    from app.cli import main  # noqa: PLC0415
+    from app.cli import main  # noqa: PLC0415 -- imported already, and only there
 
     for path, stream in ((output, sys.stdout), (errors, sys.stderr)):
         with path.open("ab") as file:
@@ -78,13 +77,22 @@ def _run(
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
-    if more := environment.get(MORE_MODULES):
-        features.__path__.append(more)
-        for found in pkgutil.iter_modules([more], "app.features."):
-            module = import_module(found.name)
-            if job := getattr(module, "JOB", None):
-                features.JOBS.append(job)
-            if agent := getattr(module, "AGENT", None):
-                vars(features).setdefault("AGENTS", []).append(agent)
+    import_features(environment)
     sys.argv = ["app", *arguments]
     main()
+
+
+def import_features(environment: Mapping[str, str]) -> None:
+    """Let the app of this process have the features of the folder that the environment names."""
+    from app import features  # noqa: PLC0415 -- imported already, and only there
+
+    more = environment.get(MORE_MODULES)
+    if not more:
+        return
+    features.__path__.append(more)
+    for found in pkgutil.iter_modules([more], "app.features."):
+        module = import_module(found.name)
+        if job := getattr(module, "JOB", None):
+            features.JOBS.append(job)
+        if agent := getattr(module, "AGENT", None):
+            vars(features).setdefault("AGENTS", []).append(agent)

@@ -7,8 +7,9 @@ from contextlib import aclosing, suppress
 import msgspec
 
 from engine.agents import runs
-from engine.errors import ModelError, Overloaded
+from engine.errors import Conflict, ModelError, Overloaded
 from engine.models.interface import Chunk
+from engine.models.sse import LAST
 from engine.models.wire import Json, data_of
 from engine.resources import Resources
 from engine.responses import event_log
@@ -18,7 +19,10 @@ from engine.responses.event_log import Replay
 async def follow_run(
     resources: Resources, caller_id: str, response_id: str
 ) -> AsyncGenerator[Chunk, None]:
-    """Yield the events of a run as they come. A reader that leaves early cancels the run."""
+    """Yield the events of a run as they come. A reader that leaves early cancels the run.
+
+    Raise `Conflict` where the run is cancelled otherwise: no event tells of that.
+    """
     database = resources.database
 
     async def replay(after: int) -> Replay:
@@ -28,10 +32,14 @@ async def follow_run(
 
     never = asyncio.Event()  # the drain lets requests end
     events = event_log.follow_events(replay, resources.news, response_id, -1, never)
+    last = b""
     try:
         async with aclosing(events):
             async for chunk in events:
+                last = chunk.events or last
                 yield chunk
+        if last_event(last)["type"] not in LAST:
+            raise Conflict("The run was cancelled before its end.")
     finally:
         with suppress(Overloaded):  # then the run goes on to its end
             resources.background.spawn(
@@ -48,8 +56,14 @@ async def await_run(resources: Resources, caller_id: str, response_id: str) -> J
     async with aclosing(follow_run(resources, caller_id, response_id)) as events:
         async for chunk in events:
             last = chunk.events or last
-    *_, event = data_of(last)
-    found: Json = msgspec.json.decode(event)["response"]
+    found: Json = last_event(last)["response"]
     if found["status"] == "failed":
         raise ModelError(found["error"]["message"])
+    return found
+
+
+def last_event(events: bytes) -> Json:
+    """Return the last of some events."""
+    *_, data = data_of(events)
+    found: Json = msgspec.json.decode(data)
     return found

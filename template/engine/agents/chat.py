@@ -118,8 +118,7 @@ def _texts(response: Json) -> Iterator[str]:
 
 def _finish(response: Json) -> str:
     if response["status"] not in ("completed", "incomplete"):
-        error = response["error"] or {"message": "The run was cancelled."}
-        raise ModelError(error["message"])
+        raise ModelError(response["error"]["message"])
     reason = str((response["incomplete_details"] or {}).get("reason", "stop"))
     return FINISH.get(reason, reason)
 

@@ -7,7 +7,7 @@ for an approval is an `mcp_approval_request`.
 import msgspec
 
 from engine.agents.steps import Step
-from engine.agents.tools import MARK
+from engine.agents.tools import IN_DOUBT, MARK
 from engine.errors import AppError
 from engine.models.wire import Json, data_of
 from engine.responses.native import Relay
@@ -16,6 +16,9 @@ CALLS = ("mcp_call", "mcp_approval_request")
 STATES = {"done": "completed", "failed": "failed", "denied": "failed", "doubt": "failed"}
 STATES |= {"endless": "failed"}
 """State of a call's item by that of its step. The output tells the reason."""
+
+UNDONE = {"planned": "This was not run: the run ended before it.", "running": IN_DOUBT}
+"""The output of a call at whose turn, or in whose midst, the run ended."""
 
 
 class AgentEvents(Relay):
@@ -110,7 +113,7 @@ def call_item(step: Step, agent: str) -> Json:
     return {
         **item,
         "status": STATES.get(step.status, "incomplete"),
-        "output": step.text,
+        "output": UNDONE.get(step.status, step.text),
         "error": None,
         "approval_request_id": step.approval_id,
     }

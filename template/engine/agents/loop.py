@@ -32,6 +32,7 @@ from engine.jobs.runs import LostRunError, Run
 from engine.models.wire import Json
 from engine.operations.bound_model import BoundModel
 from engine.process.concurrency import bounded_map
+from engine.process.tasks import run_uncut
 from engine.responses.background import begin_response, finish_response
 from engine.responses.event_log import EventWriter
 from engine.responses.native import Relay, response_chat
@@ -46,6 +47,7 @@ MOST_REPEATS = 3
 one more ends the run."""
 
 ENDLESS = "This was asked again and again: the run ends here."
+GAVE_UP = "The tool gave up: the work that it waited for was cancelled."
 TOLD = "This was asked before with the same arguments, see above: go on with that answer."
 UNAPPROVABLE = "Denied: this needs a human's approval, which cannot be given here."
 
@@ -71,6 +73,7 @@ class AgentRun:
         self._id = str(begun.response["id"])
         self._log = EventWriter(run, self._id, begun)
         self._tools: Mapping[str, Tool] = agent.toolbox
+        self._turn = asyncio.Lock()  # the end of a call is told in no other call's transaction
 
     async def answer(self) -> None:
         """Take steps until the run ends; keep its end in one transaction."""
@@ -92,7 +95,6 @@ class AgentRun:
             await self._settle("max_messages")
         except AppError as error:
             if error.retry_after is not None:
-                await self._log.append()
                 raise
             await self._settle(None, error)
         self._log.add(self._events.last())
@@ -121,6 +123,8 @@ class AgentRun:
                 await bounded_map(self._call, open_calls, limit=self._agent.parallel)
             elif any(step.status == "approval" for step in found) or _is_answered(found):
                 return None
+            elif self._has_spent_its_tokens(found):
+                return "max_output_tokens"
             else:
                 await self._ask(found)
 
@@ -137,10 +141,12 @@ class AgentRun:
             return None
         if len(found) >= agent.max_steps or len(calls) > (request.max_tool_calls or len(calls)):
             return "max_messages"
-        usage, most = total_usage(found), request.max_output_tokens
-        if usage["total_tokens"] >= agent.max_tokens or (most and usage["output_tokens"] >= most):
-            return "max_output_tokens"
         return None
+
+    def _has_spent_its_tokens(self, found: Sequence[Step]) -> bool:
+        usage, most = total_usage(found), self._request.max_output_tokens
+        spent = usage["total_tokens"] >= self._agent.max_tokens
+        return spent or (most is not None and usage["output_tokens"] >= most)
 
     async def _ask(self, found: Sequence[Step]) -> None:
         """Ask the model, and keep its answer with the plan of its calls."""
@@ -212,14 +218,19 @@ class AgentRun:
         if tool and step.status == "running" and not tool.repeat:
             end = CallEnd(step.id, "doubt", IN_DOUBT)
         else:
-            await self._log.write(steps.begin_call, step.id)
+            async with self._turn:
+                await self._log.write(steps.begin_call, step.id)
             metrics.agent_repeats.labels(self._agent.name).inc(step.status == "running")
             with metrics.agent_seconds.labels(self._agent.name, "tool").time():
                 end = await self._outcome(tool, step)
+        await run_uncut(self._end_call(step, end))
+
+    async def _end_call(self, step: Step, end: CallEnd) -> None:
         ended = replace(step, status=end.status, output=end.output.encode())
-        self._events.finish_call(ended)
-        self._log.add(self._events.taken())
-        await self._log.write(steps.end_call, end)
+        async with self._turn:
+            self._events.finish_call(ended)
+            self._log.add(self._events.taken())
+            await self._log.write(steps.end_call, end)
         self._count([ended])
 
     async def _outcome(self, tool: Tool | None, step: Step) -> CallEnd:
@@ -235,6 +246,10 @@ class AgentRun:
             return CallEnd(step.id, "done", told_output(result))
         except LostRunError:
             raise
+        except asyncio.CancelledError:
+            if _is_cancelled():
+                raise
+            return CallEnd(step.id, "failed", GAVE_UP)
         except Exception as error:  # the model reads any
             if limit.expired():
                 doubt = "" if tool.repeat else f" {IN_DOUBT}"
@@ -263,6 +278,12 @@ class AgentRun:
     async def _read(self) -> list[Step]:
         read = self._run.resources.database.read
         return await read(steps.read_steps, self._events.response["id"])
+
+
+def _is_cancelled() -> bool:
+    """Whether this task is to end. A tool may also have waited for one that was cancelled."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _is_answered(found: Sequence[Step]) -> bool:

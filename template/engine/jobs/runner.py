@@ -39,13 +39,17 @@ async def claim_run(
     pool: Kind = Kind.JOBS,
     scheduled: bool = False,
 ) -> Callable[[], Coroutine[Any, Any, None]] | None:
-    """Claim the next due job of a pool; return the function that runs it, None for no job."""
+    """Claim the next due job of a pool; return the function that runs it, None for no job.
+
+    Where no agent is left, the pool of jobs ends their runs too: these have no pools of their own.
+    """
     asked_at = asyncio.get_running_loop().time()
+    every = pool is Kind.JOBS and not resources.agents
     claimed = await resources.database.write(
         runs.claim_job,
         new_id("lease"),
         resources.settings.lease_seconds,
-        sorted(name for name, job in resources.jobs.items() if job.pool is pool),
+        sorted(name for name, job in resources.jobs.items() if every or job.pool is pool),
         scheduled=scheduled,
     )
     return None if claimed is None else partial(run_job, resources, claimed, asked_at)

@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from engine.models import wire
@@ -40,19 +41,30 @@ class Scripted:
 
 
 def _turn(request: ChatRequest) -> Turn:
+    """Return the first turn that the conversation does not have. It may show several as one."""
     turns: list[Turn] = ["I have no script."]
-    said = 0
+    texts = calls = 0
     for message in request.messages:
         if message.role == "user" and isinstance(message.content, str):
             with suppress(ValueError):
-                turns, said = json.loads(message.content), 0
-        said += message.role == "assistant"
-    return turns[min(said, len(turns) - 1)]
+                turns, texts, calls = json.loads(message.content), 0, 0
+        if message.role == "assistant":
+            called = (message.model_extra or {}).get("tool_calls") or []
+            texts, calls = texts + (not called), calls + len(called)
+    for turn in turns:
+        if isinstance(turn, str):
+            texts -= 1
+        else:
+            calls -= len(turn)
+        if texts < 0 or calls < 0:
+            return turn
+    return turns[-1]
 
 
 async def _chunks(request: ChatRequest) -> AsyncGenerator[wire.Json, None]:
     head = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": MODEL}
     turn = _turn(request)
+    _note(request)
     if turn == "?":
         turn = json.dumps([each.model_dump() for each in request.messages])
     deltas = _text(turn) if isinstance(turn, str) else _calls(turn)
@@ -62,6 +74,12 @@ async def _chunks(request: ChatRequest) -> AsyncGenerator[wire.Json, None]:
     finish = "stop" if isinstance(turn, str) else "tool_calls"
     yield {**head, "choices": [{"index": 0, "delta": {}, "finish_reason": finish}]}
     yield {**head, "choices": [], "usage": wire.usage_object(Usage(10, len(deltas)))}
+
+
+def _note(request: ChatRequest) -> None:
+    """Write the question among the effects, with its length and the process that asks."""
+    with (Path(os.environ["DATA_DIR"]) / "effects.txt").open("a") as file:
+        file.write(f"model {len(request.messages)} 1 {os.getpid()}\n")
 
 
 def _text(text: str) -> list[wire.Json]:

@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from tests.proof.chaos.campaign import run
+from tests.proof.chaos import agent_campaign, campaign
 
 
 def main() -> None:
@@ -13,13 +13,17 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1, help="how many seeds, from the first on")
     parser.add_argument("--items", type=int, default=1000, help="items of the first batch")
     parser.add_argument("--database", choices=["sqlite", "postgresql"], action="append")
+    parser.add_argument("--kills", type=int, default=12, help="workers of agents that are killed")
+    parser.add_argument("--campaign", choices=["batches", "agents"], action="append")
     given = parser.parse_args()
-    violations = [
-        violation
-        for seed in range(given.seed, given.seed + given.seeds)
-        for database in given.database or ["sqlite", "postgresql"]
-        for violation in run(seed, given.items, database)
-    ]
+    wanted = given.campaign or ["batches", "agents"]
+    violations: list[str] = []
+    for seed in range(given.seed, given.seed + given.seeds):
+        for database in given.database or ["sqlite", "postgresql"]:
+            if "batches" in wanted:
+                violations += campaign.run(seed, given.items, database)
+            if "agents" in wanted:
+                violations += agent_campaign.run(seed, given.kills, database)
     sys.exit(1 if violations else 0)
 
 

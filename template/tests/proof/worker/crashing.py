@@ -29,6 +29,7 @@ from engine.sql.database import Database, Transaction
 from engine.sql.tables import BatchRow, JobRow
 from engine.worker.probes import Liveness
 from engine.worker.process import work_until_stopped
+from tests.forked import import_features
 from tests.proof.machines.features import features, greeting
 from tests.service import PROJECT
 
@@ -175,6 +176,7 @@ def workers(environment: Mapping[str, str]) -> Iterator[Workers]:
 def main() -> None:
     """Fork a worker for each line of the input. What each would load is loaded before."""
     importlib.import_module("tests.preloaded")
+    import_features(os.environ)
     with features():
         for line in sys.stdin:
             wanted = json.loads(line)

@@ -1,7 +1,8 @@
-"""An agent whose effects are counted in a file: each line is the key of a call that ran."""
+"""An agent whose effects are counted in a file: each line is a call that ran, and its process."""
 
 import asyncio
 import os
+import signal
 from pathlib import Path
 
 from engine.agents.agent import Agent
@@ -33,8 +34,28 @@ async def email(to: str, call: ToolCall) -> None:
 async def wait(seconds: float, call: ToolCall) -> str:
     """Wait."""
     effect("wait", call)
-    await asyncio.sleep(seconds)
+    try:
+        await asyncio.sleep(seconds)
+    except asyncio.CancelledError:
+        effect("cut_off", call)
+        raise
     return "waited"
+
+
+async def give_up(call: ToolCall) -> None:
+    """Wait for a task that another one has cancelled."""
+    effect("give_up", call)
+    gone = asyncio.create_task(asyncio.sleep(60))
+    gone.cancel()
+    await gone
+
+
+async def die_once(n: int, call: ToolCall) -> int:
+    """Kill the process at the first attempt."""
+    effect("die_once", call)
+    if call.attempt == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return n
 
 
 async def whose(call: ToolCall) -> str:
@@ -45,7 +66,7 @@ async def whose(call: ToolCall) -> str:
 def effect(name: str, call: ToolCall) -> None:
     """Note that a call has an effect."""
     with ledger().open("a") as file:
-        file.write(f"{name} {call.key} {call.attempt}\n")
+        file.write(f"{name} {call.key} {call.attempt} {os.getpid()}\n")
 
 
 def ledger() -> Path:
@@ -66,6 +87,8 @@ AGENT = Agent(
         tool(refund, approval=True),
         tool(email, repeat=False),
         tool(wait, seconds=30.0),
+        give_up,
+        die_once,
         whose,
     ],
     model="scripted",
