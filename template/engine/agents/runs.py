@@ -113,6 +113,7 @@ BACKGROUND_RUN: Job[Respond] = Job(
     "background_agent",
     Respond,
     run_agent,
+    attempts=10,  # no caller waits, and the run has a limit of time
     submittable=False,
     ended=run_ended,
     pool=Kind.BACKGROUND_AGENTS,

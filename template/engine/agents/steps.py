@@ -78,12 +78,14 @@ def read_steps(session: Session, response_id: str) -> list[Step]:
 def keep_plan(session: Session, group: EventGroup, steps: Sequence[Step]) -> None:
     """Keep an answer of the model and the calls that it asks for, all at once.
 
-    A run that comes on is no poison: its crashes count from here again. Raise `LostRunError` where
+    A run that comes on is no poison: its crashes and errors count from here again. Raise `LostRunError` where
     the run has lost its job.
     """
     event_log.append_for_run(session, group)
     _add_steps(session, group.response_id, steps)
-    rows_changed(session, update(JobRow).where(JobRow.id == group.job_id).values(crashes=0))
+    rows_changed(
+        session, update(JobRow).where(JobRow.id == group.job_id).values(crashes=0, errors=0)
+    )
 
 
 def begin_call(session: Session, group: EventGroup, step_id: str) -> None:
@@ -99,7 +101,9 @@ def end_call(session: Session, group: EventGroup, end: CallEnd) -> None:
     output = end.output.encode()
     ended = {"status": end.status, "output": output, "finished_at": time.time()}
     rows_changed(session, update(Row).where(Row.id == end.step_id).values(ended))
-    rows_changed(session, update(JobRow).where(JobRow.id == group.job_id).values(crashes=0))
+    rows_changed(
+        session, update(JobRow).where(JobRow.id == group.job_id).values(crashes=0, errors=0)
+    )
 
 
 def take_approvals(
