@@ -67,8 +67,8 @@ async def tokenizer() -> AsyncIterator[Tokenizer]:
 @pytest.fixture
 async def postgresql(postgres_tables_url: str) -> AsyncIterator[Database]:
     """A PostgreSQL database without rows."""
+    await empty(postgres_tables_url)
     settings = Settings(_env_file=None, database_url=postgres_tables_url)
-    await empty(settings)
     async with open_database(settings) as opened:
         yield opened
 
