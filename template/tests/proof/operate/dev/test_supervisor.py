@@ -145,6 +145,20 @@ async def test_a_killed_child_is_started_again(shared: Dev) -> None:
         await eventually(partial(shared.has_another, name, killed))
 
 
+async def test_a_killed_parent_takes_everything_along_and_can_start_again(
+    shared: Dev, start_beside: Start
+) -> None:
+    """The last of those that share one."""
+    await shared.ready()
+    await eventually(lambda: all(map(shared.child, CHILDREN)))
+    pids = tree(shared.process.pid)
+    shared.end(signal.SIGKILL)
+    await eventually(lambda: not any(map(alive, pids)))
+    again = start_beside()
+    await again.ready()
+    assert again.end(signal.SIGTERM) == 0
+
+
 async def test_ctrl_c_leaves_nothing_behind(start: Start) -> None:
     dev = start()
     await dev.ready()
@@ -172,20 +186,6 @@ async def test_without_a_redis_server_it_warns_and_works_all_the_same(
     assert counts
     assert counts.completed == 20
     assert not re.search("WARNING|ERROR", dev.log.read_text().partition(" | ")[2])
-
-
-async def test_a_killed_parent_takes_everything_along_and_can_start_again(
-    start: Start,
-) -> None:
-    killed = start()
-    await killed.ready()
-    assert all(map(killed.child, CHILDREN))
-    pids = tree(killed.process.pid)
-    killed.end(signal.SIGKILL)
-    await eventually(lambda: not any(map(alive, pids)))
-    again = start()
-    await again.ready()
-    assert again.end(signal.SIGTERM) == 0
 
 
 async def test_a_second_ctrl_c_waits_for_nothing(start: Start) -> None:
