@@ -116,15 +116,15 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Mapping
 
 @contextmanager
 def load(client: OpenAI) -> Iterator[None]:
-    """Chat without pause, two at once; each chat must be answered."""
+    """Chat without pause, four at once; each chat must be answered."""
     going = True
 
     def chat() -> None:
         while going:
             client.chat.completions.create(**BODY)  # type: ignore[call-overload]
 
-    with ThreadPoolExecutor(2) as pool:
-        chats = [pool.submit(chat) for _ in range(2)]
+    with ThreadPoolExecutor(4) as pool:
+        chats = [pool.submit(chat) for _ in range(4)]
         try:
             yield
         finally:
