@@ -176,8 +176,8 @@ def find_python(version: str) -> str | None:
 
 
 LONGEST = (
-    *("isolation", "update", "rendered_project", "moves"),
-    *("demo", "live", "questions", "update_target"),
+    *("isolation", "update", "rendered_project", "old_code", "moves", "live"),
+    *("clients", "demo", "update_target", "render", "questions"),
 )
 """Files that take longest, the longest first: none of them shall be left for one process alone.
 

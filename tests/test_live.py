@@ -1,6 +1,7 @@
 """Each provider answers the official client from a render that was started with `app dev`."""
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -10,25 +11,29 @@ import pytest
 from demo.batch import run_batch
 from demo.service import Service, running
 from tests.answers import ALL_OFF
-from tests.conftest import Render
-
-# The tests of a project itself run on the lowest Python.
-pytestmark = pytest.mark.parametrize("interpreter", ["3.13"], indirect=True)
+from tests.conftest import Environment, Render, find_python
 
 Start = Callable[..., AbstractContextManager[Service]]
 
 
-@pytest.fixture
-def start(
-    checkout: Render, environment: Callable[[str], dict[str, str]], interpreter: str
-) -> Start:
+@pytest.fixture(scope="module")
+def start(checkout: Render, environment: Environment) -> Start:
     """Start a render of some answers, with settings of its own, until the `with` ends."""
-    python = Path(environment(interpreter)["UV_PROJECT_ENVIRONMENT"]) / "bin" / "python"
+    # The tests of a project itself run on the lowest Python.
+    variables = environment(find_python("3.13") or sys.executable)
+    python = Path(variables["UV_PROJECT_ENVIRONMENT"]) / "bin" / "python"
 
     def start(answers: dict[str, str], **settings: str) -> AbstractContextManager[Service]:
         return running(checkout(answers), [str(python), "-m", "app.cli", "dev"], settings)
 
     return start
+
+
+@pytest.fixture(scope="module")
+def simulated(start: Start) -> Iterator[Service]:
+    """One for all tests: a start takes the processor 10 s."""
+    with start(ALL_OFF) as service:
+        yield service
 
 
 def test_the_local_model_answers(start: Start) -> None:
@@ -37,31 +42,25 @@ def test_the_local_model_answers(start: Start) -> None:
         check_embeddings(service)
 
 
-def test_another_render_answers_through_the_openai_provider(start: Start) -> None:
-    with (
-        start(ALL_OFF) as behind,
-        start(
-            {"model_provider": "openai"},
-            OPENAI_BASE_URL=f"{behind.url}/v1",
-            OPENAI_API_KEY=behind.key,
-        ) as service,
-    ):
+def test_another_render_answers_through_the_openai_provider(
+    start: Start, simulated: Service
+) -> None:
+    behind = {"OPENAI_BASE_URL": f"{simulated.url}/v1", "OPENAI_API_KEY": simulated.key}
+    with start({"model_provider": "openai"}, **behind) as service:
         check_answers(service)
         check_embeddings(service)
-        assert model_of(service) == model_of(behind)
+        assert model_of(service) == model_of(simulated)
 
 
-def test_the_simulated_model_answers(start: Start) -> None:
-    with start({"model_provider": "simulated"}) as service:
-        check_answers(service)
-        check_embeddings(service)
+def test_the_simulated_model_answers(simulated: Service) -> None:
+    check_answers(simulated)
+    check_embeddings(simulated)
 
 
-def test_nobody_gets_in_without_a_key(start: Start) -> None:
-    with start({"model_provider": "simulated"}) as service:
-        stranger = service.client().with_options(api_key="stranger")
-        with pytest.raises(openai.AuthenticationError):
-            stranger.models.list()
+def test_nobody_gets_in_without_a_key(simulated: Service) -> None:
+    stranger = simulated.client().with_options(api_key="stranger")
+    with pytest.raises(openai.AuthenticationError):
+        stranger.models.list()
 
 
 def check_answers(service: Service) -> None:

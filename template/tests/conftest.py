@@ -140,7 +140,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A database of each kind with all tables, all of them empty."""
     if request.param == "postgresql":
         url: str = request.getfixturevalue("postgres_tables_url")
-        asyncio.run(empty(Settings(_env_file=None, database_url=url)))
+        asyncio.run(empty(url))
         return url
     copy = shutil.copy(request.getfixturevalue("sqlite_tables"), tmp_path)
     return f"sqlite:///{copy}"

@@ -1,6 +1,7 @@
 """Processes of this project that need not import it: forked from one that has done so already.
 
-They are as real as others, can be killed and frozen, and start four times as fast.
+They are as real as others, can be killed and frozen, and start four times as fast. A command that
+migrates takes 0.14 s of the processor so, and 2 s by itself.
 """
 
 import multiprocessing
@@ -23,7 +24,9 @@ _context.set_forkserver_preload(["tests.preloaded"])
 class Forked:
     """An `app` command line as a process, with the methods of `subprocess.Popen` that tests use.
 
-    What it prints is added to the files `output` and, where it is another one, `errors`.
+    What it prints is added to the files `output` and, where it is another one, `errors`. It runs in
+    the folder `project`, a copy of this project, with the code there; or else in this folder. A
+    `program` other than `app.cli` is a module that has a `main`, too.
     """
 
     def __init__(
@@ -32,9 +35,13 @@ class Forked:
         environment: Mapping[str, str],
         output: Path,
         errors: Path | None = None,
+        *,
+        project: Path | None = None,
+        program: str = "app.cli",
     ) -> None:
         output.touch()  # others look for it at once
-        start = Path.cwd(), tuple(arguments), dict(environment), output, errors or output
+        command = program, *arguments
+        start = Path.cwd(), project, command, dict(environment), output, errors or output
         self._process = _context.Process(target=_run, args=start)
         self._process.start()
         assert self._process.pid
@@ -63,23 +70,32 @@ class Forked:
 
 def _run(
     folder: Path,
-    arguments: Sequence[str],
+    project: Path | None,
+    command: Sequence[str],
     environment: Mapping[str, str],
     output: Path,
     errors: Path,
 ) -> None:
-    from app.cli import main  # noqa: PLC0415 -- imported already, and only there
-
     for path, stream in ((output, sys.stdout), (errors, sys.stderr)):
         with path.open("ab") as file:
             os.dup2(file.fileno(), stream.fileno())
     sys.stdin = None  # this one cannot be inherited, which uvicorn's `--workers` would do
-    os.chdir(folder)
+    os.chdir(project or folder)
+    if project:
+        _take_code_of(project)
     os.environ.clear()
     os.environ.update(environment)
     import_features(environment)
-    sys.argv = ["app", *arguments]
-    main()
+    sys.argv = ["app", *command[1:]]
+    import_module(command[0]).main()
+
+
+def _take_code_of(project: Path) -> None:
+    """Forget the code of this project, but for the metrics: Prometheus registers each one once."""
+    ours = [name for name in sys.modules if name.split(".")[0] in {"app", "engine"}]
+    for name in set(ours) - {"engine.watch.metrics"}:
+        del sys.modules[name]
+    sys.path.insert(0, str(project))
 
 
 def import_features(environment: Mapping[str, str]) -> None:

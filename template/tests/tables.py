@@ -36,13 +36,13 @@ async def make_tables(settings: Settings) -> None:
         await database.write(make)
 
 
-async def empty(settings: Settings) -> None:
-    """Delete all rows."""
+async def empty(url: str) -> None:
+    """Delete all rows of a PostgreSQL database.
 
-    def delete(session: Session) -> None:
-        own = [each for each in tables.Base.metadata.sorted_tables if each.name != "callers"]
-        for table in reversed([*Base.metadata.sorted_tables, *own]):
-            session.execute(table.delete())
-
-    async with open_database(settings) as database:
-        await database.write(delete)
+    At once, as hundreds of tests begin so: 13 ms of the processor, and 75 table by table.
+    """
+    own = [each for each in tables.Base.metadata.sorted_tables if each.name != "callers"]
+    names = [table.name for table in reversed([*Base.metadata.sorted_tables, *own])]
+    connection = await asyncpg.connect(url)
+    await connection.execute("; ".join(f"DELETE FROM {name}" for name in names))
+    await connection.close()

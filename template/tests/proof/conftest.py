@@ -17,17 +17,26 @@ from tests.servers import EmbeddedRedis, running
 from tests.tables import empty
 
 LONGEST = (
-    "test_supervisor.py",
+    "dev/test_supervisor.py",
+    "responses/test_background.py",
     "test_campaign.py",
-    "test_crash_points.py",
     "test_mutants.py",
+    "test_crash_points.py",
+    "sql/test_migrations.py",
+    "test_fairness.py",
+    "test_broken_twins_grow.py",
     "proof/worker/",
     "test_flat_costs.py",
+    "responses/test_contract.py",
     "test_overload.py",
     "test_lab.py",
-    "test_broken_twins.py",
-    "api/test_outages.py",
+    "doctor/test_command.py",
+    "test_admission.py",
+    "test_semaphore.py",
+    "test_new_table.py",
+    "api/test_health.py",
     "test_running_answers.py",
+    "api/test_outages.py",
     "test_rolling_restart.py",
 )
 """What takes longest, the longest first: none of it shall be left for one process alone."""
@@ -58,8 +67,8 @@ async def tokenizer() -> AsyncIterator[Tokenizer]:
 @pytest.fixture
 async def postgresql(postgres_tables_url: str) -> AsyncIterator[Database]:
     """A PostgreSQL database without rows."""
+    await empty(postgres_tables_url)
     settings = Settings(_env_file=None, database_url=postgres_tables_url)
-    await empty(settings)
     async with open_database(settings) as opened:
         yield opened
 

@@ -2,15 +2,11 @@
 
 import asyncio
 import os
-import shutil
 import sqlite3
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import IO
 
 import asyncpg
 import pytest
@@ -19,7 +15,9 @@ from sqlalchemy import text
 from app.settings import Settings
 from engine.sql.database import open_database
 from engine.sql.revisions import FOLDERS, read_revisions
+from tests.forked import Forked
 from tests.isolation import own_folder
+from tests.proof.copies import copied
 from tests.proof.sql.before_1_0 import make_tables_of_0_3_0
 from tests.service import LIMIT, PROJECT, eventually
 from tests.tables import new_database
@@ -72,10 +70,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     """A copy of the project, to change."""
-    for folder in ("app", "engine", "migrations"):
-        shutil.copytree(PROJECT / folder, tmp_path / "copy" / folder)
-    shutil.copy2(PROJECT / "pyproject.toml", tmp_path / "copy")
-    return tmp_path / "copy"
+    return copied(tmp_path / "copy")
 
 
 @contextmanager
@@ -101,24 +96,16 @@ def execute(url: str, statement: str) -> None:
     asyncio.run(run())
 
 
-def start(
-    project: Path, url: str, output: IO[str], module: str, *arguments: str
-) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", module, *arguments],
-        cwd=project,
-        env=os.environ | {"DATABASE_URL": url, "PYTHONPATH": str(project)},
-        stdout=output,
-        stderr=output,
-        text=True,
+def start(project: Path, url: str, log: Path, program: str, *arguments: str) -> Forked:
+    return Forked(
+        arguments, os.environ | {"DATABASE_URL": url}, log, project=project, program=program
     )
 
 
 def run(project: Path, url: str, *command: str) -> tuple[int, str]:
     """Return how a command ends, and what it says."""
-    with tempfile.TemporaryFile("w+") as output:
-        code = start(project, url, output, *command).wait(LIMIT)
-        output.seek(0)
+    with tempfile.NamedTemporaryFile("r") as output:
+        code = start(project, url, Path(output.name), *command).wait(LIMIT)
         return code, output.read()
 
 
@@ -135,7 +122,7 @@ def test_a_revision_of_the_team_has_its_own_tables_alone(url: str, copy: Path) -
     migrate(copy, url)
     add_table(copy)
     command = ["revision", "--autogenerate", "-m", "notes", "--rev-id", "abc"]
-    code, said = run(copy, url, "alembic", *command)
+    code, said = run(copy, url, "alembic.config", *command)
     assert code == 0, said
     written = (copy / "migrations/versions/abc_notes.py").read_text()
     upgrade = written.split("def upgrade")[1].split("def downgrade")[0]
@@ -143,7 +130,7 @@ def test_a_revision_of_the_team_has_its_own_tables_alone(url: str, copy: Path) -
     assert upgrade.count("op.") - upgrade.count("op.f(") == 1
     assert "op.create_table('notes'" in upgrade
     assert migrate(copy, url) == (0, f"Database: from app_0001, {ENGINE} to abc, {ENGINE}.\n")
-    assert run(copy, url, "alembic", "-x", "branch=engine", "check")[0] == 0
+    assert run(copy, url, "alembic.config", "-x", "branch=engine", "check")[0] == 0
 
 
 def test_a_step_of_the_engine_leaves_the_teams_branch_one_head(url: str, copy: Path) -> None:
@@ -152,7 +139,7 @@ def test_a_step_of_the_engine_leaves_the_teams_branch_one_head(url: str, copy: P
     (copy / "migrations/versions/abc_notes.py").write_text(ABC)
     (copy / "engine/sql/migrations/engine_9999_next.py").write_text(NEXT)
     assert migrate(copy, url) == (0, "Database: from empty to abc, engine_9999.\n")
-    code, said = run(copy, url, "alembic", "revision", "-m", "more", "--rev-id", "def")
+    code, said = run(copy, url, "alembic.config", "revision", "-m", "more", "--rev-id", "def")
     assert code == 0, said
     assert "= 'abc'" in (copy / "migrations/versions/def_more.py").read_text()
 
@@ -172,15 +159,15 @@ def test_a_revision_of_the_team_from_0_x_goes_on_from_the_new_start(url: str, co
     (copy / "migrations/versions/abc_notes.py").write_text(ABC)
     execute(url, "UPDATE alembic_version SET version_num = 'abc'")
     assert migrate(copy, url) == (0, f"Database: from abc to abc, {ENGINE}.\n")
-    assert run(copy, url, "alembic", "-x", "branch=engine", "check")[0] == 0
+    assert run(copy, url, "alembic.config", "-x", "branch=engine", "check")[0] == 0
 
 
 @pytest.mark.parametrize("wait", ["0.1", "60"])
 def test_a_lock_is_waited_for_so_long(url: str, tmp_path: Path, wait: str) -> None:
     make_tables_of_0_3_0(url)
     log = tmp_path / "migrate.log"
-    with locked(url) as unlock, log.open("w") as output:
-        started = start(PROJECT, url, output, "app.cli", "migrate", "--wait", wait)
+    with locked(url) as unlock:
+        started = start(PROJECT, url, log, "app.cli", "migrate", "--wait", wait)
         if wait == "60":
             eventually(lambda: "retry" in log.read_text())
             unlock()

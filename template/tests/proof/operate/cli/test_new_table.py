@@ -2,17 +2,17 @@
 
 import os
 import re
-import shutil
-import subprocess
-import sys
-from collections.abc import Iterator
+import signal
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 
+from tests.forked import Forked
 from tests.isolation import own_folder
+from tests.proof.copies import copied
 from tests.service import LIMIT, PROJECT, eventually, free_port
 
 GUIDE = PROJECT / "docs" / "adding-a-table.md"
@@ -25,47 +25,42 @@ class Project:
         own_folder(folder)
         self.url = f"http://127.0.0.1:{free_port()}"
         self.features = folder / "app" / "features"
-        self._folder = folder
-        for package in ("app", "engine", "migrations"):
-            shutil.copytree(PROJECT / package, folder / package)
+        self._folder = copied(folder)
         (folder / "tests" / "features").mkdir(parents=True)
-        shutil.copy2(PROJECT / "pyproject.toml", folder)
 
-    def start(self, *command: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-m", "app.cli", *command],
-            cwd=self._folder,
-            env={
-                **os.environ,
-                "PYTHONPATH": str(self._folder),
-                "DATABASE_URL": f"sqlite:///{self._folder / 'app.db'}",
-                "REDIS_URL": "none",
-                "MODEL_PROVIDER": "simulated",
-                "PORT": self.url.rpartition(":")[2],
-            },
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+    def start(self, *command: str) -> Forked:
+        environment = {
+            "DATABASE_URL": f"sqlite:///{self._folder / 'app.db'}",
+            "REDIS_URL": "none",
+            "MODEL_PROVIDER": "simulated",
+            "PORT": self.url.rpartition(":")[2],
+        }
+        output, errors = self._output(command), self._folder / "errors"
+        everything = os.environ | environment
+        return Forked(command, everything, output, errors, project=self._folder)
 
     def run(self, *command: str) -> str:
-        with self.start(*command) as process:
-            said, _ = process.communicate(timeout=LIMIT)
-        assert process.returncode == 0, said
+        code = self.start(*command).wait(LIMIT)
+        said = self._output(command).read_text()
+        assert code == 0, said
         return said.strip()
 
     @contextmanager
     def serving(self) -> Iterator[None]:
-        with self.start("api") as process:
-            try:
-                eventually(self._answers)
-                yield
-            finally:
-                process.terminate()
-                process.communicate(timeout=LIMIT)
+        process = self.start("api")
+        try:
+            eventually(self._answers)
+            yield
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(LIMIT)
 
     def caller(self, name: str) -> httpx.Client:
         headers = {"authorization": f"Bearer {self.run('keys', 'create', name)}"}
         return httpx.Client(base_url=self.url, headers=headers, timeout=LIMIT)
+
+    def _output(self, command: Sequence[str]) -> Path:
+        return self._folder / f"{'-'.join(command)}.out"
 
     def _answers(self) -> bool:
         try:

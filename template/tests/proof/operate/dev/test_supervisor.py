@@ -1,10 +1,7 @@
 import os
 import re
-import shutil
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -13,9 +10,10 @@ from pathlib import Path
 import pytest
 from openai import OpenAI
 
+from tests.forked import Forked
 from tests.lines import chats
+from tests.proof.copies import copied
 from tests.proof.machines.processes import LIMIT, alive, eventually, launch, output, tree
-from tests.service import PROJECT
 from tests.upstream import answering, serving_in_thread
 
 pytestmark = [
@@ -36,7 +34,7 @@ Start = Callable[..., "Dev"]
 class Dev:
     """A running `app dev`."""
 
-    def __init__(self, process: subprocess.Popen[str], log: Path) -> None:
+    def __init__(self, process: Forked, log: Path) -> None:
         self.process = process
         self.log = log
 
@@ -67,38 +65,22 @@ def official_client(command: str) -> OpenAI:
     return OpenAI(base_url=f"{url}/v1", api_key=key)
 
 
-def copied(folder: Path) -> Path:
-    """Return a copy: its code may be changed, and no `.env` of the real one is read."""
-    for part in ("app", "engine", "migrations"):
-        shutil.copytree(PROJECT / part, folder / part)
-    shutil.copy(PROJECT / "pyproject.toml", folder)
-    return folder
-
-
 @contextmanager
 def starting(project: Path) -> Iterator[Start]:
     """Yield what starts `app dev` in the project; the end of the block ends each."""
-    started: list[subprocess.Popen[str]] = []
+    started: list[Forked] = []
     own = {"DATA_DIR": str(project / ".data"), "MODEL_PROVIDER": "simulated", "PORT": "0"}
 
     def start(**settings: str) -> Dev:
         log = project / f"log{len(started)}"
-        with log.open("w") as file:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "app.cli", "dev"],
-                cwd=project,
-                env=os.environ | own | settings,
-                stdout=file,
-                stderr=file,
-                text=True,
-            )
+        process = Forked(["dev"], os.environ | own | settings, log, project=project)
         started.append(process)
         return Dev(process, log)
 
     yield start
     for process in started:
         process.kill()
-        process.wait()
+        process.wait(LIMIT)
 
 
 @pytest.fixture
@@ -163,6 +145,20 @@ async def test_a_killed_child_is_started_again(shared: Dev) -> None:
         await eventually(partial(shared.has_another, name, killed))
 
 
+async def test_a_killed_parent_takes_everything_along_and_can_start_again(
+    shared: Dev, start_beside: Start
+) -> None:
+    """The last of those that share one."""
+    await shared.ready()
+    await eventually(lambda: all(map(shared.child, CHILDREN)))
+    pids = tree(shared.process.pid)
+    shared.end(signal.SIGKILL)
+    await eventually(lambda: not any(map(alive, pids)))
+    again = start_beside()
+    await again.ready()
+    assert again.end(signal.SIGTERM) == 0
+
+
 async def test_ctrl_c_leaves_nothing_behind(start: Start) -> None:
     dev = start()
     await dev.ready()
@@ -190,20 +186,6 @@ async def test_without_a_redis_server_it_warns_and_works_all_the_same(
     assert counts
     assert counts.completed == 20
     assert not re.search("WARNING|ERROR", dev.log.read_text().partition(" | ")[2])
-
-
-async def test_a_killed_parent_takes_everything_along_and_can_start_again(
-    start: Start,
-) -> None:
-    killed = start()
-    await killed.ready()
-    assert all(map(killed.child, CHILDREN))
-    pids = tree(killed.process.pid)
-    killed.end(signal.SIGKILL)
-    await eventually(lambda: not any(map(alive, pids)))
-    again = start()
-    await again.ready()
-    assert again.end(signal.SIGTERM) == 0
 
 
 async def test_a_second_ctrl_c_waits_for_nothing(start: Start) -> None:
