@@ -173,8 +173,6 @@ class TestCalls:
         with pytest.raises(asyncio.CancelledError):
             await calling
         assert asyncio.all_tasks() <= before
-        while not shop.left:  # noqa: ASYNC110 -- as above
-            await asyncio.sleep(0.01)
 
 
 class TestListing:
