@@ -78,8 +78,8 @@ def read_steps(session: Session, response_id: str) -> list[Step]:
 def keep_plan(session: Session, group: EventGroup, steps: Sequence[Step]) -> None:
     """Keep an answer of the model and the calls that it asks for, all at once.
 
-    A run that comes on is no poison: its crashes and errors count from here again. Raise `LostRunError` where
-    the run has lost its job.
+    A run that comes on is no poison: its crashes and errors count from here again. Raise
+    `LostRunError` where the run has lost its job.
     """
     event_log.append_for_run(session, group)
     _add_steps(session, group.response_id, steps)
