@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from engine.agents.tools import IN_DOUBT, MARK, Tool, ToolCall, ToolError
-from engine.errors import OpenError
+from engine.errors import Misconfigured, OpenError
 from engine.process.concurrency import bounded_map
 from engine.resources import Resources
 
@@ -69,7 +69,7 @@ class McpServer:
     def __post_init__(self) -> None:
         if not LABEL.fullmatch(self.label) or len(self.label) > LONGEST_NAME // 2:
             most = f"at most {LONGEST_NAME // 2} letters, digits, - and single _ between them"
-            raise ValueError(f"The label {self.label} is not allowed: it must have {most}.")
+            raise Misconfigured([f"The MCP server {self.label} needs a label of {most}."])
 
     def tool_name(self, name: str) -> str:
         """Return the name of a tool as the model has it."""

@@ -16,7 +16,7 @@ from app.settings import Settings
 from engine.agents.agent import Agent
 from engine.agents.mcp import McpServer, McpServerError, remote_tools
 from engine.agents.tools import IN_DOUBT, MOST_BYTES, Tool, ToolCall, ToolError, told_output, tool
-from engine.errors import OpenError
+from engine.errors import Misconfigured, OpenError
 from engine.resources import model_for
 from engine.watch.telemetry import traceparent
 from tests import upstream
@@ -236,12 +236,12 @@ class TestListing:
 
     def test_an_agent_with_two_servers_of_one_label_is_refused(self) -> None:
         servers = [server("http://one.example/"), server("http://two.example/")]
-        with pytest.raises(ValueError, match="two MCP servers"):
+        with pytest.raises(Misconfigured, match="two MCP servers"):
             Agent("shopper", instructions="", mcp=servers)
 
     @pytest.mark.parametrize("label", ["a__b", "a_", "_a", "", "a b", "a" * 33])
     def test_a_label_that_would_make_names_ambiguous_is_refused(self, label: str) -> None:
-        with pytest.raises(ValueError, match="label"):
+        with pytest.raises(Misconfigured, match="label"):
             McpServer(label=label, url="http://one.example/")
 
     def test_an_own_tool_cannot_have_the_name_of_a_remote_one(self) -> None:
