@@ -103,9 +103,22 @@ def tool(
     if not inspect.iscoroutinefunction(function):
         raise TypeError(f"The tool {name} is not async: begin it with `async def`.")
     if MARK in name:
-        raise TypeError(
-            f"The tool {name} has two underscores in its name, as those of MCP servers."
-        )
+        raise TypeError(f"The tool {name} has {MARK} in its name, as only those of MCP servers do.")
+    adapter, handles = _parameters_of(function)
+    return Tool(
+        name,
+        inspect.getdoc(function) or name,
+        adapter.json_schema(),
+        _checked(function, adapter, handles),
+        approval,
+        repeat,
+        seconds,
+    )
+
+
+def _parameters_of(function: ToolFunction) -> tuple[TypeAdapter[dict[str, Any]], list[str]]:
+    """Return the type of the arguments, and the names of the parameters that receive the call."""
+    name = function.__name__
     fields: dict[str, Any] = {}
     handles = []
     for each in inspect.signature(function, eval_str=True).parameters.values():
@@ -120,16 +133,7 @@ def tool(
             fields[each.name] = each.annotation if needed else NotRequired[each.annotation]
     arguments = cast("Any", TypedDict)(name, fields)
     arguments.__pydantic_config__ = ConfigDict(extra="forbid")
-    adapter: TypeAdapter[dict[str, Any]] = TypeAdapter(arguments)
-    return Tool(
-        name,
-        inspect.getdoc(function) or name,
-        adapter.json_schema(),
-        _checked(function, adapter, handles),
-        approval,
-        repeat,
-        seconds,
-    )
+    return TypeAdapter(arguments), handles
 
 
 def _checked(

@@ -183,6 +183,7 @@ def refuse_hosted_tools(request: ResponseRequest, allowed: Collection[str]) -> N
             raise Unsupported(message, param=f"tools[{at}]")
 
 
+NOT_YET = dict.fromkeys(("completed_at", "error", "incomplete_details", "usage"))
 NO_PENALTIES = {"presence_penalty": 0.0, "frequency_penalty": 0.0}
 
 
@@ -193,20 +194,16 @@ def new_response(request: ResponseRequest) -> Json:
     """
     text = request.text or TextOptions()
     reasoning = request.reasoning or Reasoning()
-    named = request.conversation_id
     return {
+        **NOT_YET,
         "id": new_id("resp"),
         "object": "response",
         "created_at": int(time.time()),
-        "completed_at": None,
         "status": "in_progress",
-        "error": None,
-        "incomplete_details": None,
         "model": request.model,
         "output": [],
-        "usage": None,
         "previous_response_id": request.previous_response_id,
-        "conversation": {"id": named} if named else None,
+        "conversation": request.conversation_id and {"id": request.conversation_id},
         "instructions": request.instructions,
         "store": request.store,
         "background": request.background,
