@@ -118,11 +118,14 @@ class RedisQueue:
             default_queue_name=self.name,
         )
 
-    async def wake(self, kind: Kind) -> bool:
-        """Return whether Redis took the call. A failure is only logged."""
+    async def wake(self, kind: Kind, passed_on: int = 0) -> bool:
+        """Return whether Redis took the call. A failure is only logged.
+
+        Full workers have passed the call on so many times.
+        """
         try:
             async with asyncio.timeout(WAKE_TIMEOUT):
-                await self.arq.enqueue_job(WAKE, kind)
+                await self.arq.enqueue_job(WAKE, kind, *([passed_on] if passed_on else []))
         except (RedisError, OSError, TimeoutError) as error:
             log.warning("no worker could be woken for %s: %r", kind, error)
             return False

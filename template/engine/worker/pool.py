@@ -25,6 +25,11 @@ class Pool:
         self._running: set[asyncio.Task[None]] = set()
         self._look = asyncio.Event()
 
+    @property
+    def full(self) -> bool:
+        """Whether it can begin nothing before something ends."""
+        return len(self._running) >= self._slots
+
     def wake(self) -> None:
         """Look for work now."""
         self._look.set()
@@ -54,7 +59,7 @@ class Pool:
         await end_tasks(waiting, *self._running, patience=patience)
 
     async def _fill(self, stopping: asyncio.Event) -> None:
-        while len(self._running) < self._slots and not stopping.is_set():
+        while not (self.full or stopping.is_set()):
             work = await self._claim()
             if work is None:
                 return

@@ -30,7 +30,7 @@ from engine.process.queue import (
 from engine.process.redis import open_redis
 from engine.process.tasks import end_tasks
 from engine.worker.pool import Pool
-from engine.worker.wake_up import Listener, _abandon, arq_worker
+from engine.worker.wake_up import MOST_PASSED_ON, Listener, _abandon, arq_worker
 from tests.service import LIMIT
 
 pytestmark = pytest.mark.anyio
@@ -42,6 +42,7 @@ class Woken:
     def __init__(self, kind: Kind = Kind.BATCHES) -> None:
         self.kind = kind
         self.calls = 0
+        self.full = False
 
     def wake(self) -> None:
         self.calls += 1
@@ -129,6 +130,17 @@ async def test_a_call_wakes_the_pools_of_its_kind(queue: RedisQueue) -> None:
         await queue.wake(Kind.JOBS)
         await until(lambda: jobs.calls)
     assert (jobs.calls, scheduled.calls, batches.calls) == (1, 1, 0)
+
+
+async def test_a_full_worker_passes_a_call_on_a_few_times(queue: RedisQueue) -> None:
+    """Another worker may have room; where none has, the call comes to an end."""
+    pool = Woken()
+    pool.full = True
+    async with listening(queue, pool):
+        await queue.wake(Kind.BATCHES)
+        await until(lambda: pool.calls > MOST_PASSED_ON)
+        await until_empty(queue)
+    assert pool.calls == 1 + MOST_PASSED_ON
 
 
 async def test_a_call_waits_for_a_worker(queue: RedisQueue) -> None:
