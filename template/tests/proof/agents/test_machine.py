@@ -12,4 +12,4 @@ def test_runs_outlive_their_workers_in_a_few_examples() -> None:
 
 @pytest.mark.thorough
 def test_runs_outlive_their_workers() -> None:
-    run(RunMachine, examples=60)
+    run(RunMachine, examples=30)

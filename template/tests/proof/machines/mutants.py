@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 BATCHES = "machines.test_machines.test_batches_outlive_their_workers"
 JOBS = "machines.test_machines.test_jobs_outlive_their_workers"
-RUNS = "agents.test_machine.test_runs_outlive_their_workers"
+RUNS = "agents.test_machine.test_runs_outlive_their_workers_in_a_few_examples"
 
 
 @dataclass(frozen=True, slots=True)
