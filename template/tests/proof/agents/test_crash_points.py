@@ -34,7 +34,7 @@ SCRIPT = script(
 CALLS = 5
 
 STEPS = [
-    Point(step, when, nth=nth)  # type: ignore[arg-type]
+    Point(step, when, nth=nth)
     for step, nth in (
         ("background.begin_response", 1),
         ("steps.keep_plan", 1),
@@ -88,7 +88,7 @@ def check_crash(site: Site, point: Point) -> None:
     "point",
     one_of_each(
         [
-            Point(step, when)  # type: ignore[arg-type]
+            Point(step, when)
             for step in ("steps.begin_call", "steps.end_call", "background.finish_response")
             for when in ("after", "before")
         ],

@@ -24,7 +24,7 @@ from tests.proof.agents.errands import (
     said,
     steps_of,
 )
-from tests.proof.agents.scripted import script
+from tests.proof.agents.scripted import Turn, script
 from tests.proof.responses.test_background import numbers, read
 from tests.receiver import Receiver
 from tests.servers import EmbeddedRedis, running
@@ -265,7 +265,7 @@ def test_an_idempotency_key_starts_one_run(
 
 
 def test_two_callers_have_each_their_own(place: Service, http: httpx.Client) -> None:
-    turns = [("whose", {})], "Done."
+    turns: list[Turn] = [[("whose", {})], "Done."]
     with place.http(place.new_key("stranger")) as stranger:
         mine, theirs = ask(http, *turns), ask(stranger, *turns)
         first, second = (calls(each)[0]["output"] for each in (mine, theirs))

@@ -70,7 +70,7 @@ LATE = (
     ("responses.event_log", "    require_run(session, group.job_id, group.owner)\n", ""),
     ("responses.background", "    if row.status not in FINAL:\n", "    if True:\n"),
     ("jobs.runs", ', JobRow.status == "running")', ")"),
-    ("agents.steps", "_add_steps(session, group.response_id, steps)", "pass"),
+    ("agents.steps", "group.response_id, steps)", "group.response_id, steps[:1])"),
     ("agents.steps", 'if row.status != "approval":', "if False:"),
     ("agents.steps", "return self.approval_id or self.id", "return self.id"),
 )
