@@ -30,9 +30,9 @@ async def ask_to_pay(order: int, call: ToolCall, seconds: float | None) -> str:
     """Return what the server says."""
     limit = aiohttp.ClientTimeout(seconds)
     headers = {"Idempotency-Key": call.key}
-    url = os.environ["PAYMENT_URL"]
+    url = f"{os.environ['PAYMENT_URL']}/charges"
     async with (
-        aiohttp.ClientSession(timeout=limit) as session,
+        aiohttp.ClientSession(timeout=limit, raise_for_status=True) as session,
         session.post(url, json={"order": order}, headers=headers) as answer,
     ):
         return await answer.text()
