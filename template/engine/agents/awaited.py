@@ -9,11 +9,11 @@ import msgspec
 from engine.agents import runs
 from engine.errors import Conflict, ModelError, Overloaded
 from engine.models.interface import Chunk
-from engine.models.sse import LAST
 from engine.models.wire import Json, data_of
 from engine.resources import Resources
 from engine.responses import event_log
 from engine.responses.event_log import Replay
+from engine.responses.schema import FINAL
 
 
 async def follow_run(
@@ -38,7 +38,7 @@ async def follow_run(
             async for chunk in events:
                 last = chunk.events or last
                 yield chunk
-        if last_event(last)["type"] not in LAST:
+        if last_event(last)["type"].removeprefix("response.") not in FINAL:
             raise Conflict("The run was cancelled before its end.")
     finally:
         with suppress(Overloaded):  # then the run goes on to its end

@@ -23,7 +23,8 @@ from tests.proof.responses.test_background import read
 from tests.servers import EmbeddedRedis, Postgres, running
 from tests.service import Program, Service
 
-LEASE = 2.0
+LEASE = 6.0
+"""Seconds: on a busy machine a shorter one runs out while its worker works."""
 PARALLEL = 4
 """Calls at once: those of the agent."""
 
@@ -193,8 +194,8 @@ def _stage(database: str, folder: Path) -> Iterator[Service]:
         if database == "postgresql":
             home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             url = stack.enter_context(running(Postgres(home))).url
-        patient = agents(folder, redis.url, url, lease_seconds=LEASE, batch_crashes=1000)
-        yield stack.enter_context(patient)
+        ready = agents(folder, redis.url, url, lease_seconds=LEASE, batch_crashes=1000)
+        yield stack.enter_context(ready)
 
 
 def every_run_is_whole(found: RunEvidence) -> Iterator[str]:

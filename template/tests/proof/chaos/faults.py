@@ -18,9 +18,7 @@ from tests.proof.chaos.model import Model
 from tests.servers import EmbeddedRedis, Postgres
 from tests.service import Program, Service
 
-LOST = re.compile(
-    r"^(\S+ \S+) WARNING .* is lost: it was last renewed ([\d.]+) s ago$", re.MULTILINE
-)
+LOST = re.compile(r"^(\S+) WARNING .* is lost: it was last renewed ([\d.]+) s ago$", re.MULTILINE)
 """What a worker logs where it finds that its lease has run out."""
 
 WORKER_KEY = {"OPENAI_API_KEY": "{name}"}
@@ -127,7 +125,7 @@ def starved(worker: str, log: str, lease: float) -> Iterator[Event]:
     what it holds. A lease that was lost sooner than it runs out is none of these.
     """
     for said, ago in LOST.findall(log):
-        at = datetime.strptime(said, "%Y-%m-%d %H:%M:%S,%f").timestamp()  # noqa: DTZ007 -- local
+        at = datetime.fromisoformat(said).timestamp()
         if float(ago) >= lease:
             yield Event("starved", at - float(ago), at, (worker,))
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 
@@ -117,7 +117,7 @@ def test_time_without_redis_does_not_count(fault: str) -> None:
 
 @pytest.mark.parametrize(("ago", "sound"), [(2.3, True), (1.7, False)])
 def test_only_a_lease_that_was_not_renewed_in_time_may_cost_calls(ago: float, sound: bool) -> None:
-    at = datetime.fromtimestamp(FIRST.at + 1).strftime("%Y-%m-%d %H:%M:%S,%f")[:-3]  # noqa: DTZ006
+    at = datetime.fromtimestamp(FIRST.at + 1, UTC).isoformat(timespec="milliseconds")
     log = f"{at} WARNING engine.work.leases [-] {LOST % ('batch_1', ago)}\n"
     found = evidence({"events": list(starved("worker-1", log, lease=2.0))})
     assert (not list(oracle.only_faults_repeat_calls(found))) is sound

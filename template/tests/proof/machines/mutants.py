@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 BATCHES = "machines.test_machines.test_batches_outlive_their_workers"
 JOBS = "machines.test_machines.test_jobs_outlive_their_workers"
+RUNS = "agents.test_machine.test_runs_outlive_their_workers_in_a_few_examples"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ CONTROLS = (
         "def claim_job(",
         "def claim_job(",
     ),
+    Mutant(RUNS, "agents.steps", "def keep_plan(", "def keep_plan("),
 )
 """Nothing is removed here, so nothing may turn red."""
 
@@ -64,12 +66,23 @@ SLEEPLESS = (
 )
 """Each place that says when a lane is looked at, without that."""
 
+LATE = (
+    ("responses.event_log", "    require_run(session, group.job_id, group.owner)\n", ""),
+    ("responses.background", "    if row.status not in FINAL:\n", "    if True:\n"),
+    ("jobs.runs", ', JobRow.status == "running")', ")"),
+    ("agents.steps", "group.response_id, steps)", "group.response_id, steps[:1])"),
+    ("agents.steps", 'if row.status != "approval":', "if False:"),
+    ("agents.steps", "return self.approval_id or self.id", "return self.id"),
+)
+"""Late writes, second answers, a plan that is not kept with its answer, and a key that changes."""
+
 MUTANTS = (
     Mutant(BATCHES, "batches.items", OWNER_OF_AN_ITEM, ANY_ITEM),
     Mutant(BATCHES, "batches.items", ATTEMPT_AT_AN_ITEM, ANY_ATTEMPT),
     Mutant(BATCHES, "worker.reaper", LIFE_OF_AN_ITEMS_OWNER),
     Mutant(BATCHES, "work.leases", LIFE_OF_A_LEASE, ")\n        .values"),
     *(Mutant(BATCHES, *where) for where in SLEEPLESS),
+    *(Mutant(RUNS, *where) for where in LATE),
     Mutant(JOBS, "jobs.runs", OWNER_OF_A_JOB),
     Mutant(JOBS, "jobs.runs", LIFE_OF_A_JOBS_OWNER),
     *(
