@@ -30,7 +30,7 @@ from engine.jobs.runner import claim_run
 from engine.jobs.runs import claim_job
 from engine.process.queue import Kind
 from engine.responses.schema import ResponseRequest
-from engine.responses.store import Transcript
+from engine.responses.transcript import Transcript
 from engine.sql.database import Database, P, T, Transaction, open_database
 from engine.sql.statements import new_id
 from engine.sql.tables import CallerRow, JobRow

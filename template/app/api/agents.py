@@ -15,7 +15,7 @@ from engine.agents.chat import chat_chunks, chat_of_response, response_of_chat
 from engine.models.interface import ChatRequest
 from engine.models.wire import encode_json
 from engine.responses.schema import ResponseObject, ResponseRequest
-from engine.responses.store import Transcript
+from engine.responses.transcript import Transcript
 from engine.watch import telemetry
 
 

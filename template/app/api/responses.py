@@ -32,7 +32,7 @@ from engine.responses.schema import (
     refuse_hosted_tools,
     refuse_unsupported,
 )
-from engine.responses.store import Transcript
+from engine.responses.transcript import Transcript
 from engine.sql.pagination import Page, PageQuery
 from engine.watch import telemetry
 

@@ -37,7 +37,7 @@ from engine.responses.background import begin_response, finish_response
 from engine.responses.event_log import EventWriter
 from engine.responses.native import Relay, response_chat
 from engine.responses.schema import ResponseRequest, new_response
-from engine.responses.store import Transcript
+from engine.responses.transcript import Transcript
 from engine.watch import metrics
 
 log = logging.getLogger(__name__)

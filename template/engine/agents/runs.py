@@ -21,7 +21,7 @@ from engine.resources import model_for
 from engine.responses import background, store
 from engine.responses.background import Respond
 from engine.responses.schema import ResponseObject, ResponseRequest
-from engine.responses.store import Transcript
+from engine.responses.transcript import Transcript
 from engine.slots.redis_semaphore import Priority
 from engine.sql.tables import JobRow, ResponseRow
 

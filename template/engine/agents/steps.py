@@ -16,7 +16,8 @@ from engine.errors import InvalidRequest
 from engine.models.wire import Json, encode_json
 from engine.responses import event_log
 from engine.responses.event_log import EventGroup
-from engine.responses.store import CONTINUED, Transcript
+from engine.responses.schema import CONTINUED
+from engine.responses.transcript import Transcript
 from engine.sql.statements import new_id, rows_changed
 from engine.sql.tables import AgentStepRow as Row
 from engine.sql.tables import JobRow, ResponseRow

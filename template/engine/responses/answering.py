@@ -19,7 +19,7 @@ from engine.responses.schema import (
     refuse_hosted_tools,
     refuse_unsupported,
 )
-from engine.responses.store import Transcript
+from engine.responses.transcript import Transcript
 
 log = logging.getLogger(__name__)
 

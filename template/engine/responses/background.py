@@ -25,7 +25,7 @@ from engine.responses.answering import PendingResponse
 from engine.responses.event_log import EventGroup, EventWriter
 from engine.responses.native import Relay
 from engine.responses.schema import FINAL, ResponseObject, ResponseRequest, new_response
-from engine.responses.store import Transcript
+from engine.responses.transcript import Transcript, read_transcript
 from engine.sql.tables import JobRow, ResponseRow
 from engine.work import outbox
 
@@ -217,7 +217,7 @@ def begin_attempt(
         return None
     request = ResponseRequest.model_validate_json(row.request)
     given = store.input_items(session, response_id)
-    transcript = store.read_transcript(session, row.caller_id, row.previous_id, given, most_bytes)
+    transcript = read_transcript(session, row.caller_id, row.previous_id, given, most_bytes)
     return request, transcript, resumed(session, row, translating)
 
 

@@ -19,8 +19,8 @@ from engine.errors import AppError, InvalidRequest, NotFound
 from engine.models.wire import Json, encode_json
 from engine.responses import item_pages, store
 from engine.responses.native import refuse_objects
-from engine.responses.schema import ResponseRequest, echoed_item
-from engine.responses.store import CONTINUED, HIDDEN, Transcript
+from engine.responses.schema import CONTINUED, HIDDEN, ResponseRequest, echoed_item
+from engine.responses.transcript import Transcript, chain_to, read_transcript, unknown_link
 from engine.responses.translation import require_readable
 from engine.sql.pagination import Page, PageQuery
 from engine.sql.statements import new_id, rows_changed
@@ -91,7 +91,7 @@ def page_of_conversation(
 def find_item(session: Session, caller_id: str, conversation_id: str, item_id: str) -> Json:
     """Return an item of a conversation, the newest of its id."""
     head_id = _found(session, caller_id, conversation_id).head_id
-    chain = store.chain_to(caller_id, head_id or "")
+    chain = chain_to(caller_id, head_id or "")
     items = select(Item.data).join(chain, Item.response_id == chain.c.id)
     newest = items.where(Item.id == item_id).order_by(chain.c.depth, Item.position.desc())
     data = session.scalar(newest.limit(1))
@@ -105,7 +105,7 @@ def forget_item(
 ) -> ConversationObject:
     """Delete an item of a conversation: no later turn reads it."""
     found = _found_free(session, caller_id, conversation_id)
-    chain = store.chain_to(caller_id, found.head_id or "")
+    chain = chain_to(caller_id, found.head_id or "")
     links = session.scalars(select(chain.c.id)).all()
     gone = delete(Item).where(Item.id == item_id, Item.response_id.in_(links))
     if not rows_changed(session, gone):
@@ -125,14 +125,12 @@ def read_turn(
         if not request.background:  # `hold_turn` looks, but not for a request that is sent again
             _require_free(found)
         with _told_of("previous_response_id", "conversation"):
-            return store.read_transcript(
-                session, caller_id, found.head_id, request.items, most_bytes
-            )
+            return read_transcript(session, caller_id, found.head_id, request.items, most_bytes)
     previous_id = request.previous_response_id
     hidden = ResponseRow.id == previous_id, ResponseRow.status == HIDDEN
     if previous_id and session.scalar(select(exists().where(*hidden))):
-        raise store.unknown_link(previous_id)
-    return store.read_transcript(session, caller_id, previous_id, request.items, most_bytes)
+        raise unknown_link(previous_id)
+    return read_transcript(session, caller_id, previous_id, request.items, most_bytes)
 
 
 def hold_turn(session: Session, caller_id: str, response: Json, transcript: Transcript) -> None:
@@ -175,7 +173,7 @@ def _add_link(
 ) -> list[Json]:
     head_id, caller_id = found.head_id, found.caller_id
     with _told_of("input", "items"):
-        read = store.read_transcript(session, caller_id, head_id, items, most_bytes)
+        read = read_transcript(session, caller_id, head_id, items, most_bytes)
     require_readable(read.given)
     refuse_objects(read.given, sent_as="items")
     link: Json = {"id": new_id("resp"), "model": "", "status": HIDDEN, "background": False}

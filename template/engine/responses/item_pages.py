@@ -9,7 +9,8 @@ from sqlalchemy.orm import Session
 from engine.errors import NotFound
 from engine.models.wire import Json
 from engine.responses.schema import echoed_item
-from engine.responses.store import chain_to, require_response
+from engine.responses.store import require_response
+from engine.responses.transcript import chain_to
 from engine.sql.pagination import Page, PageQuery
 from engine.sql.tables import ResponseItemRow as Item
 

@@ -19,6 +19,12 @@ from engine.sql.statements import new_id
 MOST_ITEMS = 10_000
 
 FINAL = ("completed", "incomplete", "failed", "cancelled")
+CONTINUED = ("completed", "incomplete")
+"""States of a response that the next one may continue."""
+
+HIDDEN = "hidden"
+"""State of a link of a conversation that no caller reads as a response: items that were added, or a
+response that was deleted or was not to be stored."""
 
 REFUSED: dict[str, tuple[object, ...]] = {
     "access_programs": (),

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 from engine.batches import readiness
 from engine.callers.fairness import CallerPause, list_pauses
 from engine.jobs.runs import IS_QUEUED, IS_RUNNING
-from engine.responses.store import CONTINUED
+from engine.responses.schema import CONTINUED
 from engine.sql.statements import instant, now, sql_constant
 from engine.sql.tables import (
     AgentStepRow,

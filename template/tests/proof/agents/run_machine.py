@@ -22,8 +22,8 @@ from engine.jobs import jobs, runs
 from engine.jobs.runs import ClaimedJob, LostRunError
 from engine.responses import background, event_log
 from engine.responses.event_log import EventGroup
-from engine.responses.schema import FINAL, ResponseRequest
-from engine.responses.store import CONTINUED, Transcript, read_transcript
+from engine.responses.schema import CONTINUED, FINAL, ResponseRequest
+from engine.responses.transcript import Transcript, read_transcript
 from engine.sql.statements import new_id
 from engine.sql.tables import ResponseRow
 from engine.worker import reaper
@@ -133,7 +133,7 @@ class RunMachine(RuleBasedStateMachine):
             for at, state in enumerate(states, len(found) + 1)
         ]
         items = [{"type": "function_call", "call_id": step.id} for step in planned]
-        answer = answer_step(len(found), "m", items, None, "done")
+        answer = answer_step(len(found), "m", items, None, "done", 0.0)
         self._write(job, steps.keep_plan, [answer, *planned])
 
     @precondition(lambda self: self.claims)

@@ -14,7 +14,7 @@ from engine.agents import runs
 from engine.agents.steps import Step, read_steps
 from engine.responses import event_log
 from engine.responses.schema import ResponseRequest
-from engine.responses.store import Transcript, read_transcript
+from engine.responses.transcript import Transcript, read_transcript
 from engine.sql.tables import CallerRow, ResponseRow, ScheduleRow, WebhookDeliveryRow
 from tests.owing import register
 from tests.proof.agents.errands import MODULES, Effect, agents, effects

@@ -200,7 +200,7 @@ async def test_online_slots_of_a_worker_are_none_of_redis_before_their_first_cal
     redis: Redis, patient: None
 ) -> None:
     async with worker(redis, service_slug=(slug := f"lazy-{uuid4().hex}")) as used:
-        key = "{%s}" % f"{slug}:slots:first-{__name__}"
+        key = "".join(("{", slug, ":slots:first-", __name__, "}"))
 
         async def known() -> tuple[int, int]:
             [(_, listeners)] = await redis.pubsub_numsub(f"{key}:news")

@@ -17,7 +17,7 @@ from engine.errors import InvalidRequest, NotFound
 from engine.models.wire import Json
 from engine.responses import background, conversations, item_pages, store
 from engine.responses.schema import ResponseRequest, new_response
-from engine.responses.store import LONGEST_CHAIN, Transcript
+from engine.responses.transcript import LONGEST_CHAIN, Transcript
 from engine.sql.database import Database
 from engine.sql.pagination import PageQuery
 from engine.sql.tables import CallerRow, ConversationRow, ResponseItemRow, ResponseRow

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from engine.responses import background, event_log
 from engine.responses.schema import ResponseRequest
-from engine.responses.store import Transcript
+from engine.responses.transcript import Transcript
 from engine.sql.tables import (
     CallerRow,
     ResponseItemRow,

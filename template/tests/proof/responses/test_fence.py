@@ -14,7 +14,7 @@ from engine.responses import background, event_log
 from engine.responses.background import RESPOND
 from engine.responses.event_log import EventGroup
 from engine.responses.schema import ResponseRequest
-from engine.responses.store import Transcript
+from engine.responses.transcript import Transcript
 from engine.sql.database import Database
 from engine.sql.tables import CallerRow, LeaseRow
 from engine.worker import reaper

@@ -29,7 +29,7 @@ from engine.process.tokenizer import Tokenizer
 from engine.responses.answering import PendingResponse, answer_response, stream_response
 from engine.responses.native import Relay, native_body, response_chat
 from engine.responses.schema import ResponseRequest, new_response, refuse_hosted_tools
-from engine.responses.store import Transcript
+from engine.responses.transcript import Transcript
 from engine.slots.pools import provider_pools
 from engine.slots.redis_semaphore import Priority
 from engine.sql.statements import new_id

@@ -5,10 +5,10 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy.orm import Session
 
-from engine.responses import background, conversations, event_log, item_pages, store
+from engine.responses import background, conversations, event_log, item_pages
 from engine.responses.native import Relay
 from engine.responses.schema import ResponseRequest
-from engine.responses.store import Transcript
+from engine.responses.transcript import Transcript, read_transcript
 from engine.sql.pagination import PageQuery
 from engine.sql.tables import ResponseRow
 from tests.proof.machines import past
@@ -22,7 +22,7 @@ ROOM = 10**6
 
 def continue_it(session: Session, response_id: str) -> object:
     given = [{"type": "item_reference", "id": "msg_1"}]
-    return store.read_transcript(session, past.CALLER, response_id, given, ROOM)
+    return read_transcript(session, past.CALLER, response_id, given, ROOM)
 
 
 def list_input(session: Session, response_id: str) -> object:

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from engine.errors import InvalidRequest, NotFound
 from engine.models.wire import Json, encode_json
 from engine.responses import background, item_pages, store
-from engine.responses.store import LONGEST_CHAIN, Transcript
+from engine.responses.transcript import LONGEST_CHAIN, Transcript, read_transcript
 from engine.sql.database import Database
 from engine.sql.pagination import Page, PageQuery
 from engine.sql.statements import new_id
@@ -61,7 +61,7 @@ def save(
     status: str = "completed",
 ) -> str:
     """Keep a response to a text, which continues another one; return its id."""
-    transcript = store.read_transcript(session, caller, after, [said("user", given)], 100 * MIB)
+    transcript = read_transcript(session, caller, after, [said("user", given)], 100 * MIB)
     kept = response(answer, status)
     store.save_response(session, caller, kept, transcript)
     session.flush()
@@ -95,7 +95,7 @@ def read(
     caller: str = past.CALLER,
     most: int = MIB,
 ) -> Transcript:
-    return store.read_transcript(session, caller, previous_id, [*given], most)
+    return read_transcript(session, caller, previous_id, [*given], most)
 
 
 def count(session: Session, *tables: type[Any]) -> list[int]:
@@ -310,7 +310,7 @@ class TestPages:
         def keep(session: Session) -> str:
             first = save(session, "before")
             given = [said("user", str(place), id=f"msg_{place}") for place in range(7)]
-            transcript = store.read_transcript(session, past.CALLER, first, given, MIB)
+            transcript = read_transcript(session, past.CALLER, first, given, MIB)
             kept = response("answer")
             store.save_response(session, past.CALLER, kept, transcript)
             return str(kept["id"])
