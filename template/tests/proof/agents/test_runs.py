@@ -223,13 +223,17 @@ def test_a_run_whose_agent_a_deploy_took_away_has_failed(
 ) -> None:
     (old,) = place.workers()
     old.stop()
+    why = "There is no agent hasty any more."
     body = {"model": "hasty", "input": script("Done."), "background": background}
     modules = str(left) if left != Path() else ""
     place.start("worker", **{MORE_MODULES: modules})
-    response = http.post("/v1/responses", json=body).json()
-    response = ended(http, response["id"])
+    answer = http.post("/v1/responses", json=body)
+    if not background:
+        assert (answer.status_code, answer.json()["error"]["message"]) == (502, why)
+        return
+    response = ended(http, answer.json()["id"])
     assert response["status"] == "failed"
-    assert response["error"]["message"] == "There is no agent hasty any more."
+    assert response["error"]["message"] == why
 
 
 # What callers see
