@@ -78,8 +78,9 @@ async def _chunks(request: ChatRequest) -> AsyncGenerator[wire.Json, None]:
 
 def _note(request: ChatRequest) -> None:
     """Write the question among a service's effects, with its length and the process that asks."""
-    if folder := os.environ.get("DATA_DIR"):
-        with (Path(folder) / "effects.txt").open("a") as file:
+    folder = Path(os.environ["DATA_DIR"])
+    if folder.is_dir():
+        with (folder / "effects.txt").open("a") as file:
             file.write(f"model {len(request.messages)} 1 {os.getpid()}\n")
 
 
