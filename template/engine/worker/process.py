@@ -85,6 +85,7 @@ def open_pools(resources: Resources, stopping: asyncio.Event) -> list[Pool]:
         *(
             Pool(kind, partial(claim_run, pool=kind), settings.worker_agents)
             for kind in (Kind.AGENTS, Kind.BACKGROUND_AGENTS)
+            if resources.agents
         ),
         Pool(
             Kind.WEBHOOKS, partial(sender.claim_sending, resources, stopping), settings.worker_jobs
