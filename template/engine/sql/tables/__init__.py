@@ -1,6 +1,5 @@
 """Every table. Importing one from here registers all of them."""
 
-from engine.sql.tables.agents import AgentStepRow
 from engine.sql.tables.batches import (
     BatchLaneRow,
     BatchRow,
@@ -19,6 +18,7 @@ from engine.sql.tables.callers import (
 from engine.sql.tables.jobs import JobRow, ScheduleRow, WorkerRow
 from engine.sql.tables.registry import Base
 from engine.sql.tables.responses import (
+    AgentStepRow,
     ConversationRow,
     ResponseEventRow,
     ResponseItemRow,
