@@ -4,6 +4,7 @@ from fastapi import Response
 
 from app.api.answering import DONE
 from app.api.streaming import EventStream
+from app.dependencies.database import CallerDatabase
 from app.dependencies.idempotency import OnceDatabase
 from app.dependencies.model import RequestModel, until_disconnect
 from app.dependencies.stream_slots import hold_stream
@@ -20,14 +21,18 @@ from engine.watch import telemetry
 
 
 class AgentCall:
-    """A request for an agent, whose run is recorded once for its `Idempotency-Key`."""
+    """A request for an agent. Its run is recorded in `rows`."""
 
     def __init__(
-        self, agent: Agent, model: RequestModel, once: OnceDatabase, shared: Resources
+        self,
+        agent: Agent,
+        model: RequestModel,
+        rows: CallerDatabase | OnceDatabase,
+        shared: Resources,
     ) -> None:
         self._agent = agent
         self._model = model
-        self._once = once
+        self._rows = rows
         self._shared = shared
         self._caller_id = model.bound.caller_id
 
@@ -36,7 +41,7 @@ class AgentCall:
         runs.refuse_for_agent(self._agent, body)
         if body.stream:
             hold_stream(self._model.request.state.on_finish, self._shared)
-        started = await self._once.write(
+        started = await self._rows.write(
             runs.start_run,
             body,
             transcript,

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from app.api.agents import AgentCall
 from app.api.answering import TokenUsage, answer_streamed, answer_whole
 from app.dependencies.body import describe_body, json_body
-from app.dependencies.idempotency import Once
+from app.dependencies.database import CallersRows
 from app.dependencies.model import CallersModel
 from app.dependencies.resources import Shared
 from engine.agents.agent import agent_for_callers
@@ -50,10 +50,12 @@ class ChatCompletion(BaseModel):
     openapi_extra=describe_body(ChatRequest, EXAMPLE),
     responses={200: {"model": ChatCompletion, "content": {"text/event-stream": {}}}},
 )
-async def complete(chat: ChatBody, model: CallersModel, once: Once, shared: Shared) -> Response:
+async def complete(
+    chat: ChatBody, model: CallersModel, rows: CallersRows, shared: Shared
+) -> Response:
     """Answer with a `chat.completion`, or with its chunks where `stream` asks for them."""
     if agent := agent_for_callers(shared.agents, chat.model, model.flags):
-        return await AgentCall(agent, model, once, shared).answer_chat(chat)
+        return await AgentCall(agent, model, rows, shared).answer_chat(chat)
     if chat.stream:
         return await answer_streamed(model, model.stream(chat))
     return await answer_whole(model, CHAT, chat)

@@ -53,6 +53,7 @@ def resources(model: Asked, **settings: float) -> Any:  # noqa: ANN401 -- stands
         usage=None,
         operations=all_operations(),
         jobs={},
+        agents={},
         settings=configured(**settings),
         database=unused,
     )
