@@ -1,5 +1,6 @@
 """The order of the proof, and servers in states that several folders need: away, frozen."""
 
+import logging
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -55,6 +56,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _place(item: pytest.Item) -> int:
     places = (place for place, part in enumerate(LONGEST) if part in item.nodeid)
     return next(places, len(LONGEST))
+
+
+@pytest.fixture(autouse=True)
+def warnings_are_heard() -> None:
+    """Give each test the level of a new process: an app that ran in this one has left its own."""
+    logging.root.setLevel(logging.WARNING)
 
 
 @pytest.fixture(scope="module")

@@ -180,9 +180,10 @@ async def _answer(send: Send, status: int) -> None:
 def running_shop(*, legacy: bool = False, json_response: bool = False) -> Iterator[Shop]:
     """Yield a server; it ends with the block."""
     shop = Shop()
-    handlers = logging.root.handlers[:]
+    handlers, level = logging.root.handlers[:], logging.root.level
     app = _tools(shop).streamable_http_app(json_response=json_response)
     logging.root.handlers[:] = handlers  # the package has put its own in their place
+    logging.root.setLevel(level)
     config = uvicorn.Config(
         noting(app, shop, legacy=legacy),
         log_config=None,
