@@ -48,8 +48,8 @@ class AgentEvents(Relay):
                 super().replay({**event, **told, "sequence_number": self.sequence - 1})
         return self._taken()
 
-    def plan(self, step: Step) -> None:
-        """Tell of a call that is to be run, or that waits for a human."""
+    def plan(self, step: Step) -> bytes:
+        """Return the events of a call that is to be run, or that waits for a human."""
         at = {"item_id": step.id, "output_index": self._first}
         self._places[step.id] = self._first
         self._first += 1
@@ -57,22 +57,20 @@ class AgentEvents(Relay):
         if step.status == "approval":
             self._event("output_item.added", output_index=at["output_index"], item=item)
             self._event("output_item.done", output_index=at["output_index"], item=item)
-            return
+            return self._taken()
         begun = {**item, "arguments": "", "output": None, "status": "in_progress"}
         self._event("output_item.added", output_index=at["output_index"], item=begun)
         self._event("mcp_call.in_progress", **at)
         self._event("mcp_call_arguments.delta", **at, delta=item["arguments"])
         self._event("mcp_call_arguments.done", **at, arguments=item["arguments"])
+        return self._taken()
 
-    def finish_call(self, step: Step) -> None:
-        """Tell of the end of a call, or that the run ends before it."""
+    def finish_call(self, step: Step) -> bytes:
+        """Return the events of the end of a call, or of one that the run ends before."""
         item, place = call_item(step, self.response["model"]), self._places[step.id]
         if item["status"] != "incomplete":
             self._event(f"mcp_call.{item['status']}", item_id=step.id, output_index=place)
         self._event("output_item.done", output_index=place, item=item)
-
-    def taken(self) -> bytes:
-        """Return the events that have not been returned yet."""
         return self._taken()
 
     def replay(self, event: Json) -> None:

@@ -109,7 +109,6 @@ class AgentRun:
         found = await self._read()  # those that a human has approved or denied
         for step in found:
             self._tell_of(step)
-        self._log.add(self._events.taken())
         await self._log.write(begin_response, self._events.response)
         self._count(found)
 
@@ -180,7 +179,6 @@ class AgentRun:
             step = self._planned(planned, call)
             planned.append(step)
             self._tell_of(step)
-        self._log.add(self._events.taken())
         await self._log.write(steps.keep_plan, planned[len(found) :])
         self._count(planned[len(found) :])
 
@@ -208,9 +206,9 @@ class AgentRun:
 
     def _tell_of(self, step: Step) -> None:
         """Tell of a call that is planned, waits for a human, or has ended without being run."""
-        self._events.plan(step)
+        self._log.add(self._events.plan(step))
         if step.status not in (*OPEN, "approval"):
-            self._events.finish_call(step)
+            self._log.add(self._events.finish_call(step))
 
     async def _call(self, step: Step) -> None:
         """Run one call, and keep its output."""
@@ -228,8 +226,7 @@ class AgentRun:
     async def _end_call(self, step: Step, end: CallEnd) -> None:
         ended = replace(step, status=end.status, output=end.output.encode())
         async with self._turn:
-            self._events.finish_call(ended)
-            self._log.add(self._events.taken())
+            self._log.add(self._events.finish_call(ended))
             await self._log.write(steps.end_call, end)
         self._count([ended])
 
@@ -264,7 +261,7 @@ class AgentRun:
         found = await self._read()
         for step in found:
             if step.status in OPEN:
-                self._events.finish_call(step)
+                self._log.add(self._events.finish_call(step))
         output, usage = output_items(found, self._agent.name), total_usage(found)
         self._log.add(self._events.settle(output, usage, cut, error))
 

@@ -13,6 +13,7 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 
 from engine.errors import InvalidRequest
+from engine.jobs.runs import allow_all_tries
 from engine.models.wire import Json, encode_json
 from engine.responses import event_log
 from engine.responses.event_log import EventGroup
@@ -20,7 +21,7 @@ from engine.responses.schema import CONTINUED
 from engine.responses.transcript import Transcript
 from engine.sql.statements import new_id, rows_changed
 from engine.sql.tables import AgentStepRow as Row
-from engine.sql.tables import JobRow, ResponseRow
+from engine.sql.tables import ResponseRow
 
 OPEN = ("planned", "running")
 """States of a call that is still to be run, or to be run again."""
@@ -84,9 +85,7 @@ def keep_plan(session: Session, group: EventGroup, steps: Sequence[Step]) -> Non
     """
     event_log.append_for_run(session, group)
     _add_steps(session, group.response_id, steps)
-    rows_changed(
-        session, update(JobRow).where(JobRow.id == group.job_id).values(crashes=0, errors=0)
-    )
+    allow_all_tries(session, group.job_id)
 
 
 def begin_call(session: Session, group: EventGroup, step_id: str) -> None:
@@ -102,9 +101,7 @@ def end_call(session: Session, group: EventGroup, end: CallEnd) -> None:
     output = end.output.encode()
     ended = {"status": end.status, "output": output, "finished_at": time.time()}
     rows_changed(session, update(Row).where(Row.id == end.step_id).values(ended))
-    rows_changed(
-        session, update(JobRow).where(JobRow.id == group.job_id).values(crashes=0, errors=0)
-    )
+    allow_all_tries(session, group.job_id)
 
 
 def take_approvals(
