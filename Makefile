@@ -28,8 +28,7 @@ demo: .work/ready
 	@$(RUN) python -m demo
 
 test: check
-	$(RUN) pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not whole_suite and not campaign"
-	$(RUN) pytest -n 2 --dist loadfile --no-loadscope-reorder -m whole_suite
+	$(RUN) pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not campaign"
 
 clients: .work/ready
 	@$(RUN) python -m clients $(ONLY)

@@ -121,9 +121,7 @@ def environment(checkout: Render, render: Render) -> Environment:
     The dependencies of all renders are the same, so one environment serves them all. It has the
     highest libraries that are allowed, or the `lowest`.
     """
-    # What mypy knows of the libraries serves all renders, but one process at a time: two that
-    # wrote into one cache ended with internal errors.
-    mypy_cache = KEPT / "mypy" / os.environ.get("PYTEST_XDIST_WORKER", "alone")
+    mypy_cache = KEPT / "mypy"
     mypy_cache.mkdir(parents=True, exist_ok=True)
 
     @cache
@@ -176,13 +174,13 @@ def find_python(version: str) -> str | None:
 
 
 LONGEST = (
-    *("isolation", "update", "rendered_project", "old_code", "moves", "live"),
-    *("clients", "demo", "update_target", "render", "questions"),
+    *("proof", "isolation", "moves", "names", "rendered_project", "update", "old_code"),
+    *("demo", "live", "clients", "update_target", "render", "questions"),
 )
 """Files that take longest, the longest first: none of them shall be left for one process alone.
 
-Isolation is before them because xdist gives the first process two files at once. Of the whole
-suites these are those of projects; the proof, longer than both, is the other process's.
+Names are among them because xdist gives a second file at once to a process whose first has one or
+two tests: that one waits behind the proof.
 """
 
 

@@ -1,0 +1,34 @@
+"""The proof holds for the template as it lies: a file of its own, which takes longest of all."""
+
+import re
+
+import pytest
+
+from tests.conftest import Environment
+from tests.test_rendered_project import TEMPLATE, in_environment
+
+# Three files at once on two processors: the proof waits for servers more than it computes.
+IN_ORDER = ["--dist", "loadfile", "--no-loadscope-reorder"]
+PROOF = ["python", "-m", "pytest", "-q", "-n", "3", *IN_ORDER, "tests/proof", "--servers", "all"]
+
+
+@pytest.mark.whole_suite
+@pytest.mark.timeout(2400)
+@pytest.mark.parametrize("interpreter", ["3.13"], indirect=True)
+def test_the_proof_holds_for_the_template_as_it_lies(
+    environment: Environment, interpreter: str
+) -> None:
+    """On SQLite and PostgreSQL, on the highest Python with the highest libraries."""
+    few = ["-m", "not thorough"]
+    output = in_environment(TEMPLATE, environment(interpreter), *PROOF, *few)
+    assert re.search(r"^\d+ passed in", output, re.MULTILINE), output[-2000:]
+
+
+@pytest.mark.campaign
+@pytest.mark.timeout(2400)
+@pytest.mark.parametrize("interpreter", ["3.13"], indirect=True)
+def test_the_proof_holds_also_where_a_commit_runs_one_of_many_cases(
+    environment: Environment, interpreter: str
+) -> None:
+    output = in_environment(TEMPLATE, environment(interpreter), *PROOF, "-m", "thorough")
+    assert re.search(r"^\d+ passed in", output, re.MULTILINE), output[-2000:]
