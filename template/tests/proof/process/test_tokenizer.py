@@ -28,6 +28,19 @@ async def test_long_texts_count_like_short_ones(tokenizer: Tokenizer) -> None:
     assert await tokenizer.count("Hello world\n" * SHORT) == 3 * SHORT
 
 
+@pytest.mark.parametrize(
+    ("text", "tokens"), [("a " * 600_000, 600_001), ("Hello world. " * 100_000, 300_001)]
+)
+async def test_a_text_of_a_million_characters_is_counted(
+    tokenizer: Tokenizer, text: str, tokens: int
+) -> None:
+    assert await tokenizer.count(text) == tokens
+
+
+async def test_a_word_of_a_hundred_thousand_characters_is_counted(tokenizer: Tokenizer) -> None:
+    assert await tokenizer.count("語" * 150_000) == 300_000
+
+
 async def test_ids_become_text(tokenizer: Tokenizer) -> None:
     assert await tokenizer.decode([9906, 1917]) == "Hello world"
 
