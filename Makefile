@@ -28,7 +28,8 @@ demo: .work/ready
 	@$(RUN) python -m demo
 
 test: check
-	$(RUN) pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not campaign"
+	$(RUN) pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not whole_suite and not campaign"
+	$(RUN) pytest -n 2 --dist loadfile --no-loadscope-reorder -m whole_suite
 
 clients: .work/ready
 	@$(RUN) python -m clients $(ONLY)

@@ -174,13 +174,13 @@ def find_python(version: str) -> str | None:
 
 
 LONGEST = (
-    *("proof", "isolation", "moves", "names", "rendered_project", "update", "old_code"),
-    *("demo", "live", "clients", "update_target", "render", "questions"),
+    *("isolation", "proof", "update", "rendered_project", "old_code", "moves", "live"),
+    *("clients", "demo", "update_target", "render", "questions"),
 )
 """Files that take longest, the longest first: none of them shall be left for one process alone.
 
-Names are among them because xdist gives a second file at once to a process whose first has one or
-two tests: that one waits behind the proof.
+Isolation is before them because xdist gives the first process two files at once. Of the whole
+suites these are those of projects; the proof, longer than both, is the other process's.
 """
 
 

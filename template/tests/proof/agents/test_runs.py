@@ -68,7 +68,8 @@ def test_another_worker_goes_on_with_a_call_under_its_key(
     assert [each["output"] for each in calls(response)] == ["order 1", "waited"]
     assert len({each.key for each in effects(place, "wait")}) == 1
     attempts = [each.attempt for each in effects(place, "wait")]
-    assert attempts == list(range(1, len(attempts) + 1))
+    assert attempts[0] == 1
+    assert attempts == sorted(set(attempts))  # a busy worker may lose its lease before the call
     assert len(attempts) > 1
     check_events(http, response)
 
