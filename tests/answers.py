@@ -7,6 +7,7 @@ DEFAULTS = {
     "model_provider": "local",
     "ci": "github",
     "deployment": "docker",
+    "features": "[]",
     "extras": "[doctor]",
 }
 CHOICES = {
@@ -15,6 +16,8 @@ CHOICES = {
     "ci": ["github", "gitlab", "none"],
     "deployment": ["docker", "kubernetes", "none"],
 }
+FEATURES = ["documents"]
+EVERY_FEATURE = f"[{', '.join(FEATURES)}]"
 EXTRAS = ["doctor", "lab", "benchmarks", "proof"]
 EVERY_EXTRA = f"[{', '.join(EXTRAS)}]"
 COMBINATIONS = [
@@ -39,6 +42,7 @@ SINGLE = [
         for choice in choices
         if choice != DEFAULTS[question]
     ),
+    *({"features": f"[{feature}]"} for feature in FEATURES),
     *({"extras": f"[{extra}]"} for extra in EXTRAS if extra != "doctor"),
 ]
 OTHER_NAME = {
@@ -48,17 +52,18 @@ OTHER_NAME = {
     "author": 'O\'Brien "Bob" & Söhne',
 }
 ALL_ON = {"ci": "gitlab", "deployment": "kubernetes", "model_provider": "openai", **OTHER_NAME} | {
-    "extras": EVERY_EXTRA
+    "features": EVERY_FEATURE,
+    "extras": EVERY_EXTRA,
 }
 ALL_OFF = {"ci": "none", "deployment": "none", "model_provider": "simulated"} | {
     "license": "proprietary",
     "extras": "[]",
 }
-FACTORS = CHOICES | {extra: ["with", "without"] for extra in EXTRAS}
+FACTORS = CHOICES | {each: ["with", "without"] for each in (*FEATURES, *EXTRAS)}
 
 
 def pairwise() -> list[dict[str, str]]:
-    """Return few sets in which every two answers meet; each extra is a factor of its own."""
+    """Return few sets in which every two answers meet; each feature and each extra is a factor."""
     missing = {
         pair
         for left, right in combinations(FACTORS, 2)
@@ -81,9 +86,11 @@ def _pairs(factors: dict[str, str]) -> set[tuple[tuple[str, str], ...]]:
 
 
 def _answers(factors: dict[str, str]) -> dict[str, str]:
-    chosen = [extra for extra in EXTRAS if factors[extra] == "with"]
     plain = {question: factors[question] for question in CHOICES}
-    return {**plain, "extras": f"[{', '.join(chosen)}]"}
+    return plain | {
+        question: f"[{', '.join(each for each in offered if factors[each] == 'with')}]"
+        for question, offered in (("features", FEATURES), ("extras", EXTRAS))
+    }
 
 
 ANSWER_SETS = [{}, *SINGLE, ALL_ON, ALL_OFF, *pairwise()]
@@ -94,7 +101,7 @@ def name_of(answers: dict[str, str]) -> str:
     return "-".join(value for key, value in answers.items() if key in DEFAULTS) or "defaults"
 
 
-def extras_of(answers: dict[str, str]) -> set[str]:
-    """Return the extras that such an answer chooses."""
-    chosen = {**DEFAULTS, **answers}["extras"]
-    return {extra for extra in EXTRAS if extra in chosen}
+def chosen_of(answers: dict[str, str]) -> set[str]:
+    """Return the features and extras that such answers choose."""
+    given = {**DEFAULTS, **answers}
+    return {each for each in (*FEATURES, *EXTRAS) if each in given["features"] + given["extras"]}

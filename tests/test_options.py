@@ -5,7 +5,7 @@ import tomllib
 
 import pytest
 
-from tests.answers import DEFAULTS, extras_of
+from tests.answers import DEFAULTS, EXTRAS, FEATURES, chosen_of
 from tests.conftest import Answers, Render
 from tests.test_render import each_render, files
 
@@ -36,8 +36,12 @@ ABOUT_ALL_ANSWERS = (".copier-answers.yml", "docs/updating.md")
 
 def foreign(texts: dict[str, str], answers: Answers) -> list[str]:
     """Return each place that is about an answer which was not given."""
-    extras = {("extras", extra) for extra in extras_of(answers)}
-    given = {*{**DEFAULTS, **answers}.items(), *extras}
+    chosen = chosen_of(answers)
+    given = {
+        *{**DEFAULTS, **answers}.items(),
+        *(("extras", each) for each in chosen.intersection(EXTRAS)),
+        *(("features", each) for each in chosen.intersection(FEATURES)),
+    }
     return [
         f"{path}: {found.group()}"
         for words, wanted in WORDS.items()
@@ -56,7 +60,7 @@ def test_nothing_is_about_another_answer(render: Render, answers: Answers) -> No
 def test_each_word_is_found_where_its_answer_was_given(render: Render, words: str) -> None:
     """So that none of the checks above looks for what nobody writes."""
     question, answer = WORDS[words][0]
-    answers = {question: f"[{answer}]" if question == "extras" else answer}
+    answers = {question: f"[{answer}]" if question in {"features", "extras"} else answer}
     assert any(re.search(words, text, re.I) for text in files(render(answers)).values())
 
 

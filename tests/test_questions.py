@@ -262,7 +262,7 @@ def test_one_extra_that_is_no_list_is_refused(working_tree: Path, outside: Path)
 def test_every_question_says_what_follows_and_has_a_default(question: str) -> None:
     asked = QUESTIONS[question]
     assert len(asked["help"]) > 30
-    assert asked["default"]
+    assert asked["default"] or asked.get("multiselect")
     assert "validator" in asked or "choices" in asked
 
 

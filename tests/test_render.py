@@ -21,8 +21,9 @@ from tests.answers import (
     CHOICES,
     DEFAULTS,
     EVERY_EXTRA,
+    EVERY_FEATURE,
     SINGLE,
-    extras_of,
+    chosen_of,
     name_of,
     pairwise,
 )
@@ -49,7 +50,15 @@ OPTIONAL = {
     | {f"k8s/{name}.yaml" for name in ("api", "config", "kustomization", "worker")}
     | {"k8s/secret.example.yaml"},
 }
-EXTRA_FILES = {
+EVERYTHING = {"features": EVERY_FEATURE, "extras": EVERY_EXTRA}
+CHOSEN_FILES = {
+    r"(engine|tests)/documents/|engine/settings/documents\.py": "documents",
+    r"engine/sql/migrations/documents_|engine/operate/cli/documents\.py": "documents",
+    r"app/api/vector_store|docs/documents\.md": "documents",
+    r"benchmarks/documents\.py": "documents",
+    r"(engine|tests)/fine_tuning/|engine/settings/fine_tuning\.py": "fine_tuning",
+    r"engine/sql/migrations/fine_tuning_|app/api/fine_tuning\.py": "fine_tuning",
+    r"docs/fine-tuning\.md": "fine_tuning",
     r"doctor/|docs/doctor\.md|routes\.txt": "doctor",
     r"lab/": "lab",
     r"benchmarks/": "benchmarks",
@@ -57,7 +66,7 @@ EXTRA_FILES = {
     r"tests/proof/doctor/": "proof doctor",
     r"tests/proof/test_lab\.py": "proof lab",
 }
-"""Files that come where all of these extras are chosen, with the other files of their folders."""
+"""Files that come where all of these features and extras are chosen, with the other files of their folders."""
 
 FILES, LINES, TEST_FILES = 344, 37_000, 60
 """What a default render may have at most: one person reads it in a week. The aim is 21,000.
@@ -132,9 +141,9 @@ def test_the_files_differ_only_by_what_the_answers_say(
     given = {**DEFAULTS, **answers}
     wanted = set[str]().union(*(OPTIONAL.get(answer, set()) for answer in given.items()))
     optional = set[str]().union(*OPTIONAL.values())
-    always = set(files(render({"extras": EVERY_EXTRA}))) - optional - BY_TWO
-    extras = extras_of(answers)
-    left = {path for path in always if not needed_by(path) <= extras}
+    always = set(files(render(EVERYTHING))) - optional - BY_TWO
+    chosen = chosen_of(answers)
+    left = {path for path in always if not needed_by(path) <= chosen}
     assert set(files(render(answers))) - BY_TWO == (always | wanted) - left
 
 
@@ -142,20 +151,20 @@ def test_the_files_differ_only_by_what_the_answers_say(
 def test_a_file_of_two_answers_comes_where_it_has_a_use(
     render: Render, answers: dict[str, str]
 ) -> None:
-    there, extras = BY_TWO & set(files(render(answers))), extras_of(answers)
-    wanted = FOR_BENCHMARKS_AND_PROOF if extras & {"proof", "benchmarks"} else set()
+    there, chosen = BY_TWO & set(files(render(answers))), chosen_of(answers)
+    wanted = FOR_BENCHMARKS_AND_PROOF if chosen & {"proof", "benchmarks"} else set()
     assert there - {PROOF_OF_GITHUB} == wanted
     on_github = {**DEFAULTS, **answers}["ci"] == "github"
-    assert (PROOF_OF_GITHUB in there) == ("proof" in extras and on_github)
+    assert (PROOF_OF_GITHUB in there) == ("proof" in chosen and on_github)
 
 
 def needed_by(path: str) -> set[str]:
-    """Return the extras without which the file does not come."""
+    """Return the features and extras without which the file does not come."""
     return {
-        extra
-        for pattern, extras in EXTRA_FILES.items()
+        each
+        for pattern, chosen in CHOSEN_FILES.items()
         if re.match(pattern, path)
-        for extra in extras.split()
+        for each in chosen.split()
     }
 
 
@@ -173,7 +182,7 @@ def test_a_default_render_keeps_to_its_budget(render: Render) -> None:
 
 @each_render
 def test_no_code_differs_between_renders(render: Render, answers: dict[str, str]) -> None:
-    whole = files(render({"extras": EVERY_EXTRA}))
+    whole = files(render(EVERYTHING))
     code = {path: text for path, text in files(render(answers)).items() if path.endswith(".py")}
     assert code.items() <= whole.items()
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.answers import CHOICES, EXTRAS
+from tests.answers import CHOICES, EXTRAS, FEATURES
 from tests.conftest import REPOSITORY
 
 README = (REPOSITORY / "README.md").read_text()
@@ -49,7 +49,7 @@ def test_every_choice_is_tested() -> None:
         for name, question in QUESTIONS.items()
         if "choices" in question
     }
-    assert choices == CHOICES | {"extras": EXTRAS}
+    assert choices == CHOICES | {"features": FEATURES, "extras": EXTRAS}
 
 
 def test_ci_runs_what_the_readme_names() -> None:

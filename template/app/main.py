@@ -6,7 +6,7 @@ from typing import TypedDict
 
 from fastapi import FastAPI
 
-from app.api import ROUTERS
+from app.api import ROUTERS, option_routers
 from app.api.docs import add_docs
 from app.api.errors import add_error_handlers
 from app.api.openapi import OTHERWISE, openapi
@@ -44,7 +44,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     add_middleware(app, configured)
     add_error_handlers(app)
-    for router in (*ROUTERS, *FEATURES):
+    for router in (*ROUTERS, *option_routers(), *FEATURES):
         app.include_router(router)
     if configured.docs:
         add_docs(app, openapi(app, configured), configured)

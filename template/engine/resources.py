@@ -74,6 +74,8 @@ class Resources:
     """Answers to probes and scrapes: a flood of them, without a key, asks once a second."""
     depths: Cache[str, Any] = field(default_factory=lambda: Cache(entries=1, seconds=5.0))
     """Depths of the queues, for which the database has to count."""
+    options: Mapping[str, object] = field(default_factory=dict)
+    """The state of each option that has one: see `engine/options.py`."""
     mcp_listings: Cache[Any, Any] = field(default_factory=lambda: Cache(entries=100, seconds=300.0))
     """Tools of MCP servers, by address and headers."""
 

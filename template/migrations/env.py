@@ -1,7 +1,8 @@
 """How Alembic reaches the database of the settings.
 
-Two branches of revisions: `engine` in `engine/sql/migrations/`, and `app`, the tables of the
-features, in `migrations/versions/`. `app migrate` brings both to their ends. After a change of your
+Branches of revisions: `engine` in `engine/sql/migrations/`, beside it one for each option that has
+tables, and `app`, the tables of the features, in `migrations/versions/`. `app migrate` brings all
+to their ends. After a change of your
 tables, `uv run alembic revision --autogenerate -m "what changed"` writes the next step of `app`,
 which knows no table of the engine; with `alembic -x branch=engine` it is the other way round.
 """
@@ -17,12 +18,14 @@ from sqlalchemy.pool import NullPool
 
 from app.features import tables
 from app.settings import Settings
+from engine.options import installed_options
 from engine.settings.loading import load_settings
 from engine.sql.postgres import open_engine
 from engine.sql.tables import Base
 
 LOCK = 7_295_140_631  # any number: that of this app's migrations among PostgreSQL's advisory locks
 LOCK_SECONDS = 2  # for one lock: while PostgreSQL waits for a table, each reader of it waits too
+OPTIONS = installed_options()  # their tables are the engine's from here on
 OF_0_X = {"0008", "0009", "0010"}  # the revisions of 0.3.0 to 0.4.0: `engine_0001` goes on there
 
 BRANCHES: dict[str, MetaData] = {"app": tables.Base.metadata, "engine": Base.metadata}

@@ -8,9 +8,12 @@ from sqlalchemy.orm import Session
 
 from app.features import tables
 from app.settings import Settings
+from engine.options import installed_options
 from engine.sql.database import open_database
 from engine.sql.revisions import OWN
 from engine.sql.tables import Base
+
+OPTIONS = installed_options()  # their tables are the engine's from here on
 
 
 async def new_database(server: str) -> str:

@@ -1,5 +1,10 @@
 """ZONE 1, the request path: accept, answer or hand over."""
 
+from importlib import import_module
+from importlib.util import find_spec
+
+from fastapi import APIRouter
+
 from app.api import (
     batches,
     chat,
@@ -33,3 +38,12 @@ ROUTERS = (
     usage.router,
     webhooks.router,
 )
+
+OPTIONS = ("vector_stores", "vector_store_files", "vector_store_search", "fine_tuning")
+"""Modules that come with an option of the project."""
+
+
+def option_routers() -> tuple[APIRouter, ...]:
+    """Return the routers of the options that this project has."""
+    names = [f"app.api.{name}" for name in OPTIONS]
+    return tuple(import_module(name).router for name in names if find_spec(name))

@@ -21,9 +21,13 @@ from engine.errors import (
     TooLarge,
     Unsupported,
 )
+from engine.options import installed_options
 from engine.sql.pagination import Page, PageQuery
 
 router = APIRouter(prefix="/v1/files", tags=["files"])
+
+PURPOSES = sorted({"batch"}.union(*(each.purposes for each in installed_options().values())))
+HOOKS = [each.file_deleted for each in installed_options().values() if each.file_deleted]
 
 FORM: dict[str, Any] = {
     "requestBody": {
@@ -35,7 +39,7 @@ FORM: dict[str, Any] = {
                     "required": ["file", "purpose"],
                     "properties": {
                         "file": {"type": "string", "format": "binary"},
-                        "purpose": {"type": "string", "enum": ["batch"]},
+                        "purpose": {"type": "string", "enum": list(PURPOSES)},
                     },
                 }
             }
@@ -52,18 +56,19 @@ class FileQuery(PageQuery):
 
 @router.post("", openapi_extra=FORM)
 async def upload(form: UploadForm, rows: CallersRows, once: Once, shared: Shared) -> FileObject:
-    """Store a file for a batch."""
+    """Store a file for a batch, or for an option with files of its own."""
     file, purpose = form.get("file"), form.get("purpose")
     if not isinstance(file, UploadFile):
         raise InvalidRequest("Send the file as the form field `file`.", param="file")
-    if purpose != "batch":
-        raise InvalidRequest("The purpose must be `batch`.", param="purpose")
+    if not isinstance(purpose, str) or purpose not in PURPOSES:
+        names = " or ".join(f"`{name}`" for name in PURPOSES)
+        raise InvalidRequest(f"The purpose must be {names}.", param="purpose")
     if any(name.startswith("expires_after") for name in form):
         message = "Files are kept as long as the service keeps batches: leave expires_after out."
         raise Unsupported(message, param="expires_after")
     if (file.size or 0) > shared.settings.max_file_bytes:
         raise TooLarge(f"A file may have {shared.settings.max_file_bytes} bytes.", param="file")
-    return await _store(rows, once, file)
+    return await _store(rows, once, file, purpose)
 
 
 @router.get("")
@@ -95,14 +100,16 @@ async def read_file(file_id: str, rows: CallersRows) -> StreamingResponse:
 @router.delete("/{file_id}", responses=failures(Conflict))
 async def delete_file(file_id: str, rows: CallersRows) -> FileDeleted:
     """Delete a file that no open batch reads."""
-    return await rows.write(files.remove_file, file_id)
+    return await rows.write(files.remove_file, file_id, HOOKS)
 
 
-async def _store(rows: CallerDatabase, once: OnceDatabase, file: UploadFile) -> FileObject:
+async def _store(
+    rows: CallerDatabase, once: OnceDatabase, file: UploadFile, purpose: str
+) -> FileObject:
     """Store a file piece by piece: its caller sees only a whole one, a broken one is deleted."""
-    file_id = await rows.write(files.begin_file, filename=_name(file), purpose="batch")
+    file_id = await rows.write(files.begin_file, filename=_name(file), purpose=purpose)
     try:
-        seq, digest = 0, hashlib.sha256(f"{_name(file)}\0".encode())
+        seq, digest = 0, hashlib.sha256(f"{_name(file)}\0{purpose}".encode())
         while data := await file.read(PART_BYTES):
             digest.update(data)
             await rows.write(files.append_part, file_id, seq, data)

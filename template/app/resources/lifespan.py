@@ -20,6 +20,7 @@ from engine.jobs.jobs import Job, Jobs
 from engine.models.upstreams import open_upstreams
 from engine.operations.completions import COMPLETIONS
 from engine.operations.operation import CHAT, EMBEDDINGS, Operation, Operations
+from engine.options import installed_options
 from engine.process.address_guard import open_guarded_http
 from engine.process.cache import Cache
 from engine.process.drain import open_drain
@@ -115,6 +116,11 @@ async def open_resources(
             ),
             streams=CapacityLimiter(settings.max_streams),
             progress_streams=CapacityLimiter(settings.progress_streams),
+            options={
+                name: option.state(settings)
+                for name, option in installed_options().items()
+                if option.state
+            },
         )
 
 
@@ -125,9 +131,10 @@ def all_operations() -> Operations:
 
 
 def all_jobs() -> Jobs:
-    """Return the jobs of the engine and of the features, by name."""
+    """Return the jobs of the engine, its options and the features, by name."""
     own: list[Job[Any]] = [RESPOND, AWAITED_RUN, BACKGROUND_RUN, RETENTION]
-    return _distinct("jobs", [(each.name, each) for each in (*own, *features.JOBS)])
+    options = [job for option in installed_options().values() for job in option.jobs]
+    return _distinct("jobs", [(each.name, each) for each in (*own, *options, *features.JOBS)])
 
 
 def all_agents(default_model: str | None = None) -> Agents:

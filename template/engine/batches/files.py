@@ -1,8 +1,9 @@
 """Files: uploaded in pieces, read in pieces, never whole in memory."""
 
 import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from pydantic import BaseModel
 from sqlalchemy import delete, select, true
@@ -16,6 +17,9 @@ from engine.sql.tables import BatchRow, FileChunkRow, FileRow
 from engine.sql.tables.batches import OPEN_BATCH
 
 PART_BYTES = 1024 * 1024
+
+FileHook: TypeAlias = Callable[[Session, str, str], None]
+"""Called with a caller's id and a file's, in the transaction that deletes the file."""
 
 
 class FileObject(BaseModel):
@@ -95,8 +99,13 @@ def page_of_files(
     return page_of(session, FileRow, query, _object, mine, FileRow.complete.is_(True), wanted)
 
 
-def remove_file(session: Session, caller_id: str, file_id: str) -> FileDeleted:
-    """Delete a file. Raise `Conflict` while a batch still reads it."""
+def remove_file(
+    session: Session, caller_id: str, file_id: str, hooks: Iterable[FileHook] = ()
+) -> FileDeleted:
+    """Delete a file. Raise `Conflict` while a batch still reads it.
+
+    The hooks are called first, with the caller's id and the file's.
+    """
     session.get(FileRow, file_id, with_for_update=True)  # first, so that no batch comes between
     file = _complete_row(session, caller_id, file_id)
     reader = select(BatchRow.id).where(
@@ -104,6 +113,8 @@ def remove_file(session: Session, caller_id: str, file_id: str) -> FileDeleted:
     )
     if batch_id := session.scalar(reader.limit(1)):
         raise Conflict(f"The batch {batch_id} still reads this file: cancel it first.")
+    for hook in hooks:
+        hook(session, caller_id, file_id)
     session.execute(delete(FileChunkRow).where(FileChunkRow.file_id == file_id))
     session.delete(file)
     return FileDeleted(id=file_id)

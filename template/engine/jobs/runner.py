@@ -15,6 +15,7 @@ from engine.jobs.jobs import Job, ended_by
 from engine.jobs.runs import (
     ClaimedJob,
     JobOutcome,
+    Later,
     LostRunError,
     Run,
 )
@@ -122,6 +123,8 @@ class Attempt:
             said = result.model_dump(mode="json") if result else None
         except LostRunError:
             raise
+        except Later as later:
+            return JobOutcome("queued", delay=later.seconds)
         except Exception as error:  # noqa: BLE001 -- any error is the job's outcome
             if limit.expired() or deadline.passed():
                 return JobOutcome("expired", error_code="deadline_exceeded", error_message=LATE)

@@ -59,6 +59,14 @@ class JobOutcome:
     """Seconds before the next attempt, where `status` is `queued`."""
 
 
+class Later(Exception):
+    """Raised by a job that waits for something: it is given back without an error."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"The job goes on in {seconds:g} s.")
+        self.seconds = seconds
+
+
 class LostRunError(Conflict):
     """Another worker has taken the job over; this one must write nothing any more."""
 

@@ -20,6 +20,7 @@ from pydantic_settings import (
 from engine.settings.jobs import JobSettings
 from engine.settings.limits import MIB, LimitSettings
 from engine.settings.model import OPENAI_URL, Fallback, ModelSettings
+from engine.settings.options import option_settings
 from engine.settings.service import ServiceSettings
 from engine.settings.urls import NO_REDIS, Discreet
 from engine.settings.values import without_quotes
@@ -39,7 +40,15 @@ def reads_files() -> bool:
     return os.environ.get(SETTINGS_FILES) != "none"
 
 
-class Settings(Discreet, JobSettings, LimitSettings, ModelSettings, ServiceSettings, BaseSettings):
+class Settings(
+    Discreet,
+    option_settings(),  # type: ignore[misc] # mypy: a project's options are known at run time
+    JobSettings,
+    LimitSettings,
+    ModelSettings,
+    ServiceSettings,
+    BaseSettings,
+):
     """The settings of both processes. Times are in seconds, sizes in bytes."""
 
     model_config = SettingsConfigDict(

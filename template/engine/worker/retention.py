@@ -11,10 +11,8 @@ writer waits for one piece at most.
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable
-from typing import TypeAlias
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 from sqlalchemy import ColumnElement, delete, exists, func, select, tuple_
 from sqlalchemy.orm import Session
 
@@ -22,6 +20,7 @@ from engine.batches import batches
 from engine.jobs import jobs
 from engine.jobs.jobs import DAY, Job
 from engine.jobs.runs import Run
+from engine.options import Piece, installed_options
 from engine.settings import Settings
 from engine.sql.statements import id_at, now, rows_changed, some_rows
 from engine.sql.tables import (
@@ -48,16 +47,15 @@ CHUNKS = 2
 GROUPS = 32
 """Groups of events in one piece, each of 64 KiB at most: as much as of a file."""
 
-Piece: TypeAlias = Callable[[Session, float], Counter[str]]
-"""Deletes one piece of rows older than so many seconds; returns their counts, empty at the end."""
-
 
 class Everything(BaseModel):
     """The empty input of the job: the settings decide."""
 
 
 class Deleted(BaseModel):
-    """Numbers of deleted rows."""
+    """Numbers of deleted rows, those of options among the extra fields."""
+
+    model_config = ConfigDict(extra="allow")
 
     batches: int = 0
     items: int = 0
@@ -214,6 +212,8 @@ def _pieces(settings: Settings) -> list[tuple[Piece, float]]:
         (delete_idempotency_keys, settings.idempotency_seconds),
         (delete_events, settings.response_event_seconds),
     ]
+    for option in installed_options().values():
+        always += option.pieces(settings) if option.pieces else []
     if settings.keep_days <= 0:
         return always
     by_age = (

@@ -6,6 +6,7 @@ import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
+from engine.options import OPTIONS
 from engine.sql.revisions import FOLDERS, OWN, Revisions, read_revisions
 from tests.service import PROJECT
 
@@ -21,7 +22,8 @@ def test_they_are_those_that_alembic_sees(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_each_of_the_engine_says_so_in_its_name() -> None:
     """By that `app migrate` tells a database of newer code from one of 0.x."""
-    assert all(each.startswith("engine_") for each in read_revisions(FOLDERS[1:]).known)
+    names = tuple(f"{name}_" for name in ("engine", *OPTIONS))
+    assert all(each.startswith(names) for each in read_revisions(FOLDERS[1:]).known)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,44 @@
+"""Options: parts of the engine that a project may lack, and what each adds to the rest."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any, TypeAlias
+
+from sqlalchemy.orm import Session
+
+from engine.batches.files import FileHook
+from engine.jobs.jobs import Job
+from engine.settings import Settings
+
+OPTIONS = ("documents", "fine_tuning")
+"""Packages of the engine. Each that is there has an `OPTION` in its module `option`."""
+
+Piece: TypeAlias = Callable[[Session, float], Counter[str]]
+"""Deletes one piece of rows older than so many seconds; returns their counts, empty at the end."""
+Pieces: TypeAlias = Callable[[Settings], list[tuple[Piece, float]]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    """What an option adds."""
+
+    name: str
+    jobs: tuple[Job[Any], ...] = ()
+    purposes: frozenset[str] = frozenset()
+    """Purposes with which files may be uploaded for it."""
+    state: Callable[[Settings], object] | None = None
+    """Makes what one process shares: `resources.options[name]`. It is never closed."""
+    file_deleted: FileHook | None = None
+    pieces: Pieces | None = None
+    """Pieces of rows that retention deletes, each with the age in seconds."""
+
+
+@cache
+def installed_options() -> Mapping[str, Option]:
+    """Return the options of this project, by name."""
+    there = [name for name in OPTIONS if find_spec(f"engine.{name}")]
+    return {name: import_module(f"engine.{name}.option").OPTION for name in there}

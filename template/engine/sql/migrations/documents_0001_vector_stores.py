@@ -1,0 +1,148 @@
+"""Vector stores: the tables of the option `documents`.
+
+They refer to `callers`, which the branch `engine` makes: Alembic runs the branches of a folder in
+the order of their names from the last to the first.
+"""
+
+from collections.abc import Sequence
+
+from alembic import op
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    ForeignKeyConstraint,
+    Integer,
+    LargeBinary,
+    PrimaryKeyConstraint,
+    String,
+    Text,
+    UniqueConstraint,
+    false,
+    text,
+)
+
+revision: str = "documents_0001"
+down_revision: str | Sequence[str] | None = None
+branch_labels: str | Sequence[str] | None = "documents"
+depends_on: str | Sequence[str] | None = None
+
+SERIAL = BigInteger().with_variant(Integer, "sqlite")
+
+
+def upgrade() -> None:
+    op.create_table(
+        "vector_stores",
+        Column("id", String(40), nullable=False),
+        Column("caller_id", String(40), nullable=False),
+        Column("name", Text),
+        Column("description", Text),
+        Column("metadata", LargeBinary, nullable=False),
+        Column("space", String(300), nullable=False),
+        Column("dimensions", Integer, nullable=False),
+        Column("created_at", Double, nullable=False),
+        Column("last_active_at", Double, nullable=False),
+        Column("expires_days", Integer),
+        Column("expires_at", Double),
+        Column("deleted_at", Double),
+        PrimaryKeyConstraint("id", name="pk_vector_stores"),
+        ForeignKeyConstraint(["caller_id"], ["callers.id"], name="fk_vector_stores_caller_id"),
+    )
+    op.create_index("ix_vector_stores_caller", "vector_stores", ["caller_id", "id"])
+    partial_index("ix_vector_stores_expiry", "vector_stores", ["expires_at"], "IS NOT NULL")
+    op.create_table(
+        "file_batches",
+        Column("id", String(40), nullable=False),
+        Column("store_id", String(40), nullable=False),
+        Column("caller_id", String(40), nullable=False),
+        Column("cancelled", Boolean, nullable=False, server_default=false()),
+        Column("created_at", Double, nullable=False),
+        PrimaryKeyConstraint("id", name="pk_file_batches"),
+        of_store("file_batches"),
+    )
+    op.create_index("ix_file_batches_store", "file_batches", ["store_id"])
+    make_store_files()
+    op.create_table(
+        "document_chunks",
+        Column("id", SERIAL, nullable=False),
+        Column("store_file_id", String(40), nullable=False),
+        Column("seq", Integer, nullable=False),
+        Column("text", Text, nullable=False),
+        Column("tokens", Integer, nullable=False),
+        Column("page", Integer),
+        PrimaryKeyConstraint("id", name="pk_document_chunks"),
+        UniqueConstraint("store_file_id", "seq", name="uq_document_chunks_store_file_id_seq"),
+        of_file("document_chunks"),
+    )
+    op.create_table(
+        "vector_pages",
+        Column("id", SERIAL, nullable=False),
+        Column("store_file_id", String(40), nullable=False),
+        Column("space", String(300), nullable=False),
+        Column("first", Integer, nullable=False),
+        Column("count", Integer, nullable=False),
+        Column("vectors", LargeBinary, nullable=False),
+        PrimaryKeyConstraint("id", name="pk_vector_pages"),
+        UniqueConstraint(
+            "store_file_id", "space", "first", name="uq_vector_pages_store_file_id_space_first"
+        ),
+        of_file("vector_pages"),
+    )
+
+
+def make_store_files() -> None:
+    op.create_table(
+        "store_files",
+        Column("id", String(40), nullable=False),
+        Column("store_id", String(40), nullable=False),
+        Column("file_id", String(40), nullable=False),
+        Column("caller_id", String(40), nullable=False),
+        Column("batch_id", String(40)),
+        Column("job_id", String(40), nullable=False),
+        Column("filename", Text, nullable=False),
+        Column("attributes", LargeBinary, nullable=False),
+        Column("strategy", LargeBinary, nullable=False),
+        Column("recipe", Text),
+        Column("status", String(20), nullable=False),
+        Column("error", LargeBinary),
+        Column("chunks", Integer, nullable=False),
+        Column("usage_bytes", BigInteger, nullable=False),
+        Column("created_at", Double, nullable=False),
+        PrimaryKeyConstraint("id", name="pk_store_files"),
+        UniqueConstraint("store_id", "file_id", name="uq_store_files_store_id_file_id"),
+        of_store("store_files"),
+    )
+    op.create_index("ix_store_files_caller", "store_files", ["caller_id"])
+    op.create_index("ix_store_files_file", "store_files", ["file_id"])
+    partial_index("ix_store_files_batch", "store_files", ["batch_id", "id"], "IS NOT NULL")
+    op.create_index(
+        "ix_store_files_unfinished",
+        "store_files",
+        ["store_id", "id"],
+        postgresql_where=text("status = 'in_progress'"),
+        sqlite_where=text("status = 'in_progress'"),
+    )
+
+
+def partial_index(name: str, table: str, columns: list[str], condition: str) -> None:
+    where = text(f"{columns[0]} {condition}")
+    op.create_index(name, table, columns, postgresql_where=where, sqlite_where=where)
+
+
+def of_store(table: str) -> ForeignKeyConstraint:
+    name = f"fk_{table}_store_id"
+    return ForeignKeyConstraint(["store_id"], ["vector_stores.id"], name=name, ondelete="CASCADE")
+
+
+def of_file(table: str) -> ForeignKeyConstraint:
+    name = f"fk_{table}_store_file_id"
+    return ForeignKeyConstraint(
+        ["store_file_id"], ["store_files.id"], name=name, ondelete="CASCADE"
+    )
+
+
+def downgrade() -> None:
+    for table in ("vector_pages", "document_chunks", "store_files", "file_batches"):
+        op.drop_table(table)
+    op.drop_table("vector_stores")
