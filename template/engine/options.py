@@ -12,10 +12,7 @@ from sqlalchemy.orm import Session
 
 from engine.batches.files import FileHook
 from engine.jobs.jobs import Job
-from engine.settings import Settings
-
-OPTIONS = ("documents", "fine_tuning")
-"""Packages of the engine. Each that is there has an `OPTION` in its module `option`."""
+from engine.settings import OPTIONS, Settings
 
 Piece: TypeAlias = Callable[[Session, float], Counter[str]]
 """Deletes one piece of rows older than so many seconds; returns their counts, empty at the end."""
@@ -39,6 +36,6 @@ class Option:
 
 @cache
 def installed_options() -> Mapping[str, Option]:
-    """Return the options of this project, by name."""
+    """Return the `OPTION` of each optional package that this project has, by its name."""
     there = [name for name in OPTIONS if find_spec(f"engine.{name}")]
     return {name: import_module(f"engine.{name}.option").OPTION for name in there}

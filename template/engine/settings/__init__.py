@@ -6,10 +6,12 @@ Values come, strongest first, from the environment, `.env`, `settings.toml` and 
 
 import os
 from collections.abc import Iterator
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 from urllib.parse import quote
 
-from pydantic import model_validator
+from pydantic import BaseModel, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -20,12 +22,20 @@ from pydantic_settings import (
 from engine.settings.jobs import JobSettings
 from engine.settings.limits import MIB, LimitSettings
 from engine.settings.model import OPENAI_URL, Fallback, ModelSettings
-from engine.settings.options import option_settings
 from engine.settings.service import ServiceSettings
 from engine.settings.urls import NO_REDIS, Discreet
 from engine.settings.values import without_quotes
 
-__all__ = ["MIB", "NO_REDIS", "OPENAI_URL", "SETTINGS_FILES", "Fallback", "Settings", "reads_files"]
+__all__ = [
+    "MIB",
+    "NO_REDIS",
+    "OPENAI_URL",
+    "OPTIONS",
+    "SETTINGS_FILES",
+    "Fallback",
+    "Settings",
+    "reads_files",
+]
 
 SETTINGS_FILES = "SETTINGS_FILES"
 """Environment variable: `none` leaves `.env` and `settings.toml` unread, as the tests do."""
@@ -35,6 +45,16 @@ LAST_WORDS = 1.0
 """Seconds that requests which are cut off have to say so, before uvicorn cancels them."""
 
 
+OPTIONS = ("documents", "fine_tuning")
+"""Parts of the engine that a project may lack; the settings of each are a module beside this."""
+
+
+def _option_settings() -> type[BaseModel]:
+    modules = [f"{__name__}.{name}" for name in OPTIONS]
+    found = tuple(import_module(name).OptionSettings for name in modules if find_spec(name))
+    return type("OptionSettings", (*found, BaseModel), {"__module__": __name__})
+
+
 def reads_files() -> bool:
     """Return whether `.env` and `settings.toml` count."""
     return os.environ.get(SETTINGS_FILES) != "none"
@@ -42,7 +62,7 @@ def reads_files() -> bool:
 
 class Settings(
     Discreet,
-    option_settings(),  # type: ignore[misc] # mypy: a project's options are known at run time
+    _option_settings(),  # type: ignore[misc] # which options there are is known at run time
     JobSettings,
     LimitSettings,
     ModelSettings,

@@ -90,7 +90,7 @@ def test_a_deleted_file_does_not_exist(client: OpenAI) -> None:
 
 
 def test_another_purpose_is_refused(client: OpenAI) -> None:
-    with pytest.raises(openai.BadRequestError, match="must be .*`batch`"):
+    with pytest.raises(openai.BadRequestError, match=r"must be .*`batch`"):
         client.files.create(file=("in.jsonl", b"{}"), purpose="evals")
 
 

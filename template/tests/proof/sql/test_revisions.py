@@ -6,7 +6,7 @@ import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
-from engine.options import OPTIONS
+from engine.settings import OPTIONS
 from engine.sql.revisions import FOLDERS, OWN, Revisions, read_revisions
 from tests.service import PROJECT
 
