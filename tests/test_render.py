@@ -71,7 +71,8 @@ CHOSEN_FILES = {
 FILES, LINES, TEST_FILES = 345, 37_150, 60
 """What a default render may have at most: one person reads it in a week. The aim is 21,000.
 
-Responses have 2,300 lines of the engine, agents 1,800, and their tests and guides 1,600. The joint of the options has 100."""
+Responses have 2,300 lines of the engine, agents 1,800, and their tests and guides 1,600; the joint
+of the options has 100."""
 
 APP_FILES, APP_LINES = 50, 3_500
 """What a team edits: one person reads it in an evening."""
