@@ -46,6 +46,7 @@ down_revision = "app_0001"
 def upgrade() -> None:
     op.create_table("notes", sa.Column("caller_id", sa.String(40), sa.ForeignKey("callers.id")))
 """
+NEWER = HEADS.replace(ENGINE, "engine_9999")
 NEXT = f"""
 import sqlalchemy as sa
 from alembic import op
@@ -139,7 +140,7 @@ def test_a_step_of_the_engine_leaves_the_teams_branch_one_head(url: str, copy: P
     add_table(copy)
     (copy / "migrations/versions/abc_notes.py").write_text(ABC)
     (copy / "engine/sql/migrations/engine_9999_next.py").write_text(NEXT)
-    assert migrate(copy, url) == (0, "Database: from empty to abc, engine_9999.\n")
+    assert migrate(copy, url) == (0, f"Database: from empty to abc, {NEWER}.\n")
     code, said = run(copy, url, "alembic.config", "revision", "-m", "more", "--rev-id", "def")
     assert code == 0, said
     assert "= 'abc'" in (copy / "migrations/versions/def_more.py").read_text()
@@ -148,11 +149,9 @@ def test_a_step_of_the_engine_leaves_the_teams_branch_one_head(url: str, copy: P
 def test_older_code_leaves_newer_tables_as_they_are(url: str, copy: Path) -> None:
     (copy / "engine/sql/migrations/engine_9999_next.py").write_text(NEXT)
     migrate(copy, url)
-    told = (
-        "Database: at app_0001, engine_9999, which is newer than this code. Nothing was changed.\n"
-    )
+    told = f"Database: at app_0001, {NEWER}, which is newer than this code. Nothing was changed.\n"
     assert migrate(PROJECT, url) == (0, told)
-    assert migrate(copy, url) == (0, "Database: already at app_0001, engine_9999.\n")
+    assert migrate(copy, url) == (0, f"Database: already at app_0001, {NEWER}.\n")
 
 
 def test_a_revision_of_the_team_from_0_x_goes_on_from_the_new_start(url: str, copy: Path) -> None:
