@@ -2,17 +2,21 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
 from engine.batches.files import FileHook
 from engine.jobs.jobs import Job
 from engine.settings import OPTIONS, Settings
+
+if TYPE_CHECKING:
+    from engine.responses.hosted_tools import Ground
 
 Piece: TypeAlias = Callable[[Session, float], Counter[str]]
 """Deletes one piece of rows older than so many seconds; returns their counts, empty at the end."""
@@ -29,6 +33,10 @@ class Option:
     """Purposes with which files may be uploaded for it."""
     state: Callable[[Settings], object] | None = None
     """Makes what one process shares: `resources.options[name]`. It is never closed."""
+    tools: Mapping[str, type[BaseModel]] = field(default_factory=dict)
+    """Hosted tools of responses that run here, by their type."""
+    ground: "Ground | None" = None
+    """Runs these tools for a response."""
     file_deleted: FileHook | None = None
     pieces: Pieces | None = None
     """Pieces of rows that retention deletes, each with the age in seconds."""

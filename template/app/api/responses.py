@@ -26,10 +26,10 @@ from engine.process.queue import Kind
 from engine.responses import background, conversations, event_log, item_pages, store
 from engine.responses.answering import PendingResponse, answer_response, stream_response
 from engine.responses.event_log import Replay
+from engine.responses.hosted_tools import refuse_hosted_tools
 from engine.responses.schema import (
     ResponseObject,
     ResponseRequest,
-    refuse_hosted_tools,
     refuse_unsupported,
 )
 from engine.responses.transcript import Transcript
@@ -124,7 +124,7 @@ async def count_input_tokens(
 ) -> InputTokens:
     """Return an estimate of the tokens that the model would read."""
     pending = await prepared(body, rows, shared)
-    chat = pending.chat(model.bound.caller_id)
+    chat, _ = await pending.begin(model.bound)
     asked = chat.model_dump_json(include={"messages", "tools"}, exclude_none=True)
     return InputTokens(input_tokens=await model.bound.tokenizer.count(asked))
 

@@ -64,6 +64,14 @@ def run_items(found: Sequence[Step]) -> Iterator[Json]:
         yield {"type": "function_call_output", "call_id": step.id, "output": step.text}
 
 
+def outputs_of(tool: str, items: Sequence[Json]) -> list[str]:
+    """Return the outputs of a tool among all items that the model reads."""
+    named = [item for item in items if item.get("name") == tool]
+    calls = {item["call_id"] for item in named if "call_id" in item}
+    outputs = [item for item in items if item.get("call_id") in calls] + named
+    return [item["output"] for item in outputs if isinstance(item.get("output"), str)]
+
+
 def output_items(found: Sequence[Step], agent: str) -> list[Json]:
     """Return the items of the response."""
     items: list[Json] = []

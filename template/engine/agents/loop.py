@@ -18,6 +18,7 @@ from engine.agents.agent import Agent
 from engine.agents.context import (
     keyed_calls,
     output_items,
+    outputs_of,
     repeats,
     run_items,
     total_usage,
@@ -154,7 +155,7 @@ class AgentRun:
         request = turn_request(self._agent, self._request, name, self._tools.values(), used)
         items = [*self._transcript.history, *self._transcript.given, *run_items(found)]
         chat = response_chat(request, items, len(items), self._model.caller_id)
-        turn = Relay(new_response(request))
+        turn = self._relay(new_response(request), items)
         self._events.begin_turn()
         began = time.time()
 
@@ -169,6 +170,13 @@ class AgentRun:
         with metrics.agent_seconds.labels(self._agent.name, "model").time():
             await self._log.append_during(answer())
         await self._plan(found, turn.response, name, began)
+
+    def _relay(self, response: Json, items: Sequence[Json]) -> Relay:
+        """Return what makes events of an answer: a tool's own, or the plain one."""
+        for tool in self._tools.values():
+            if tool.relay:
+                return tool.relay(response, outputs_of(tool.name, items))
+        return Relay(response)
 
     async def _plan(self, found: Sequence[Step], answer: Json, model: str, began: float) -> None:
         items, calls = keyed_calls(answer["output"])

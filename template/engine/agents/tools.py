@@ -3,7 +3,7 @@
 import inspect
 import json
 import re
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, NotRequired, cast
@@ -16,6 +16,7 @@ from engine.errors import AppError, readable_error
 from engine.models.wire import Json
 from engine.operations.bound_model import BoundModel
 from engine.resources import Resources
+from engine.responses.native import Relay
 
 NAME = re.compile("[A-Za-z0-9_-]{1,64}")
 """Names of functions that model servers take."""
@@ -75,6 +76,8 @@ class Tool:
     """Whether a call may run again whose worker died in its midst."""
     seconds: float = TOOL_SECONDS
     """Longest time of one call."""
+    relay: Callable[[Json, Sequence[str]], Relay] | None = None
+    """Makes events of the answers of the model, which may refer to the tool's outputs so far."""
 
     @property
     def schema(self) -> Json:

@@ -12,11 +12,15 @@ from engine.models.interface import Answer, ChatRequest, Chunk
 from engine.models.wire import Json, encode_json
 from engine.operations.bound_model import BoundModel
 from engine.operations.operation import Operation, refuse_agent
+from engine.responses.hosted_tools import (
+    ground_response,
+    refuse_hosted_tools,
+    without_tools_run_here,
+)
 from engine.responses.native import Relay, response_chat
 from engine.responses.schema import (
     ResponseRequest,
     new_response,
-    refuse_hosted_tools,
     refuse_unsupported,
 )
 from engine.responses.transcript import Transcript
@@ -34,16 +38,27 @@ class PendingResponse:
     transcript: Transcript
     save: Callable[[Json], Awaitable[None]] | None = None
 
-    def chat(self, caller_id: str) -> ChatRequest:
-        """Return the chat that gives the answer."""
-        items = [*self.transcript.history, *self.transcript.given]
-        return response_chat(self.request, items, len(self.transcript.history), caller_id)
+    def chat(self, caller_id: str, asked: ResponseRequest | None = None) -> ChatRequest:
+        """Return the chat that gives the answer, by the request or the one that is asked for it."""
+        asked = asked or without_tools_run_here(self.request)
+        return response_chat(asked, self.items, len(self.transcript.history), caller_id)
+
+    async def begin(self, model: BoundModel) -> tuple[ChatRequest, Callable[[Json], Relay]]:
+        """Run the tools that run here; return the chat, and what makes events of its answer."""
+        grounding = await ground_response(model, self.request, self.items)
+        return self.chat(model.caller_id, grounding.request), grounding.relay
+
+    @property
+    def items(self) -> list[Json]:
+        """All that the model reads."""
+        return [*self.transcript.history, *self.transcript.given]
 
 
 async def answer_response(model: BoundModel, pending: PendingResponse) -> Answer:
     """Return a response as a whole. It is kept before it is returned."""
-    answer = await model.complete(pending.chat(model.caller_id))
-    translation = Relay(new_response(pending.request))
+    chat, relay = await pending.begin(model)
+    answer = await model.complete(chat)
+    translation = relay(new_response(pending.request))
     translation.take_whole(answer)
     translation.count(answer.usage)
     translation.end()
@@ -59,9 +74,10 @@ async def stream_response(
 
     An error before the first event is raised; a later one ends the response as failed.
     """
-    translation = Relay(new_response(pending.request))
+    chat, relay = await pending.begin(model)
+    translation = relay(new_response(pending.request))
     try:
-        async with aclosing(model.stream(pending.chat(model.caller_id))) as chunks:
+        async with aclosing(model.stream(chat)) as chunks:
             async for chunk in chunks:
                 begun = b"" if translation.sequence else translation.begin()
                 if events := begun + translation.take(chunk):

@@ -130,7 +130,7 @@ def job_ended(
     end_response(session, row, {**translation.response, "output": output(session, row.id)})
 
 
-def resumed(session: Session, row: ResponseRow, translating: type[R]) -> R:
+def resumed(session: Session, row: ResponseRow, translating: Callable[[Json], R]) -> R:
     """Return the translation that goes on where the events of an earlier attempt end."""
     response = {**msgspec.json.decode(row.body), "status": "in_progress", "output": []}
     translation = translating(response)
@@ -204,8 +204,15 @@ async def respond(run: Run, subject: Respond) -> None:
     begun = await read(begin_attempt, subject.response_id, most_bytes, Relay)
     if begun is not None:
         request, transcript, translation = begun
-        chat = PendingResponse(request, transcript).chat(run.model.caller_id)
+        chat, relay = await PendingResponse(request, transcript).begin(run.model)
+        if relay is not Relay:
+            translation = await read(begin_again, subject.response_id, relay)
         await ResponseRun(run, subject.response_id, chat, translation).answer(transcript)
+
+
+def begin_again(session: Session, response_id: str, translating: Callable[[Json], R]) -> R:
+    """Return the translation of an attempt that makes other events than most."""
+    return resumed(session, session.get_one(ResponseRow, response_id), translating)
 
 
 def begin_attempt(

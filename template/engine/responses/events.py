@@ -62,6 +62,7 @@ class OpenItem:
         self.kind = kind
         self.pieces: list[str] = []
         self.logprobs: list[Json] = []
+        self.annotations: list[Json] = []
         self.at: Json = {"item_id": item["id"], "output_index": index}
         if kind:
             self.at["summary_index" if kind is SUMMARY else "content_index"] = 0
@@ -262,8 +263,8 @@ def part_of(found: OpenItem) -> Json:
         return {"type": "refusal", "refusal": text}
     if kind is SUMMARY:
         return {"type": "summary_text", "text": text}
-    logprobs = found.logprobs
-    return {"type": "output_text", "text": text, "annotations": [], "logprobs": logprobs}
+    more = {"annotations": found.annotations, "logprobs": found.logprobs}
+    return {"type": "output_text", "text": text, **more}
 
 
 def error_code(error: AppError) -> str:

@@ -4,7 +4,6 @@ The state is ours: such a server keeps nothing, and sees no id that was made her
 """
 
 import hashlib
-import re
 from collections.abc import Iterator, Sequence
 from functools import partial
 
@@ -25,7 +24,7 @@ from engine.models.sse import LAST
 from engine.models.wire import Json, data_of, encode_json
 from engine.responses.events import Translation
 from engine.responses.schema import ResponseRequest
-from engine.responses.translation import chat_fields, item_place, readable_items
+from engine.responses.translation import OWN_ID, chat_fields, item_place, readable_items
 
 STATE = {
     "background",
@@ -60,9 +59,6 @@ HOSTED_CALLS = {
     "web_search_call",
 }
 """Items that only a server makes: their ids are its own, and it requires them."""
-
-OWN_ID = re.compile("[a-z]+_[0-9a-f]{32}")
-"""An id as `new_id` makes them."""
 
 OBJECTS = ("file_id", "file_url")
 

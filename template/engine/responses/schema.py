@@ -5,7 +5,6 @@ tunes it is passed on, or echoed.
 """
 
 import time
-from collections.abc import Collection
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -44,10 +43,6 @@ MISSED: dict[str, Json] = {
     "output_text": {"annotations": [], "logprobs": []},
 }
 """Fields of parts that a caller may leave out and a client looks for, by the type of the part."""
-
-CALLERS_TOOLS = {"custom", "function"}
-OBJECTS = {"connector_id", "file_ids", "server_url", "vector_store_ids"}
-"""Fields of other tools that name a thing which may be another caller's, or a server of theirs."""
 
 MOVED = {
     "max_completion_tokens": "max_output_tokens",
@@ -177,16 +172,6 @@ def refuse_unsupported(request: ResponseRequest) -> None:
     if request.background and not request.store:
         message = "A background response is stored: leave `store` out, or set it to true."
         raise InvalidRequest(message, param="store")
-
-
-def refuse_hosted_tools(request: ResponseRequest, allowed: Collection[str]) -> None:
-    """Raise `Unsupported` for a tool that a server would run, and that is not allowed."""
-    for at, tool in enumerate(request.tools):
-        kind, container = str(tool.get("type")), tool.get("container")
-        named = OBJECTS & tool.keys() or isinstance(container, str)
-        if kind not in CALLERS_TOOLS and (named or kind not in allowed):
-            message = f"A tool of the type '{kind}' is not supported with this model."
-            raise Unsupported(message, param=f"tools[{at}]")
 
 
 NOT_YET = dict.fromkeys(("completed_at", "error", "incomplete_details", "usage"))

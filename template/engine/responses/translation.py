@@ -1,5 +1,6 @@
 """A response's request as a chat, for model servers that know nothing else."""
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any
@@ -23,6 +24,9 @@ SAME = (
 
 PARTS = {"input_text": "text", "output_text": "text", "text": "text", "refusal": "refusal"}
 """Kinds of content that are text, and the field that has it."""
+
+OWN_ID = re.compile("[a-z]+_[0-9a-f]{32}")
+"""An id as `new_id` makes them."""
 
 
 def chat_fields(request: ResponseRequest, items: Sequence[Json], first: int = 0) -> Json:
@@ -110,11 +114,16 @@ def readable_items(items: Sequence[Json]) -> Iterator[tuple[int, Json]]:
             yield number, {"type": "function_call", **called, "arguments": item.get("arguments")}
             said = {"call_id": item.get("id"), "output": item.get("output") or ""}
             outputs.append((number, {"type": "function_call_output", **said}))
-        elif kind not in ("mcp_approval_request", "mcp_approval_response"):
+        elif kind not in ("mcp_approval_request", "mcp_approval_response") and not _was_here(item):
             yield from outputs
             outputs = []
             yield number, item
     yield from outputs
+
+
+def _was_here(item: Json) -> bool:
+    """Whether an item is a search that was made here: what it found was shown at its time."""
+    return item.get("type") == "file_search_call" and bool(OWN_ID.fullmatch(str(item.get("id"))))
 
 
 class Place:

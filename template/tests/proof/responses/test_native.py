@@ -27,8 +27,9 @@ from engine.operations.bound_model import BoundModel
 from engine.process.http import open_upstream_session
 from engine.process.tokenizer import Tokenizer
 from engine.responses.answering import PendingResponse, answer_response, stream_response
+from engine.responses.hosted_tools import refuse_hosted_tools
 from engine.responses.native import Relay, native_body, response_chat
-from engine.responses.schema import ResponseRequest, new_response, refuse_hosted_tools
+from engine.responses.schema import ResponseRequest, new_response
 from engine.responses.transcript import Transcript
 from engine.slots.pools import provider_pools
 from engine.slots.redis_semaphore import Priority
