@@ -125,7 +125,7 @@ class RateLimited(AppError):
     """The caller asks too often, or too much at once."""
 
     code = "rate_limit_exceeded"
-    retry_after = 1.0
+    retry_after: float | None = 1.0
 
     def __init__(
         self,

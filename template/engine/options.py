@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from engine.batches.files import FileHook
 from engine.jobs.jobs import Job
+from engine.process.queue import Kind
 from engine.settings import OPTIONS, Settings
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ class Option:
     jobs: tuple[Job[Any], ...] = ()
     purposes: frozenset[str] = frozenset()
     """Purposes with which files may be uploaded for it."""
+    pools: Callable[[Settings], Mapping[Kind, int]] | None = None
+    """Pools of a worker of its own, each with the jobs that run in it at once."""
     state: Callable[[Settings], object] | None = None
     """Makes what one process shares: `resources.options[name]`. It is never closed."""
     tools: Mapping[str, type[BaseModel]] = field(default_factory=dict)

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from engine.body import read_field
 from engine.documents.citations import CitingRelay, Source
-from engine.documents.search import Hit, search_store
+from engine.documents.search import Hit, Ranking, search_store
 from engine.errors import InvalidRequest
 from engine.models.interface import Part
 from engine.models.wire import Json
@@ -52,7 +52,14 @@ class RankingOptions(Part):
 
     ranker: Literal["none", "auto", "default-2024-11-15"] = "auto"
     score_threshold: float = Field(default=0.0, ge=0, le=1)
-    hybrid_search: HybridSearch | None = None
+    hybrid_search: HybridSearch = Field(default_factory=HybridSearch)
+
+    @property
+    def ranking(self) -> Ranking:
+        """The ranking that is asked for."""
+        hybrid = self.hybrid_search
+        words = 0.0 if self.ranker == "none" else hybrid.text_weight
+        return Ranking(self.score_threshold, (hybrid.embedding_weight, words))
 
 
 class FileSearchTool(Part):
@@ -121,7 +128,7 @@ async def ground(
     hits = await search_stores(model, tool, query)
     sources = {at: Source(hit.file_id, hit.filename) for at, hit in enumerate(hits, 1)}
     rest = without_tools_run_here(request)
-    instructions = "\n\n".join(each for each in (rest.instructions, sources_text(hits)) if each)
+    instructions = "\n\n".join([rest.instructions or "", sources_text(hits)]).strip()
     call = {
         "id": new_id("fs"),
         "type": "file_search_call",
@@ -135,19 +142,14 @@ async def ground(
 
 async def search_stores(model: BoundModel, tool: FileSearchTool, query: str) -> list[Hit]:
     """Return the best chunks of all stores of a tool, the best first."""
-    ranking = tool.ranking_options
-    hybrid = ranking.hybrid_search or HybridSearch()
     found = [
         await search_store(
-            model.resources,
-            model.caller_id,
+            model,
             store_id,
             [query],
             filters=tool.filters,
-            max_results=tool.max_num_results,
-            threshold=ranking.score_threshold,
-            weights=(hybrid.embedding_weight, hybrid.text_weight),
-            words=ranking.ranker != "none",
+            most=tool.max_num_results,
+            ranking=tool.ranking_options.ranking,
         )
         for store_id in tool.vector_store_ids
     ]

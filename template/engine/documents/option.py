@@ -1,14 +1,28 @@
 """What the option adds to the rest of the engine."""
 
-from engine.documents import tables
-from engine.options import Option
-
-TABLES = (
-    tables.VectorStoreRow,
-    tables.FileBatchRow,
-    tables.StoreFileRow,
-    tables.DocumentChunkRow,
-    tables.VectorPageRow,
+from engine.documents import words  # makes the index of words with the tables
+from engine.documents.file_search import FileSearchTool, ground
+from engine.documents.ingestion import INGEST
+from engine.documents.removal import (
+    REMOVE,
+    forget_deleted_file,
+    remove_expired,
+    remove_unused,
 )
+from engine.documents.resource import Documents
+from engine.options import Option
+from engine.process.queue import Kind
 
-OPTION = Option(name="documents", purposes=frozenset({"assistants", "user_data"}))
+__all__ = ["OPTION", "words"]
+
+OPTION = Option(
+    name="documents",
+    jobs=(INGEST, REMOVE),
+    pools=lambda settings: {Kind.DOCUMENTS: Documents(settings).settings.worker_documents},
+    purposes=frozenset({"assistants", "user_data"}),
+    state=Documents,
+    tools={"file_search": FileSearchTool},
+    ground=ground,
+    file_deleted=forget_deleted_file,
+    pieces=lambda _settings: [(remove_expired, 0.0), (remove_unused, 0.0)],
+)

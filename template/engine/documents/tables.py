@@ -54,8 +54,9 @@ class FileBatchRow(Base):
 class StoreFileRow(Base):
     """A file in a store; `job_id` is the job that ingests it, and `error` says why it failed.
 
-    `recipe` names what cut its chunks. A status that the job's end contradicts is the job's: see
-    `statuses.py`.
+    `recipe` names what cut its chunks, and `extracted` says that all of them are there. One with
+    the status `deleted` is gone for its caller; its `file_id` is its own id then, so that the file
+    can be attached anew while a job removes the rest.
     """
 
     __tablename__ = "store_files"
@@ -80,12 +81,18 @@ class StoreFileRow(Base):
     status: Mapped[str] = mapped_column(String(20), default="in_progress")
     error: Mapped[bytes | None]
     chunks: Mapped[int] = mapped_column(default=0)
+    extracted: Mapped[bool] = mapped_column(default=False)
+    file_bytes: Mapped[int] = mapped_column(BigInteger, default=0)
     usage_bytes: Mapped[int] = mapped_column(BigInteger, default=0)
     created_at: Mapped[float]
 
 
 class DocumentChunkRow(Base):
-    """A chunk of a file's text, by its position from 0. `page` is that of its first word."""
+    """A chunk of a file's text, by its position from 0. `page` is that of its first word.
+
+    Its first `repeated` characters are the end of the chunk before. `scope` is the store, as a word
+    of the index: see `words.py`.
+    """
 
     __tablename__ = "document_chunks"
     __table_args__ = (
@@ -94,9 +101,11 @@ class DocumentChunkRow(Base):
 
     id: Mapped[int] = mapped_column(SERIAL, primary_key=True)
     store_file_id: Mapped[str] = mapped_column(ForeignKey("store_files.id", ondelete=CASCADE))
+    scope: Mapped[str] = mapped_column(String(40))
     seq: Mapped[int]
     text: Mapped[str] = mapped_column(Text)
     tokens: Mapped[int]
+    repeated: Mapped[int]
     page: Mapped[int | None]
 
 

@@ -45,12 +45,14 @@ async def claim_run(
     Where no agent is left, the pool of jobs ends their runs too: these have no pools of their own.
     """
     asked_at = asyncio.get_running_loop().time()
-    every = pool is Kind.JOBS and not resources.agents
+    pools = {pool}
+    if pool is Kind.JOBS and not resources.agents:
+        pools |= {Kind.AGENTS, Kind.BACKGROUND_AGENTS}
     claimed = await resources.database.write(
         runs.claim_job,
         new_id("lease"),
         resources.settings.lease_seconds,
-        sorted(name for name, job in resources.jobs.items() if every or job.pool is pool),
+        sorted(name for name, job in resources.jobs.items() if job.pool in pools),
         scheduled=scheduled,
     )
     return None if claimed is None else partial(run_job, resources, claimed, asked_at)

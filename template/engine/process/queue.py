@@ -39,6 +39,7 @@ class Kind(StrEnum):
     JOBS = "jobs"
     AGENTS = "agents"
     BACKGROUND_AGENTS = "background_agents"
+    DOCUMENTS = "documents"
     WEBHOOKS = "webhooks"
 
 

@@ -13,6 +13,7 @@ from functools import partial
 from engine.batches import lane_worker
 from engine.batches.lane_worker import HeldLanes
 from engine.jobs import runner
+from engine.options import installed_options
 from engine.process.queue import Kind, RedisQueue
 from engine.process.tasks import end_tasks
 from engine.resources import Resources
@@ -86,6 +87,12 @@ def open_pools(resources: Resources, stopping: asyncio.Event) -> list[Pool]:
             Pool(kind, partial(claim_run, pool=kind), settings.worker_agents)
             for kind in (Kind.AGENTS, Kind.BACKGROUND_AGENTS)
             if resources.agents
+        ),
+        *(
+            Pool(kind, partial(claim_run, pool=kind), slots)
+            for option in installed_options().values()
+            if option.pools
+            for kind, slots in option.pools(settings).items()
         ),
         Pool(
             Kind.WEBHOOKS, partial(sender.claim_sending, resources, stopping), settings.worker_jobs

@@ -28,6 +28,31 @@ down_revision: str | Sequence[str] | None = None
 branch_labels: str | Sequence[str] | None = "documents"
 depends_on: str | Sequence[str] | None = None
 
+ON_SQLITE = (
+    """
+    CREATE VIRTUAL TABLE document_words
+    USING fts5(text, scope, content='document_chunks', content_rowid='id',
+               tokenize='porter unicode61')
+    """,
+    """
+    CREATE TRIGGER document_words_insert AFTER INSERT ON document_chunks BEGIN
+        INSERT INTO document_words(rowid, text, scope) VALUES (new.id, new.text, new.scope);
+    END
+    """,
+    """
+    CREATE TRIGGER document_words_delete AFTER DELETE ON document_chunks BEGIN
+        INSERT INTO document_words(document_words, rowid, text, scope)
+        VALUES ('delete', old.id, old.text, old.scope);
+    END
+    """,
+)
+ON_POSTGRES = (
+    """
+    ALTER TABLE document_chunks ADD COLUMN words tsvector
+    GENERATED ALWAYS AS (to_tsvector('english', text) || to_tsvector('simple', scope)) STORED
+    """,
+    "CREATE INDEX ix_document_chunks_words ON document_chunks USING gin (words)",
+)
 SERIAL = BigInteger().with_variant(Integer, "sqlite")
 
 
@@ -67,14 +92,17 @@ def upgrade() -> None:
         "document_chunks",
         Column("id", SERIAL, nullable=False),
         Column("store_file_id", String(40), nullable=False),
+        Column("scope", String(40), nullable=False),
         Column("seq", Integer, nullable=False),
         Column("text", Text, nullable=False),
         Column("tokens", Integer, nullable=False),
+        Column("repeated", Integer, nullable=False),
         Column("page", Integer),
         PrimaryKeyConstraint("id", name="pk_document_chunks"),
         UniqueConstraint("store_file_id", "seq", name="uq_document_chunks_store_file_id_seq"),
         of_file("document_chunks"),
     )
+    index_words()
     op.create_table(
         "vector_pages",
         Column("id", SERIAL, nullable=False),
@@ -89,6 +117,13 @@ def upgrade() -> None:
         ),
         of_file("vector_pages"),
     )
+
+
+def index_words() -> None:
+    """Index the words of chunks: SQLite by FTS5 and triggers, PostgreSQL by a generated column."""
+    on_sqlite = op.get_context().dialect.name == "sqlite"
+    for statement in ON_SQLITE if on_sqlite else ON_POSTGRES:
+        op.execute(statement)
 
 
 def make_store_files() -> None:
@@ -107,6 +142,8 @@ def make_store_files() -> None:
         Column("status", String(20), nullable=False),
         Column("error", LargeBinary),
         Column("chunks", Integer, nullable=False),
+        Column("extracted", Boolean, nullable=False),
+        Column("file_bytes", BigInteger, nullable=False),
         Column("usage_bytes", BigInteger, nullable=False),
         Column("created_at", Double, nullable=False),
         PrimaryKeyConstraint("id", name="pk_store_files"),
@@ -143,6 +180,8 @@ def of_file(table: str) -> ForeignKeyConstraint:
 
 
 def downgrade() -> None:
+    if op.get_context().dialect.name == "sqlite":
+        op.execute("DROP TABLE document_words")
     for table in ("vector_pages", "document_chunks", "store_files", "file_batches"):
         op.drop_table(table)
     op.drop_table("vector_stores")

@@ -1,0 +1,286 @@
+"""Ingestion: a job for each file in a store, which reads it, cuts it and embeds it.
+
+Two steps, each with a key that refuses a second copy: chunks by their position, then pages of
+vectors by the position of their first chunk. So a killed worker repeats one group at most, and
+chunks and vectors are those of an undisturbed run. A search reads completed files only.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from tempfile import TemporaryFile
+from typing import BinaryIO, cast
+
+import msgspec
+from pydantic import BaseModel
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from engine.batches.files import read_part
+from engine.documents.child import ChildLimits, DocumentError, extract_chunks
+from engine.documents.extract.chunks import ChunkStrategy
+from engine.documents.extract.messages import ExtractedChunk
+from engine.documents.quotas import EXCEEDED, chunks_of
+from engine.documents.recipe import recipe_of
+from engine.documents.removal import submit_removal
+from engine.documents.resource import documents_of
+from engine.documents.space import Space, Vectors, embed_texts, space_named
+from engine.documents.tables import (
+    DocumentChunkRow,
+    StoreFileRow,
+    VectorPageRow,
+    VectorStoreRow,
+)
+from engine.documents.words import scope_of
+from engine.errors import NotFound
+from engine.jobs.jobs import Job
+from engine.jobs.runs import Run, allow_all_tries, announce_end, require_run
+from engine.models.wire import encode_json
+from engine.process.queue import Kind
+from engine.settings.documents import OptionSettings
+from engine.sql.tables import JobRow
+
+GROUP = 32
+"""Chunks of one transaction. With a pause as long as each took, another writer on SQLite waited 8
+to 25 ms (99th percentile); groups of 128 without a pause let it wait 64 ms."""
+
+PAGE = 128
+"""Chunks of one page of vectors: what a killed worker embeds again at most."""
+
+CODES = ("unsupported_file", "invalid_file")
+FAILED = "The file could not be ingested now. Remove it from the store and attach it anew."
+
+
+class IngestSubject(BaseModel):
+    """Subject of the job."""
+
+    store_file_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ingestion:
+    """A file that is to be ingested."""
+
+    id: str
+    caller_id: str
+    file_id: str
+    filename: str
+    strategy: ChunkStrategy
+    recipe: str
+    space: Space
+    chunks: int
+    extracted: bool
+
+
+async def ingest(run: Run, subject: IngestSubject) -> None:
+    """Ingest a file, or do nothing where it has been or is gone."""
+    file = await run.resources.database.write(begin_ingestion, run, subject.store_file_id)
+    if file is None:
+        return
+    chunks = file.chunks if file.extracted else await _extract(run, file)
+    await embed_pages(run, file.id, file.space, chunks)
+    await run.resources.database.write(finish_ingestion, run, file)
+
+
+def ingestion_ended(session: Session, job: JobRow) -> None:
+    """Give a file its status as its job ends otherwise: failed, cancelled, late or crashed."""
+    row = session.get(StoreFileRow, IngestSubject.model_validate(job.subject).store_file_id)
+    if row is not None and row.status == "in_progress" and job.status != "succeeded":
+        known = job.error_code in CODES
+        error = {
+            "code": job.error_code if known else "server_error",
+            "message": job.error_message if known else FAILED,
+        }
+        row.status = "cancelled" if job.status == "cancelled" else "failed"
+        row.error = None if row.status == "cancelled" else encode_json(error)
+        row.chunks = 0
+        submit_removal(session, row.caller_id, row.store_id, job.request_id)
+    announce_end(session, job)
+
+
+INGEST: Job[IngestSubject] = Job(
+    "ingest_document",
+    IngestSubject,
+    ingest,
+    submittable=False,
+    ended=ingestion_ended,
+    pool=Kind.DOCUMENTS,
+)
+
+
+def begin_ingestion(session: Session, run: Run, store_file_id: str) -> Ingestion | None:
+    """Return what is to be done, None for nothing; chunks of another recipe are begun anew."""
+    row = session.get(StoreFileRow, store_file_id)
+    if row is None or row.status != "in_progress":
+        return None
+    require_run(session, run.id, run.owner)
+    strategy = ChunkStrategy(*msgspec.json.decode(row.strategy))
+    recipe = recipe_of(strategy)
+    if row.recipe != recipe:
+        session.execute(delete(VectorPageRow).where(VectorPageRow.store_file_id == row.id))
+        session.execute(delete(DocumentChunkRow).where(DocumentChunkRow.store_file_id == row.id))
+        row.recipe, row.chunks, row.extracted = recipe, 0, False
+    store = session.get_one(VectorStoreRow, row.store_id)
+    return Ingestion(
+        id=row.id,
+        caller_id=row.caller_id,
+        file_id=row.file_id,
+        filename=row.filename,
+        strategy=strategy,
+        recipe=recipe,
+        space=space_named(store.space),
+        chunks=row.chunks,
+        extracted=row.extracted,
+    )
+
+
+async def _extract(run: Run, file: Ingestion) -> int:
+    """Write the chunks of a file behind those of an earlier attempt; return how many there are."""
+    settings = documents_of(run.resources).settings
+    limits = ChildLimits(
+        memory=settings.document_memory,
+        seconds=settings.document_cpu_seconds,
+        wall=settings.document_seconds,
+        chunks=settings.document_chunks_per_caller,
+    )
+    written, group = 0, list[ExtractedChunk]()
+    writing = ChunkWriting(run, file, settings)
+    async with (
+        private_copy(run, file) as copy,
+        extract_chunks(copy, file.filename, file.strategy, limits) as chunks,
+    ):
+        async for chunk in chunks:
+            written += 1
+            if written > file.chunks:
+                group.append(chunk)
+            if len(group) == GROUP:
+                await writing.write(written - GROUP, group)
+                group = []
+    await writing.write(written - len(group), group, whole=True)
+    return written
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkWriting:
+    """Writes the chunks of a file, group by group."""
+
+    run: Run
+    file: Ingestion
+    settings: OptionSettings
+
+    async def write(
+        self, first: int, group: Sequence[ExtractedChunk], *, whole: bool = False
+    ) -> None:
+        """Write chunks from the position `first`; pause as long as that took."""
+        began = time.monotonic()
+        write = self.run.resources.database.write
+        most = self.settings.document_chunks_per_caller
+        await write(write_group, self.run, self.file, first, group, most=most, whole=whole)
+        await self.run.report(step="extract", chunks=first + len(group))
+        await asyncio.sleep(time.monotonic() - began)
+
+
+def write_group(
+    session: Session,
+    run: Run,
+    file: Ingestion,
+    first: int,
+    group: Sequence[ExtractedChunk],
+    *,
+    most: int,
+    whole: bool,
+) -> None:
+    """Write one group. Raise `LostRunError` where another worker has the job, or it is cancelled.
+
+    Raise `DocumentError` where the caller has too many chunks.
+    """
+    row = _held(session, run, file.id)
+    if chunks_of(session, file.caller_id) + len(group) > most:
+        raise DocumentError("invalid_file", EXCEEDED.format(most=most, things="chunks"))
+    session.add_all(
+        DocumentChunkRow(
+            store_file_id=file.id, scope=scope_of(row.store_id), seq=seq, **chunk._asdict()
+        )
+        for seq, chunk in enumerate(group, first)
+    )
+    row.chunks, row.extracted = first + len(group), whole
+    row.usage_bytes += sum(len(chunk.text.encode()) for chunk in group)
+    allow_all_tries(session, run.id)
+
+
+async def embed_pages(run: Run, store_file_id: str, space: Space, chunks: int) -> None:
+    """Embed the chunks of a file that have no page in this space yet, page by page."""
+    database = run.resources.database
+    there = await database.read(pages_of, store_file_id, space.name)
+    for first in range(0, chunks, PAGE):
+        if first in there:
+            continue
+        texts = await database.read(texts_of, store_file_id, first)
+        vectors = await embed_texts(run.model, space, texts)
+        await database.write(write_page, run, store_file_id, space, first, vectors)
+        await run.report(step="embed", chunks=chunks, embedded=min(first + PAGE, chunks))
+
+
+def pages_of(session: Session, store_file_id: str, space: str) -> set[int]:
+    """Return the positions at which pages begin."""
+    row = VectorPageRow
+    statement = select(row.first).where(row.store_file_id == store_file_id, row.space == space)
+    return set(session.scalars(statement))
+
+
+def texts_of(session: Session, store_file_id: str, first: int) -> list[str]:
+    """Return the texts of one page of chunks."""
+    row = DocumentChunkRow
+    of_page = row.store_file_id == store_file_id, row.seq >= first, row.seq < first + PAGE
+    return list(session.scalars(select(row.text).where(*of_page).order_by(row.seq)))
+
+
+def write_page(
+    session: Session, run: Run, store_file_id: str, space: Space, first: int, vectors: Vectors
+) -> None:
+    """Write one page. Raise `LostRunError` where another worker has the job, or it is cancelled."""
+    row = _held(session, run, store_file_id)
+    page = VectorPageRow(store_file_id=store_file_id, space=space.name, first=first)
+    page.count, page.vectors = len(vectors), vectors.tobytes()
+    session.add(page)
+    row.usage_bytes += len(page.vectors)
+    allow_all_tries(session, run.id)
+
+
+def finish_ingestion(session: Session, run: Run, file: Ingestion) -> None:
+    """Let searches read a file. The end of its job is recorded after this, and repeats nothing."""
+    _held(session, run, file.id).status = "completed"
+
+
+def _held(session: Session, run: Run, store_file_id: str) -> StoreFileRow:
+    require_run(session, run.id, run.owner)
+    row = session.get(StoreFileRow, store_file_id, with_for_update=True)
+    if row is None:
+        raise NotFound("The file is in the store no more.")
+    return row
+
+
+@asynccontextmanager
+async def private_copy(run: Run, file: Ingestion) -> AsyncIterator[BinaryIO]:
+    """Yield a copy of a file without a name on the disk, read as its caller."""
+    in_thread = run.resources.offload.in_thread
+    copy = cast("BinaryIO", await in_thread(TemporaryFile))
+    try:
+        position: int | None = 0
+        while position is not None:
+            part = await run.resources.database.read(
+                read_part, file.caller_id, file.file_id, position
+            )
+            await in_thread(copy.write, part.data)
+            position = part.position
+        await in_thread(_rewind, copy)
+        yield copy
+    finally:
+        await in_thread(copy.close)
+
+
+def _rewind(copy: BinaryIO) -> None:
+    copy.flush()
+    copy.seek(0)

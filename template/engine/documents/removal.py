@@ -1,0 +1,153 @@
+"""Removal: what callers delete is gone at once; a job takes away its rows in small pieces.
+
+Each piece is a transaction, and the job pauses after it as long as it took, so that another writer
+waits for one piece at most.
+"""
+
+import asyncio
+import time
+from collections import Counter
+
+from pydantic import BaseModel
+from sqlalchemy import ColumnElement, delete, select
+from sqlalchemy.orm import Session
+
+from engine.documents.tables import (
+    DocumentChunkRow,
+    StoreFileRow,
+    VectorPageRow,
+    VectorStoreRow,
+)
+from engine.jobs import jobs
+from engine.jobs.jobs import FINAL, Job, submit_job
+from engine.jobs.runs import Run
+from engine.sql.statements import rows_changed
+from engine.sql.tables import JobRow
+
+CHUNKS = 200
+"""Chunks of one piece, with their words: as many rows as retention deletes at once."""
+PAGES = 16
+"""Pages of one piece, each of 128 vectors: 2 MiB at 256 dimensions."""
+
+UNUSED = ("cancelled", "deleted", "failed")
+"""States of files whose chunks no search reads."""
+
+
+class RemovalSubject(BaseModel):
+    """Subject of the job: a store that has something to remove."""
+
+    store_id: str
+
+
+def submit_removal(session: Session, caller_id: str, store_id: str, request_id: str) -> None:
+    """Record the job that removes what is left of a store, or of files in it."""
+    submit_job(session, caller_id, REMOVE, RemovalSubject(store_id=store_id), request_id=request_id)
+
+
+def hide_file(session: Session, row: StoreFileRow) -> None:
+    """Let a file be gone for its caller, and stop its ingestion."""
+    stop_ingestion(session, row)
+    row.status, row.file_id = "deleted", row.id
+    session.flush()
+
+
+def stop_ingestion(session: Session, row: StoreFileRow) -> None:
+    """Cancel the job that ingests a file, where it has not ended."""
+    job = session.get(JobRow, row.job_id, with_for_update=True)
+    if job is not None and job.status not in FINAL:
+        jobs.cancel_row(session, job)
+
+
+def forget_deleted_file(session: Session, caller_id: str, file_id: str) -> None:
+    """Remove a file that is about to be deleted from all vector stores."""
+    own = StoreFileRow.caller_id == caller_id, StoreFileRow.file_id == file_id
+    for row in session.scalars(select(StoreFileRow).where(*own)).all():
+        store_id = row.store_id
+        hide_file(session, row)
+        submit_removal(session, caller_id, store_id, "")
+
+
+async def remove(run: Run, subject: RemovalSubject) -> None:
+    """Remove what no caller sees any more, piece by piece; a killed attempt is gone on with."""
+    write = run.resources.database.write
+    while True:
+        began = time.monotonic()
+        if not await write(remove_piece, subject.store_id):
+            return
+        await asyncio.sleep(time.monotonic() - began)
+
+
+REMOVE: Job[RemovalSubject] = Job(
+    "remove_documents", RemovalSubject, remove, attempts=10, submittable=False
+)
+
+
+def remove_piece(session: Session, store_id: str) -> Counter[str]:
+    """Remove one piece of a store that is deleted, or of files in it; return what went."""
+    store = session.get(VectorStoreRow, store_id)
+    if store is None:
+        return Counter()
+    everything = store.deleted_at is not None
+    unused = StoreFileRow.store_id == store_id
+    condition = unused if everything else unused & StoreFileRow.status.in_(UNUSED)
+    if everything and (row := _first_in_progress(session, store_id)):
+        hide_file(session, row)
+        return Counter(files=1)
+    if gone := _remove_chunks(session, condition):
+        return gone
+    rows = StoreFileRow.id.in_(
+        select(StoreFileRow.id)
+        .where(unused if everything else unused & (StoreFileRow.status == "deleted"))
+        .limit(CHUNKS)
+    )
+    if gone := +Counter(files=rows_changed(session, delete(StoreFileRow).where(rows))):
+        return gone
+    if everything:
+        session.delete(store)
+        return Counter(vector_stores=1)
+    return Counter()
+
+
+def remove_expired(session: Session, _seconds: float) -> Counter[str]:
+    """Hide the files of a store that was out of use for too long; its job removes them."""
+    store, file = VectorStoreRow, StoreFileRow
+    found = session.scalars(
+        select(file)
+        .join(store, store.id == file.store_id)
+        .where(store.expires_at < time.time(), file.status != "deleted")
+        .limit(CHUNKS)
+    ).all()
+    for row in found:
+        hide_file(session, row)
+    for store_id, caller_id in {(row.store_id, row.caller_id) for row in found}:
+        submit_removal(session, caller_id, store_id, "")
+    return +Counter(store_files=len(found))
+
+
+def remove_unused(session: Session, _seconds: float) -> Counter[str]:
+    """Remove chunks of files that failed or were given up; a worker that died may leave some."""
+    return _remove_chunks(session, StoreFileRow.status.in_(UNUSED))
+
+
+def _first_in_progress(session: Session, store_id: str) -> StoreFileRow | None:
+    row = StoreFileRow
+    return session.scalar(
+        select(row).where(row.store_id == store_id, row.status == "in_progress").limit(1)
+    )
+
+
+def _remove_chunks(session: Session, files: ColumnElement[bool]) -> Counter[str]:
+    """Remove some pages or chunks of these files."""
+    for name, table, most in (
+        ("vector_pages", VectorPageRow, PAGES),
+        ("document_chunks", DocumentChunkRow, CHUNKS),
+    ):
+        some = (
+            select(table.id)
+            .join(StoreFileRow, StoreFileRow.id == table.store_file_id)
+            .where(files)
+            .limit(most)
+        )
+        if gone := rows_changed(session, delete(table).where(table.id.in_(some))):
+            return Counter({name: gone})
+    return Counter()
