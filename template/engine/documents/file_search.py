@@ -164,7 +164,7 @@ def last_text(items: Sequence[Json]) -> str:
         if item.get("type", "message") == "message" and item.get("role") == "user":
             content = item.get("content")
             parts = content if isinstance(content, list) else [{"text": content}]
-            texts = [part["text"] for part in parts if isinstance(part.get("text"), str)]
+            texts = [str(part["text"]) for part in parts if isinstance(part.get("text"), str)]
             if text := "\n".join(texts).strip():
                 return text
     message = "`file_search` searches for the last text of the user: send one in `input`."
