@@ -5,7 +5,7 @@ import tomllib
 
 import pytest
 
-from tests.answers import DEFAULTS, EXTRAS, FEATURES, chosen_of
+from tests.answers import DEFAULTS, EVERY_FEATURE, EXTRAS, FEATURES, chosen_of
 from tests.conftest import Answers, Render
 from tests.test_render import each_render, files
 
@@ -15,6 +15,7 @@ WORDS = {
     r"app lab|\blab/": [("extras", "lab")],
     r"make bench|benchmarks": [("extras", "benchmarks")],
     r"make (proof|chaos|soak)|tests/proof": [("extras", "proof")],
+    r"v1/vector_stores": [("features", "documents")],
     r"github|dependabot": [("ci", "github")],
     r"gitlab|renovate": [("ci", "gitlab")],
     r"compose\.yaml|docker compose": [("deployment", "docker")],
@@ -82,7 +83,7 @@ def test_a_leftover_is_found(path: str, text: str) -> None:
 
 
 def test_every_dependency_is_used(render: Render) -> None:
-    project = render({})
+    project = render({"features": EVERY_FEATURE})  # all renders have the same libraries
     settings = tomllib.loads((project / "pyproject.toml").read_text())
     groups = [settings["project"]["dependencies"], *settings["dependency-groups"].values()]
     names = {re.split(r"[\[<>=]", wanted)[0] for group in groups for wanted in group}

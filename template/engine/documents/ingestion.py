@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from tempfile import TemporaryFile
 from typing import BinaryIO, cast
 
@@ -20,10 +21,9 @@ from sqlalchemy.orm import Session
 
 from engine.batches.files import read_part
 from engine.documents.child import ChildLimits, DocumentError, extract_chunks
-from engine.documents.extract.chunks import ChunkStrategy
+from engine.documents.extract.chunks import VERSION, ChunkStrategy
 from engine.documents.extract.messages import ExtractedChunk
 from engine.documents.quotas import EXCEEDED, chunks_of
-from engine.documents.recipe import recipe_of
 from engine.documents.removal import submit_removal
 from engine.documents.resource import documents_of
 from engine.documents.space import Space, Vectors, embed_texts, space_named
@@ -48,6 +48,9 @@ to 25 ms (99th percentile); groups of 128 without a pause let it wait 64 ms."""
 
 PAGE = 128
 """Chunks of one page of vectors: what a killed worker embeds again at most."""
+
+LIBRARIES = ("bpe-openai", "pypdfium2")
+"""Libraries that decide where a chunk ends, beside the rules here."""
 
 CODES = ("unsupported_file", "invalid_file")
 FAILED = "The file could not be ingested now. Remove it from the store and attach it anew."
@@ -284,3 +287,16 @@ async def private_copy(run: Run, file: Ingestion) -> AsyncIterator[BinaryIO]:
 def _rewind(copy: BinaryIO) -> None:
     copy.flush()
     copy.seek(0)
+
+
+def recipe_of(strategy: ChunkStrategy) -> str:
+    """Return the same text for the same chunks: reading and packing have no chance in them."""
+    libraries = ", ".join(f"{name} {_version(name)}" for name in LIBRARIES)
+    return f"{strategy.max_tokens}/{strategy.overlap}, rules {VERSION}, {libraries}"
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "none"
