@@ -34,10 +34,10 @@ ON_SQLITE = (
 )
 ON_POSTGRES = (
     """
-    ALTER TABLE document_chunks ADD COLUMN words tsvector
+    ALTER TABLE document_chunks ADD COLUMN document_words tsvector
     GENERATED ALWAYS AS (to_tsvector('english', text) || to_tsvector('simple', scope)) STORED
     """,
-    "CREATE INDEX ix_document_chunks_words ON document_chunks USING gin (words)",
+    "CREATE INDEX ix_document_words ON document_chunks USING gin (document_words)",
 )
 for dialect, statements in (("sqlite", ON_SQLITE), ("postgresql", ON_POSTGRES)):
     for statement in statements:
@@ -59,7 +59,7 @@ COUNT = {
     "sqlite": "SELECT count(*) FROM (SELECT 1 FROM document_words"
     " WHERE document_words MATCH :query LIMIT :most)",
     "postgresql": "SELECT count(*) FROM (SELECT 1 FROM document_chunks"
-    " WHERE words @@ (to_tsquery('simple', :scope) && plainto_tsquery('english', :query))"
+    " WHERE document_words @@ (to_tsquery('simple', :scope) && plainto_tsquery('english', :query))"
     " LIMIT :most) AS found",
 }
 FIND = {
@@ -69,8 +69,9 @@ FIND = {
     " ORDER BY bm25(document_words, 1.0, 0.0), c.id LIMIT :limit",
     "postgresql": "SELECT c.store_file_id, c.seq FROM document_chunks c,"
     " websearch_to_tsquery('english', :query) AS wanted"
-    " WHERE c.words @@ (to_tsquery('simple', :scope) && wanted) AND c.store_file_id IN :files"
-    " ORDER BY ts_rank(c.words, wanted) DESC, c.id LIMIT :limit",
+    " WHERE c.document_words @@ (to_tsquery('simple', :scope) && wanted)"
+    " AND c.store_file_id IN :files"
+    " ORDER BY ts_rank(c.document_words, wanted) DESC, c.id LIMIT :limit",
 }
 
 

@@ -48,10 +48,10 @@ ON_SQLITE = (
 )
 ON_POSTGRES = (
     """
-    ALTER TABLE document_chunks ADD COLUMN words tsvector
+    ALTER TABLE document_chunks ADD COLUMN document_words tsvector
     GENERATED ALWAYS AS (to_tsvector('english', text) || to_tsvector('simple', scope)) STORED
     """,
-    "CREATE INDEX ix_document_chunks_words ON document_chunks USING gin (words)",
+    "CREATE INDEX ix_document_words ON document_chunks USING gin (document_words)",
 )
 SERIAL = BigInteger().with_variant(Integer, "sqlite")
 

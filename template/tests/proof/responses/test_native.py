@@ -525,7 +525,7 @@ SEARCH = {"type": "web_search"}
     "tool",
     [
         SEARCH,
-        {"type": "file_search", "vector_store_ids": ["vs_1"]},
+        {"type": "retrieval", "vector_store_ids": ["vs_1"]},
         {"type": "mcp", "server_label": "x", "server_url": "https://example.com"},
         {"type": "code_interpreter", "container": "cntr_1"},
     ],
