@@ -12,7 +12,9 @@ from sqlalchemy.orm import Session
 
 from engine.batches.files import FileHook
 from engine.jobs.jobs import Job
+from engine.operations.bound_model import ModelOwners
 from engine.settings import OPTIONS, Settings
+from engine.sql.database import Database
 
 Piece: TypeAlias = Callable[[Session, float], Counter[str]]
 """Deletes one piece of rows older than so many seconds; returns their counts, empty at the end."""
@@ -30,6 +32,8 @@ class Option:
     state: Callable[[Settings], object] | None = None
     """Makes what one process shares: `resources.options[name]`. It is never closed."""
     file_deleted: FileHook | None = None
+    model_owners: Callable[[Settings, Database], ModelOwners] | None = None
+    """Makes what keeps models of single callers from the rest; one option may have it."""
     pieces: Pieces | None = None
     """Pieces of rows that retention deletes, each with the age in seconds."""
 
@@ -39,3 +43,9 @@ def installed_options() -> Mapping[str, Option]:
     """Return the `OPTION` of each optional package that this project has, by its name."""
     there = [name for name in OPTIONS if find_spec(f"engine.{name}")]
     return {name: import_module(f"engine.{name}.option").OPTION for name in there}
+
+
+def model_owners(settings: Settings, database: Database) -> ModelOwners | None:
+    """Return what keeps models of single callers from the rest; None where no option has any."""
+    made = [each.model_owners for each in installed_options().values() if each.model_owners]
+    return made[0](settings, database) if made else None
