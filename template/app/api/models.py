@@ -31,9 +31,7 @@ async def list_models(mine: Flags, caller: CurrentCaller, shared: Shared) -> Mod
 
 
 @router.get("/{model:path}")
-async def get_model(
-    model: str, mine: Flags, caller: CurrentCaller, shared: Shared
-) -> ModelCard:
+async def get_model(model: str, mine: Flags, caller: CurrentCaller, shared: Shared) -> ModelCard:
     """Describe one model or agent."""
     for card in (await list_models(mine, caller, shared)).data:
         if card.id == model:
