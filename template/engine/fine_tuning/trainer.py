@@ -53,8 +53,8 @@ def require_trainer(settings: Settings) -> None:
     """Raise `Unsupported` where the provider trains nothing."""
     if settings.model_provider not in ("openai", "simulated"):
         message = (
-            f"The provider `{settings.model_provider}` of this service trains nothing: its operator "
-            "can set MODEL_PROVIDER=openai, with the OPENAI_BASE_URL of a service that does."
+            f"The provider `{settings.model_provider}` of this service trains nothing: "
+            "set MODEL_PROVIDER=openai, and OPENAI_BASE_URL to a server that does."
         )
         raise Unsupported(message, param="model", code="fine_tuning_not_offered")
 
