@@ -75,12 +75,7 @@ def test_another_caller_sees_no_trace_of_the_model(chain: Chain, caller: OpenAI)
 def test_a_response_and_a_stream_are_given_by_the_model(chain: Chain, caller: OpenAI) -> None:
     model = str(ended(caller, begin(caller)).fine_tuned_model)
     assert caller.responses.create(model=model, input="Hello").output_text
-    message = {"role": "user", "content": "Hello"}
-    chunks = caller.chat.completions.create(
-        model=model,
-        messages=[message],  # type: ignore[list-item]
-        stream=True,
-    )
+    chunks = caller.completions.create(model=model, prompt="Hello", stream=True)
     assert {each.model for each in chunks} == {model}
     assert caller.models.retrieve(model).id == model
 
@@ -127,12 +122,12 @@ def test_no_file_stays_at_the_provider(chain: Chain, caller: OpenAI) -> None:
 
 
 def test_a_webhook_tells_of_the_end(chain: Chain, caller: OpenAI, receiver: Receiver) -> None:
-    hook = caller.webhooks.endpoints.create(  # type: ignore[attr-defined]
+    hook = caller.webhooks.create(
         name="ends", url=receiver.url, event_types=["fine_tuning.job.succeeded"]
     )
     job = ended(caller, begin(caller))
     eventually(lambda: receiver.requests)
-    told = receiver.requests[0].verified(hook.secret)
+    told = receiver.requests[0].verified(hook.signing_secret)
     assert (told["type"], told["data"]) == ("fine_tuning.job.succeeded", {"id": job.id})
 
 
