@@ -86,16 +86,18 @@ async def cancel_fine_tuning_job(job_id: str, rows: CallersRows, shared: Shared)
     return job
 
 
-@router.post("/{job_id}/pause", responses=failures(Conflict, ModelError))
-async def pause_fine_tuning_job(job_id: str, rows: CallersRows, shared: Shared) -> FineTuningJob:
-    """Pause a job, where the provider can."""
-    return await _act(job_id, "pause", rows, shared)
-
-
-@router.post("/{job_id}/resume", responses=failures(Conflict, ModelError))
-async def resume_fine_tuning_job(job_id: str, rows: CallersRows, shared: Shared) -> FineTuningJob:
-    """Resume a paused job, where the provider can."""
-    return await _act(job_id, "resume", rows, shared)
+@router.post("/{job_id}/{action}", responses=failures(Conflict, ModelError))
+async def act_on_fine_tuning_job(
+    job_id: str, action: Literal["pause", "resume"], rows: CallersRows, shared: Shared
+) -> FineTuningJob:
+    """Pause or resume a job, where the provider can."""
+    row = await rows.read(jobs.find_fine_tuning, job_id)
+    if row.provider_job is None or row.finished_at is not None:
+        raise Conflict(f"The fine-tuning job {job_id} is {row.status}: it cannot {action} now.")
+    answer = await trainer_of(shared, row).act(row.provider_job, action)
+    if answer is None:
+        raise Unsupported(f"The provider cannot {action} a fine-tuning.", param="action")
+    return jobs.as_fine_tuning(row).model_copy(update={"status": answer.status})
 
 
 @router.get("/{job_id}/events")
@@ -119,15 +121,3 @@ async def list_fine_tuning_checkpoints(
         found, more = await trainer_of(shared, row).checkpoints(row.provider_job, sent)
     first, last = (found[0].id, found[-1].id) if found else (None, None)
     return Page(data=found, first_id=first, last_id=last, has_more=more)
-
-
-async def _act(
-    job_id: str, action: Literal["pause", "resume"], rows: CallersRows, shared: Shared
-) -> FineTuningJob:
-    row = await rows.read(jobs.find_fine_tuning, job_id)
-    if row.provider_job is None or row.finished_at is not None:
-        raise Conflict(f"The fine-tuning job {job_id} is {row.status}: the provider has none.")
-    answer = await trainer_of(shared, row).act(row.provider_job, action)
-    if answer is None:
-        raise Unsupported(f"The provider cannot {action} a fine-tuning.", param="action")
-    return jobs.as_fine_tuning(row).model_copy(update={"status": answer.status})

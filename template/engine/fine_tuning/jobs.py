@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from engine.batches import files
 from engine.callers.usage import add_usage
 from engine.errors import Conflict, InvalidRequest, NotFound, RateLimited
+from engine.fine_tuning.provider_job import ProviderEvent
 from engine.fine_tuning.schema import FineTuningEvent, FineTuningJob, NewFineTuning, TrainingError
 from engine.fine_tuning.tables import FINAL, FineTuningEventRow, FineTuningJobRow
 from engine.jobs import jobs
@@ -40,32 +41,22 @@ def create_fine_tuning(
     `RateLimited` beyond `most_open` unfinished ones.
     """
     _hold_files(session, caller_id, new)
-    unfinished = select(func.count()).where(
-        FineTuningJobRow.caller_id == caller_id, FineTuningJobRow.finished_at.is_(None)
-    )
-    if session.scalars(unfinished).one() >= most_open:
-        message = f"You have {most_open} unfinished fine-tunings: wait for one, or cancel it."
-        raise RateLimited(message, code="too_many_fine_tunings", retry_after=60.0)
+    _require_place(session, caller_id, most_open)
+    job_id = new_id("ftjob")
+    subject, trace = kind.subject(job_id=job_id), {"traceparent": traceparent}
+    work = jobs.submit_job(session, caller_id, kind, subject, request_id=request_id, **trace)
     seed = secrets.randbelow(2**31) if new.seed is None else new.seed
     row = FineTuningJobRow(
-        id=new_id("ftjob"),
+        id=job_id,
         caller_id=caller_id,
-        work_id="",
+        work_id=work.id,
         model=new.model,
         training_file=new.training_file,
         validation_file=new.validation_file,
         request=new.model_copy(update={"seed": seed}).model_dump_json(exclude_none=True).encode(),
         status="validating_files",
         created_at=time.time(),
-        polls=0,
-        missing=0,
-        creates=0,
     )
-    subject = kind.subject(job_id=row.id)
-    work = jobs.submit_job(
-        session, caller_id, kind, subject, request_id=request_id, traceparent=traceparent
-    )
-    row.work_id = work.id
     session.add(row)
     session.flush()
     add_own_event(session, row, f"The job was created; its files are checked: {row.training_file}.")
@@ -148,16 +139,23 @@ def add_own_event(
     session: Session, row: FineTuningJobRow, message: str, *, level: str = "info"
 ) -> None:
     """Add an event that is not the provider's."""
-    event_id = new_id("ftevent")
+    origin = f"own:{new_id('event')}"
+    event = ProviderEvent(id=origin, created_at=int(time.time()), level=level, message=message)
+    add_event(session, row, event)
+
+
+def add_event(session: Session, row: FineTuningJobRow, event: ProviderEvent) -> None:
+    """Add an event, later than the ones before it."""
     session.add(
         FineTuningEventRow(
-            id=event_id,
+            id=new_id("ftevent"),
             job_id=row.id,
-            origin=f"own:{event_id}",
-            level=level,
-            kind="message",
-            message=message,
-            created_at=time.time(),
+            origin=event.id,
+            level=event.level if event.level in ("warn", "error") else "info",
+            kind="metrics" if event.type == "metrics" else "message",
+            message=event.message,
+            data=event.kept_data(),
+            created_at=event.created_at,
         )
     )
 
@@ -201,6 +199,13 @@ def as_fine_tuning(row: FineTuningJobRow) -> FineTuningJob:
         estimated_finish=said.get("estimated_finish"),
         metadata=asked.get("metadata"),
     )
+
+
+def _require_place(session: Session, caller_id: str, most_open: int) -> None:
+    mine = FineTuningJobRow.caller_id == caller_id, FineTuningJobRow.finished_at.is_(None)
+    if session.scalars(select(func.count()).where(*mine)).one() >= most_open:
+        message = f"You have {most_open} unfinished fine-tunings: wait for one, or cancel it."
+        raise RateLimited(message, code="too_many_fine_tunings", retry_after=60.0)
 
 
 def _hold_files(session: Session, caller_id: str, new: NewFineTuning) -> None:

@@ -7,12 +7,11 @@ import msgspec
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from engine.fine_tuning.jobs import end_fine_tuning
+from engine.fine_tuning.jobs import add_event, end_fine_tuning
 from engine.fine_tuning.owned_models import adopt_models
 from engine.fine_tuning.provider_job import OPEN, ProviderError, ProviderEvent, ProviderJob
 from engine.fine_tuning.schema import TrainingError
 from engine.fine_tuning.tables import FineTuningEventRow, FineTuningJobRow
-from engine.sql.statements import new_id
 
 MOST_MISSING = 5
 """Looks one after the other at which the provider does not know its job: then it is lost."""
@@ -99,15 +98,4 @@ def add_events(session: Session, row: FineTuningJobRow, events: Sequence[Provide
         if event.id in known or len(known) >= MOST_EVENTS:
             continue
         known.add(event.id)
-        session.add(
-            FineTuningEventRow(
-                id=new_id("ftevent"),
-                job_id=row.id,
-                origin=event.id,
-                level=event.level if event.level in ("warn", "error") else "info",
-                kind="metrics" if event.type == "metrics" else "message",
-                message=event.message,
-                data=event.kept_data(),
-                created_at=event.created_at,
-            )
-        )
+        add_event(session, row, event)
