@@ -1,5 +1,6 @@
 """Fine-tunings, their files and their events are seen by their caller only."""
 
+import json
 from collections.abc import Callable
 
 import openai
@@ -9,6 +10,7 @@ from openai.types.fine_tuning import FineTuningJob
 
 from tests.fine_tuning.conftest import Chain
 from tests.fine_tuning.training import begin, ended, upload
+from tests.lines import CHAT_URL
 from tests.service import eventually
 
 CALLS: dict[str, Callable[[OpenAI, str], object]] = {
@@ -53,10 +55,8 @@ def test_the_file_of_another_caller_is_not_trained_with(chain: Chain) -> None:
 
 def test_a_batch_of_another_caller_cannot_ask_the_model(chain: Chain, job: FineTuningJob) -> None:
     stranger = chain.caller()
-    line = (
-        '{"custom_id": "1", "method": "POST", "url": "/v1/chat/completions", "body": {"model": '
-        f'"{job.fine_tuned_model}", "messages": [{{"role": "user", "content": "Hello"}}]}}}}'
-    )
+    body = {"model": job.fine_tuned_model, "messages": [{"role": "user", "content": "Hello"}]}
+    line = json.dumps({"custom_id": "1", "method": "POST", "url": CHAT_URL, "body": body})
     file = stranger.files.create(file=("in.jsonl", line.encode()), purpose="batch")
     batch = stranger.batches.create(
         input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h"
