@@ -16,7 +16,7 @@ CHOICES = {
     "ci": ["github", "gitlab", "none"],
     "deployment": ["docker", "kubernetes", "none"],
 }
-FEATURES = ["documents"]
+FEATURES = ["documents", "fine_tuning"]
 EVERY_FEATURE = f"[{', '.join(FEATURES)}]"
 EXTRAS = ["doctor", "lab", "benchmarks", "proof"]
 EVERY_EXTRA = f"[{', '.join(EXTRAS)}]"

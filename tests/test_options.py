@@ -16,6 +16,7 @@ WORDS = {
     r"make bench|benchmarks": [("extras", "benchmarks")],
     r"make (proof|chaos|soak)|tests/proof": [("extras", "proof")],
     r"v1/vector_stores": [("features", "documents")],
+    r"v1/fine_tuning": [("features", "fine_tuning")],
     r"github|dependabot": [("ci", "github")],
     r"gitlab|renovate": [("ci", "gitlab")],
     r"compose\.yaml|docker compose": [("deployment", "docker")],

@@ -13,8 +13,10 @@ from sqlalchemy.orm import Session
 
 from engine.batches.files import FileHook
 from engine.jobs.jobs import Job
+from engine.operations.bound_model import ModelOwners
 from engine.process.queue import Kind
 from engine.settings import OPTIONS, Settings
+from engine.sql.database import Database
 
 if TYPE_CHECKING:
     from engine.responses.hosted_tools import Ground
@@ -41,6 +43,8 @@ class Option:
     ground: "Ground | None" = None
     """Runs these tools for a response."""
     file_deleted: FileHook | None = None
+    model_owners: Callable[[Settings, Database], ModelOwners] | None = None
+    """Makes what keeps models of single callers from the rest; one option may have it."""
     pieces: Pieces | None = None
     """Pieces of rows that retention deletes, each with the age in seconds."""
 
@@ -50,3 +54,9 @@ def installed_options() -> Mapping[str, Option]:
     """Return the `OPTION` of each optional package that this project has, by its name."""
     there = [name for name in OPTIONS if find_spec(f"engine.{name}")]
     return {name: import_module(f"engine.{name}.option").OPTION for name in there}
+
+
+def model_owners(settings: Settings, database: Database) -> ModelOwners | None:
+    """Return what keeps models of single callers from the rest; None where no option has any."""
+    made = [each.model_owners for each in installed_options().values() if each.model_owners]
+    return made[0](settings, database) if made else None

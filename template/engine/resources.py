@@ -14,7 +14,7 @@ from engine.callers.usage import UsageBuffer
 from engine.errors import OpenError
 from engine.models.interface import ModelCard
 from engine.models.upstreams import Upstreams
-from engine.operations.bound_model import BoundModel
+from engine.operations.bound_model import BoundModel, ModelOwners
 from engine.operations.operation import Operations
 from engine.process.cache import Cache
 from engine.process.drain import Drain
@@ -76,6 +76,8 @@ class Resources:
     """Depths of the queues, for which the database has to count."""
     options: Mapping[str, object] = field(default_factory=dict)
     """The state of each option that has one: see `engine/options.py`."""
+    model_owners: ModelOwners | None = None
+    """Of the option that has models of single callers."""
     mcp_listings: Cache[Any, Any] = field(default_factory=lambda: Cache(entries=100, seconds=300.0))
     """Tools of MCP servers, by address and headers."""
 

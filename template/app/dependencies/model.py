@@ -9,7 +9,9 @@ from fastapi import Depends, Request
 from app.dependencies.caller import CurrentCaller, flags
 from app.dependencies.limits import within_limits
 from app.dependencies.resources import opened
-from engine.models.interface import Answer, ChatRequest, Chunk, EmbeddingsRequest
+from app.resources.lifespan import Resources
+from engine.callers.keys import Caller
+from engine.models.interface import Answer, ChatRequest, Chunk, EmbeddingsRequest, ModelCard
 from engine.operations.bound_model import BoundModel
 from engine.process.tasks import end_tasks
 from engine.resources import model_for
@@ -93,6 +95,11 @@ async def request_model(request: Request, caller: CurrentCaller) -> RequestModel
     bound = model_for(opened(request), caller.id)
     headers = await within_limits(request, caller)
     return RequestModel(request, bound, headers, await flags(request, caller))
+
+
+async def callers_models(shared: Resources, caller: Caller) -> list[ModelCard]:
+    """List the provider's models that a caller may name; no limit counts it."""
+    return await model_for(shared, caller.id).models()
 
 
 CallersModel = Annotated[RequestModel, Depends(request_model)]

@@ -20,7 +20,7 @@ from engine.jobs.jobs import Job, Jobs
 from engine.models.upstreams import open_upstreams
 from engine.operations.completions import COMPLETIONS
 from engine.operations.operation import CHAT, EMBEDDINGS, Operation, Operations
-from engine.options import installed_options
+from engine.options import installed_options, model_owners
 from engine.process.address_guard import open_guarded_http
 from engine.process.cache import Cache
 from engine.process.drain import open_drain
@@ -116,6 +116,7 @@ async def open_resources(
             ),
             streams=CapacityLimiter(settings.max_streams),
             progress_streams=CapacityLimiter(settings.progress_streams),
+            model_owners=model_owners(settings, database),
             options={
                 name: option.state(settings)
                 for name, option in installed_options().items()

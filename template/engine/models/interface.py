@@ -230,6 +230,10 @@ class ModelCard(BaseModel):
     owned_by: str = "app"
 
 
+FINE_TUNED = "ft:"
+"""OpenAI's prefix of the names of fine-tuned models."""
+
+
 class Model(Protocol):
     """A model provider. Every method is safe for concurrent calls and stops when cancelled.
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from engine.errors import ModelRateLimited, ModelUnavailable, Unsupported
 from engine.models import wire
 from engine.models.interface import (
+    FINE_TUNED,
     Answer,
     ChatRequest,
     Chunk,
@@ -81,7 +82,7 @@ class Simulated:
                 yield chunk
 
     async def _chunks(self, request: ChatRequest) -> AsyncGenerator[Json, None]:
-        wire.require_model(request.model, [CHAT])
+        wire.require_model(_base(request.model), [CHAT])
         wire.refuse_others(request, honoured=("tools", "tool_choice"))
         plan = script(request)
         await self._begin()
@@ -117,6 +118,11 @@ class Simulated:
         drawn -= self._settings.simulated_error_rate
         if drawn < self._settings.simulated_rate_limit_rate:
             raise ModelRateLimited("The simulated model is busy, as it is set to.", retry_after=0.1)
+
+
+def _base(model: str) -> str:
+    """Return the model that a fine-tuned one was made of: `ft:simulated-chat:…` answers as it."""
+    return model.split(":")[1] if model.startswith(f"{FINE_TUNED}{CHAT}:") else model
 
 
 def _choice(

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Coroutine
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from engine.errors import DeadlineExceeded, ModelError, Overloaded
 from engine.models.interface import (
@@ -11,6 +11,7 @@ from engine.models.interface import (
     ChatRequest,
     Chunk,
     EmbeddingsRequest,
+    ModelCard,
     ModelRequest,
     Progress,
     Usage,
@@ -19,6 +20,18 @@ from engine.models.upstreams import Upstreams
 
 if TYPE_CHECKING:
     from engine.resources import Resources
+
+
+class ModelOwners(Protocol):
+    """Knows the models that belong to one caller; an option may have one."""
+
+    async def require_owner(self, caller_id: str, model: str) -> None:
+        """Raise `NotFound`, as for an unknown model, where it belongs to another caller."""
+        ...
+
+    async def visible_models(self, caller_id: str, cards: list[ModelCard]) -> list[ModelCard]:
+        """Return the provider's models without those of others, and the caller's own."""
+        ...
 
 
 class BoundModel:
@@ -42,11 +55,17 @@ class BoundModel:
         self.caller_id = caller_id
         self.counted_as: str | None = None
         self._upstreams = upstreams
+        self._owners = resources.model_owners
         self._counter = resources.usage if counted else None
 
     async def default(self) -> str:
         """Return the model of the app's own features: the setting, or the provider's first."""
-        return self.resources.settings.default_model or (await self._upstreams.models())[0].id
+        return self.resources.settings.default_model or (await self.models())[0].id
+
+    async def models(self) -> list[ModelCard]:
+        """List the models of the first provider that this caller may name."""
+        cards = await self._upstreams.models()
+        return await self._owners.visible_models(self.caller_id, cards) if self._owners else cards
 
     def require_provider(self, request: ChatRequest) -> None:
         """Raise `Unsupported` for what none of the providers knows, before they are asked."""
@@ -55,16 +74,19 @@ class BoundModel:
     async def complete(self, request: ChatRequest) -> Answer:
         """Answer a chat as a whole."""
         so_far = Progress()
+        await self._check(request)
         call = self._upstreams.complete(request, self.caller_id, so_far)
         return await self._counted(request, call, so_far)
 
     async def embed(self, request: EmbeddingsRequest) -> Answer:
         """Embed each input."""
+        await self._check(request)
         call = self._upstreams.embed(request, self.caller_id)
         return await self._counted(request, call, Progress())
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
         """Answer a chat as it is generated."""
+        await self._check(request)
         generated, used, refused = 0, None, False
         try:
             async with aclosing(self._upstreams.stream(request, self.caller_id)) as chunks:
@@ -80,6 +102,10 @@ class BoundModel:
                 self._count(request, used)
             elif not refused:
                 self._count_unfinished(request, generated)
+
+    async def _check(self, request: ModelRequest) -> None:
+        if self._owners:
+            await self._owners.require_owner(self.caller_id, request.model)
 
     async def _counted(
         self, request: ModelRequest, call: Coroutine[Any, Any, Answer], so_far: Progress

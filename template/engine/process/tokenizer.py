@@ -34,10 +34,13 @@ class Tokenizer:
 
     async def count(self, text: str) -> int:
         """Return the number of tokens; a long text is counted in a thread."""
-        encode = self._encoding.encode_ordinary
         if len(text) <= SHORT:
-            return len(encode(text))
-        return await self._offload.in_thread(lambda: sum(map(len, map(encode, PART.findall(text)))))
+            return len(self._encoding.encode_ordinary(text))
+        return await self._offload.in_thread(self.count_blocking, text)
+
+    def count_blocking(self, text: str) -> int:
+        """Return the same, for work that is in a thread already."""
+        return sum(map(len, map(self._encoding.encode_ordinary, PART.findall(text))))
 
     async def decode(self, tokens: Sequence[int]) -> str:
         """Return the text of token ids. Raise `ValueError` for an id that there is not."""

@@ -1,22 +1,14 @@
 """Cursor pagination, as OpenAI's clients read it."""
 
 from collections.abc import Callable
-from typing import Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, Field
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from engine.sql.tables import (
-    AgentStepRow,
-    BatchRow,
-    FileRow,
-    JobRow,
-    WebhookRow,
-)
-
 T = TypeVar("T")
-R = TypeVar("R", AgentStepRow, FileRow, BatchRow, JobRow, WebhookRow)
+R = TypeVar("R", bound=Any)  # a row with an `id`: no protocol has the types of a mapped column
 
 
 class PageQuery(BaseModel):

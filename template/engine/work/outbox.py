@@ -23,8 +23,11 @@ EventType = Literal[
     "response.failed",
     "response.incomplete",
     "response.cancelled",
+    "fine_tuning.job.succeeded",
+    "fine_tuning.job.failed",
+    "fine_tuning.job.cancelled",
 ]
-"""Events that a webhook can ask for. Those of batches and responses have OpenAI's names."""
+"""Events that a webhook can ask for. All but those of jobs have OpenAI's names."""
 
 EVENT_TYPES: tuple[EventType, ...] = get_args(EventType)
 

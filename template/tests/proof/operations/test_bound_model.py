@@ -85,7 +85,9 @@ def counts() -> Counts:
 
 def bound(provider: Provider, counts: Counts | None, default: str | None = None) -> BoundModel:
     settings = SimpleNamespace(default_model=default)
-    resources: Any = SimpleNamespace(usage=counts, tokenizer=None, settings=settings)
+    resources: Any = SimpleNamespace(
+        usage=counts, tokenizer=None, settings=settings, model_owners=None
+    )
     return BoundModel(Only(provider), resources, CALLER, counted=counts is not None)
 
 

@@ -102,7 +102,9 @@ async def model_of(
         open_upstream_session(configured) as session,
         open_upstreams(configured, Priority.ONLINE, session, None, tokenizer) as upstreams,
     ):
-        resources = SimpleNamespace(tokenizer=tokenizer, usage=counter, settings=configured)
+        resources = SimpleNamespace(
+            tokenizer=tokenizer, usage=counter, settings=configured, model_owners=None
+        )
         yield BoundModel(upstreams[Priority.ONLINE], cast("Any", resources), CALLER)
 
 
