@@ -16,17 +16,18 @@ from typing import BinaryIO, cast
 
 import msgspec
 from pydantic import BaseModel
-from sqlalchemy import delete, select
+from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from engine.batches.files import read_part
 from engine.documents.child import ChildLimits, DocumentError, extract_chunks
+from engine.documents.embedding import embed_pages, held_file
 from engine.documents.extract.chunks import VERSION, ChunkStrategy
 from engine.documents.extract.messages import ExtractedChunk
 from engine.documents.quotas import EXCEEDED, chunks_of
 from engine.documents.removal import submit_removal
 from engine.documents.resource import documents_of
-from engine.documents.space import Space, Vectors, embed_texts, space_named
+from engine.documents.space import Space, space_named
 from engine.documents.tables import (
     DocumentChunkRow,
     StoreFileRow,
@@ -34,7 +35,6 @@ from engine.documents.tables import (
     VectorStoreRow,
 )
 from engine.documents.words import scope_of
-from engine.errors import NotFound
 from engine.jobs.jobs import Job
 from engine.jobs.runs import Run, allow_all_tries, announce_end, require_run
 from engine.models.wire import encode_json
@@ -45,9 +45,6 @@ from engine.sql.tables import JobRow
 GROUP = 32
 """Chunks of one transaction. With a pause as long as each took, another writer on SQLite waited 8
 to 25 ms (99th percentile); groups of 128 without a pause let it wait 64 ms."""
-
-PAGE = 128
-"""Chunks of one page of vectors: what a killed worker embeds again at most."""
 
 LIBRARIES = ("bpe-openai", "pypdfium2")
 """Libraries that decide where a chunk ends, beside the rules here."""
@@ -199,7 +196,7 @@ def write_group(
 
     Raise `DocumentError` where the caller has too many chunks.
     """
-    row = _held(session, run, file.id)
+    row = held_file(session, run, file.id)
     if chunks_of(session, file.caller_id) + len(group) > most:
         raise DocumentError("invalid_file", EXCEEDED.format(most=most, things="chunks"))
     session.add_all(
@@ -213,56 +210,9 @@ def write_group(
     allow_all_tries(session, run.id)
 
 
-async def embed_pages(run: Run, store_file_id: str, space: Space, chunks: int) -> None:
-    """Embed the chunks of a file that have no page in this space yet, page by page."""
-    database = run.resources.database
-    there = await database.read(pages_of, store_file_id, space.name)
-    for first in range(0, chunks, PAGE):
-        if first in there:
-            continue
-        texts = await database.read(texts_of, store_file_id, first)
-        vectors = await embed_texts(run.model, space, texts)
-        await database.write(write_page, run, store_file_id, space, first, vectors)
-        await run.report(step="embed", chunks=chunks, embedded=min(first + PAGE, chunks))
-
-
-def pages_of(session: Session, store_file_id: str, space: str) -> set[int]:
-    """Return the positions at which pages begin."""
-    row = VectorPageRow
-    statement = select(row.first).where(row.store_file_id == store_file_id, row.space == space)
-    return set(session.scalars(statement))
-
-
-def texts_of(session: Session, store_file_id: str, first: int) -> list[str]:
-    """Return the texts of one page of chunks."""
-    row = DocumentChunkRow
-    of_page = row.store_file_id == store_file_id, row.seq >= first, row.seq < first + PAGE
-    return list(session.scalars(select(row.text).where(*of_page).order_by(row.seq)))
-
-
-def write_page(
-    session: Session, run: Run, store_file_id: str, space: Space, first: int, vectors: Vectors
-) -> None:
-    """Write one page. Raise `LostRunError` where another worker has the job, or it is cancelled."""
-    row = _held(session, run, store_file_id)
-    page = VectorPageRow(store_file_id=store_file_id, space=space.name, first=first)
-    page.count, page.vectors = len(vectors), vectors.tobytes()
-    session.add(page)
-    row.usage_bytes += len(page.vectors)
-    allow_all_tries(session, run.id)
-
-
 def finish_ingestion(session: Session, run: Run, file: Ingestion) -> None:
     """Let searches read a file. The end of its job is recorded after this, and repeats nothing."""
-    _held(session, run, file.id).status = "completed"
-
-
-def _held(session: Session, run: Run, store_file_id: str) -> StoreFileRow:
-    require_run(session, run.id, run.owner)
-    row = session.get(StoreFileRow, store_file_id, with_for_update=True)
-    if row is None:
-        raise NotFound("The file is in the store no more.")
-    return row
+    held_file(session, run, file.id).status = "completed"
 
 
 @asynccontextmanager

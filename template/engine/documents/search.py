@@ -14,9 +14,9 @@ from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session
 
 from engine.documents import ownership
+from engine.documents.embedding import PAGE
 from engine.documents.filters import FileFilter, read_filter
 from engine.documents.fusion import fuse_ranks
-from engine.documents.ingestion import PAGE
 from engine.documents.pages import PagePlace, Similarities, read_pages
 from engine.documents.resource import documents_of
 from engine.documents.space import Space, Vectors, embed_texts, space_named
