@@ -1,0 +1,119 @@
+"""Reads a document in a child process, which is limited, and killed where it goes too far.
+
+No parser runs in a worker: a hostile file can take down the child alone. It has no environment,
+and one file. The pipe is the back-pressure: the child waits while its chunks are written.
+"""
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from engine.documents.extract.chunks import ChunkStrategy
+from engine.documents.extract.messages import (
+    CHUNK,
+    END,
+    FAILURE,
+    HEADER,
+    ExtractedChunk,
+    Header,
+    chunk_of,
+    read_header,
+)
+from engine.errors import AppError
+from engine.process.tasks import run_uncut
+
+log = logging.getLogger(__name__)
+
+LOST = "It could not be read within {seconds:g} s and {memory} MiB. Divide it, or save it anew."
+MOST_TEXT = 1 << 24
+"""Bytes of one message: a chunk of 4,096 tokens has far less."""
+
+
+class DocumentError(AppError):
+    """A document that cannot be read; another try would end the same."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message, code=code)
+
+
+@dataclass(frozen=True, slots=True)
+class ChildLimits:
+    """Limits of one child. `seconds` are those of the processor, `wall` of its own time."""
+
+    memory: int = 1 << 30
+    seconds: float = 300.0
+    wall: float = 600.0
+    chunks: int = 100_000
+
+
+@asynccontextmanager
+async def extract_chunks(
+    file: BinaryIO, filename: str, strategy: ChunkStrategy, limits: ChildLimits
+) -> AsyncIterator[AsyncIterator[ExtractedChunk]]:
+    """Yield the chunks of an open file, in their order; the child ends with the context.
+
+    Raise `DocumentError` for a file that is not read: of an unknown kind, broken, locked, without
+    text, or too much for the limits.
+    """
+    wanted = {
+        "filename": filename,
+        "strategy": strategy,
+        "memory": limits.memory,
+        "cpu": round(limits.seconds),
+        "most_chunks": limits.chunks,
+    }
+    child = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-I", "-m", "engine.documents.extract", json.dumps(wanted)),
+        stdin=file,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+        env={},
+        start_new_session=True,
+    )
+    try:
+        yield _chunks(child, limits)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        await run_uncut(child.wait())
+
+
+async def _chunks(
+    child: asyncio.subprocess.Process, limits: ChildLimits
+) -> AsyncIterator[ExtractedChunk]:
+    left = limits.wall  # without the time in which the child waits for its chunks to be written
+    lost = LOST.format(seconds=limits.seconds, memory=limits.memory >> 20)
+    while True:
+        began = time.monotonic()
+        try:
+            async with asyncio.timeout(left):
+                header, data = await _message(child)
+        except (asyncio.IncompleteReadError, TimeoutError) as error:
+            raise DocumentError("invalid_file", lost) from error
+        left -= time.monotonic() - began
+        if header.kind == CHUNK:
+            yield chunk_of(header, data)
+        elif header.kind == END:
+            return
+        elif header.kind == FAILURE:
+            raise DocumentError(**json.loads(data))
+        else:
+            log.error("the child that reads documents failed: %s", data.decode(errors="replace"))
+            raise DocumentError("invalid_file", "The document could not be read. Save it anew.")
+
+
+async def _message(child: asyncio.subprocess.Process) -> tuple[Header, bytes]:
+    if child.stdout is None:
+        raise TypeError("the child has no output")
+    header = read_header(await child.stdout.readexactly(HEADER.size))
+    if header.length > MOST_TEXT:
+        raise asyncio.IncompleteReadError(b"", header.length)
+    return header, await child.stdout.readexactly(header.length)

@@ -1,0 +1,1 @@
+"""The child that reads one document: it imports nothing of the engine but this package."""
