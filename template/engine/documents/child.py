@@ -33,6 +33,7 @@ from engine.process.tasks import run_uncut
 log = logging.getLogger(__name__)
 
 LOST = "It could not be read within {seconds:g} s and {memory} MiB. Divide it, or save it anew."
+PROGRAM = ("-m", "engine.documents.extract")
 MOST_TEXT = 1 << 24
 """Bytes of one message: a chunk of 4,096 tokens has far less."""
 
@@ -71,7 +72,7 @@ async def extract_chunks(
         "most_chunks": limits.chunks,
     }
     child = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-I", "-m", "engine.documents.extract", json.dumps(wanted)),
+        *(sys.executable, "-I", *PROGRAM, json.dumps(wanted)),
         stdin=file,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,

@@ -1,8 +1,9 @@
 """Reads documents in the child, as ingestion does."""
 
+import asyncio
 import io
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from engine.documents.child import ChildLimits, DocumentError, extract_chunks
@@ -46,3 +47,10 @@ async def refused(
 def text_of(chunks: Iterable[ExtractedChunk]) -> str:
     """Return the text without what chunks repeat."""
     return "".join(chunk.text[chunk.repeated :] for chunk in chunks)
+
+
+async def until(holds: Callable[[], object], limit: float = 30.0) -> None:
+    """Wait until a condition holds."""
+    async with asyncio.timeout(limit):
+        while not holds():  # noqa: ASYNC110 -- nothing tells of it
+            await asyncio.sleep(0.01)

@@ -1,0 +1,226 @@
+"""The child has one file, no environment and its limits, and never outlives its reading."""
+
+import asyncio
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from engine.documents import child
+from engine.documents.child import ChildLimits, DocumentError, extract_chunks
+from engine.documents.extract.messages import ExtractedChunk
+from tests.documents import files
+from tests.documents.reading import WHOLE, read, refused, text_of, until
+
+pytestmark = pytest.mark.anyio
+
+SAY = """
+import json, os, signal, struct, sys, time
+def say(text, kind=0):
+    data = text.encode()
+    sys.stdout.buffer.write(struct.pack("<BIIII", kind, len(data), 1, 0, 0xFFFFFFFF) + data)
+    sys.stdout.buffer.flush()
+"""
+ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has this limit")
+
+
+@pytest.fixture
+def program(monkeypatch: pytest.MonkeyPatch) -> "Program":
+    return Program(monkeypatch)
+
+
+class Program:
+    """Lets another program be the child."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self._patch = patch
+
+    def __call__(self, code: str) -> None:
+        self._patch.setattr(child, "PROGRAM", ("-c", SAY + code))
+
+
+@asynccontextmanager
+async def reading(
+    limits: ChildLimits | None = None,
+) -> AsyncIterator[AsyncIterator[ExtractedChunk]]:
+    with tempfile.TemporaryFile() as file:
+        async with extract_chunks(file, "a.txt", WHOLE, limits or ChildLimits()) as chunks:
+            yield chunks
+
+
+async def said(limits: ChildLimits | None = None) -> str:
+    """Return the first text that the child says."""
+    async with reading(limits) as chunks:
+        return (await anext(chunks)).text
+
+
+def is_gone(pid: int) -> bool:
+    with suppress(ProcessLookupError):
+        os.kill(pid, 0)
+        return (
+            Path(f"/proc/{pid}/stat").exists() and ") Z " in Path(f"/proc/{pid}/stat").read_text()
+        )
+    return True
+
+
+async def test_it_has_no_environment(program: Program) -> None:
+    program("say(json.dumps(sorted(set(os.environ) - {'LC_CTYPE'})))")  # which Python itself sets
+    assert await said() == "[]"
+
+
+async def test_it_has_no_descriptor_but_its_three(program: Program) -> None:
+    program("say(' '.join(sorted(os.listdir('/dev/fd'))))")
+    assert set((await said()).split()) <= {"0", "1", "2", "3"}  # the fourth is the listing's own
+
+
+async def test_it_has_a_session_of_its_own(program: Program) -> None:
+    program("say(str(os.getsid(0) == os.getpid()))")
+    assert await said() == "True"
+
+
+async def test_one_that_hangs_is_killed(program: Program) -> None:
+    program("say(str(os.getpid())); time.sleep(600)")
+    async with reading(ChildLimits(wall=1.0)) as chunks:
+        pid = int((await anext(chunks)).text)
+        with pytest.raises(DocumentError, match="could not be read within"):
+            await anext(chunks)
+    assert is_gone(pid)
+
+
+async def test_one_that_ignores_signals_is_killed(program: Program) -> None:
+    program(
+        "for each in (signal.SIGTERM, signal.SIGINT): signal.signal(each, signal.SIG_IGN)\n"
+        "say(str(os.getpid())); time.sleep(600)"
+    )
+    async with reading() as chunks:
+        pid = int((await anext(chunks)).text)
+    assert is_gone(pid)
+
+
+async def test_its_own_children_are_killed_with_it(program: Program) -> None:
+    program("pid = os.fork() or time.sleep(600)\nsay(str(pid)); time.sleep(600)")
+    async with reading() as chunks:
+        pid = int((await anext(chunks)).text)
+    await until(lambda: is_gone(pid))
+
+
+async def test_a_cancelled_reader_leaves_no_child(program: Program) -> None:
+    program("say(str(os.getpid())); time.sleep(600)")
+    pids: list[int] = []
+
+    async def read_on() -> None:
+        async with reading() as chunks:
+            async for chunk in chunks:
+                pids.append(int(chunk.text))
+
+    task = asyncio.create_task(read_on())
+    await until(lambda: bool(pids))
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert is_gone(pids[0])
+
+
+async def test_time_in_which_it_waits_for_us_is_not_its_own(program: Program) -> None:
+    program("say('one'); time.sleep(0.3); say('two'); say('', 3)")
+    texts = []
+    async with reading(ChildLimits(wall=5.0)) as chunks:
+        async for chunk in chunks:
+            texts.append(chunk.text)
+            await asyncio.sleep(3.0)
+    assert texts == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        "os.kill(os.getpid(), signal.SIGKILL)",
+        "os.abort()",
+        "sys.exit(0)",
+        "sys.stdout.buffer.write(b'abc'); sys.exit(0)",
+        "sys.stdout.buffer.write(struct.pack('<BIIII', 0, 1 << 31, 0, 0, 0))",
+    ],
+    ids=["killed", "aborted", "no end", "half a message", "an endless message"],
+)
+async def test_one_that_dies_or_talks_nonsense_is_an_error(program: Program, end: str) -> None:
+    program(end)
+    with pytest.raises(DocumentError, match="could not be read"):
+        await said()
+
+
+async def test_an_error_of_its_own_is_logged_and_not_told(
+    program: Program, caplog: pytest.LogCaptureFixture
+) -> None:
+    program("say('Traceback: secret', 2)")
+    with pytest.raises(DocumentError) as caught:
+        await said()
+    assert "secret" not in caught.value.message
+    assert "secret" in caplog.text
+
+
+@ON_LINUX
+async def test_memory_is_limited() -> None:
+    found = await refused(files.WORDS.encode(), "a.txt", ChildLimits(memory=96 << 20))
+    assert found.code == "invalid_file"
+
+
+async def test_time_of_the_processor_is_limited() -> None:
+    limits = ChildLimits(seconds=1)
+    found = await refused(files.long_text(30 << 20), "a.txt", limits)
+    assert found.message.startswith("It could not be read within 1 s")
+
+
+@ON_LINUX
+async def test_it_can_open_neither_file_nor_socket_once_it_reads(program: Program) -> None:
+    program(
+        "from engine.documents.extract.__main__ import close_doors\nimport socket\n"
+        "def tried(what):\n"
+        "    try: what()\n"
+        "    except OSError as error: return error.errno\n"
+        "close_doors()\n"
+        "say(f'{tried(lambda: open(sys.executable))} {tried(socket.socket)}')"
+    )
+    assert await said() == "24 24"
+
+
+@ON_LINUX
+async def test_it_dies_with_its_parent(tmp_path: Path) -> None:
+    """The parent is killed in the midst of reading."""
+    code = (
+        "import asyncio, sys\n"
+        "from engine.documents.child import ChildLimits, extract_chunks\n"
+        "from engine.documents.extract.chunks import ChunkStrategy\n"
+        "async def main():\n"
+        "    with open(sys.argv[1], 'rb') as file:\n"
+        "        reading = extract_chunks(file, 'a.txt', ChunkStrategy(), ChildLimits())\n"
+        "        async with reading as chunks:\n"
+        "            await anext(chunks)\n"
+        "            print('reading', flush=True)\n"
+        "            await asyncio.sleep(600)\n"
+        "asyncio.run(main())\n"
+    )
+    path = tmp_path / "long.txt"
+    path.write_bytes(b"".join(files.long_text(20 << 20)))
+    parent = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", code, str(path), stdout=asyncio.subprocess.PIPE
+    )
+    assert parent.stdout
+    await parent.stdout.readline()
+    children = Path(f"/proc/{parent.pid}/task/{parent.pid}/children").read_text().split()
+    parent.send_signal(signal.SIGKILL)
+    await parent.wait()
+    await until(lambda: all(is_gone(int(pid)) for pid in children))
+    assert children
+
+
+async def test_one_that_dies_harms_no_other() -> None:
+    bad, good = await asyncio.gather(
+        refused(b"%PDF-1.4 garbage", "bad.pdf"), read(files.pdf(["Good."]), "good.pdf")
+    )
+    assert bad.code == "invalid_file"
+    assert "Good." in text_of(good)
