@@ -68,6 +68,10 @@ def is_gone(pid: int) -> bool:
     return True
 
 
+def children_of(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+
+
 async def test_it_has_no_environment(program: Program) -> None:
     program("say(json.dumps(sorted(set(os.environ) - {'LC_CTYPE'})))")  # which Python itself sets
     assert await said() == "[]"
@@ -115,8 +119,8 @@ async def test_a_cancelled_reader_leaves_no_child(program: Program) -> None:
 
     async def read_on() -> None:
         async with reading() as chunks:
-            async for chunk in chunks:
-                pids.append(int(chunk.text))
+            pids.append(int((await anext(chunks)).text))
+            await anext(chunks)
 
     task = asyncio.create_task(read_on())
     await until(lambda: bool(pids))
@@ -211,7 +215,7 @@ async def test_it_dies_with_its_parent(tmp_path: Path) -> None:
     )
     assert parent.stdout
     await parent.stdout.readline()
-    children = Path(f"/proc/{parent.pid}/task/{parent.pid}/children").read_text().split()
+    children = children_of(parent.pid)
     parent.send_signal(signal.SIGKILL)
     await parent.wait()
     await until(lambda: all(is_gone(int(pid)) for pid in children))
