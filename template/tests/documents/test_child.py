@@ -1,6 +1,8 @@
 """The child has one file, no environment and its limits, and never outlives its reading."""
 
 import asyncio
+import errno
+import json
 import os
 import signal
 import sys
@@ -148,8 +150,9 @@ async def test_time_in_which_it_waits_for_us_is_not_its_own(program: Program) ->
         "sys.exit(0)",
         "sys.stdout.buffer.write(b'abc'); sys.exit(0)",
         "sys.stdout.buffer.write(struct.pack('<BIIII', 0, 1 << 31, 0, 0, 0))",
+        "say('nonsense', 77)",
     ],
-    ids=["killed", "aborted", "no end", "half a message", "an endless message"],
+    ids=["killed", "aborted", "no end", "half a message", "an endless message", "no kind"],
 )
 async def test_one_that_dies_or_talks_nonsense_is_an_error(program: Program, end: str) -> None:
     program(end)
@@ -165,6 +168,39 @@ async def test_an_error_of_its_own_is_logged_and_not_told(
         await said()
     assert "secret" not in caught.value.message
     assert "secret" in caplog.text
+
+
+async def test_one_that_never_ends_is_ended(program: Program) -> None:
+    program("while True: say('more')")
+    async with reading(ChildLimits(chunks=10)) as chunks:
+        with pytest.raises(DocumentError, match="could not be read"):
+            assert len([chunk async for chunk in chunks]) <= 11
+
+
+async def test_it_writes_no_file_and_gains_no_rights(program: Program, tmp_path: Path) -> None:
+    program(
+        "from engine.documents.extract.__main__ import limit_self\n"
+        "limit_self(1 << 30, 60)\n"
+        "try:\n"
+        f"    with open({str(tmp_path / 'written')!r}, 'w') as file: file.write('x')\n"
+        "except OSError as error: said = [error.errno]\n"
+        "else: said = [0]\n"
+        "import resource\n"
+        "said += [resource.getrlimit(resource.RLIMIT_CORE)[0]]\n"
+        "if sys.platform == 'linux': said += [open('/proc/self/status').read().split("
+        "'NoNewPrivs:')[1].split()[0]]\n"
+        "say(json.dumps(said))"
+    )
+    assert json.loads(await said()) == [errno.EFBIG, 0, *(["1"] * (sys.platform == "linux"))]
+
+
+async def test_it_loads_nothing_of_the_engine_but_its_own_package(program: Program) -> None:
+    program(
+        "from engine.documents.extract import __main__, docx, html, pdf, text\n"
+        "say(json.dumps([each for each in sys.modules if each.startswith(('app', 'engine'))]))"
+    )
+    loaded = {*json.loads(await said())} - {"engine", "engine.documents"}
+    assert {each for each in loaded if not each.startswith("engine.documents.extract")} == set()
 
 
 @ON_LINUX
