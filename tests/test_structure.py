@@ -10,7 +10,7 @@ TEMPLATE = REPOSITORY / "template"
 PACKAGES = ("app", "engine", "doctor")
 HOMONYMS, ONE_WORD = 0.05, 0.25
 FRAGMENT_LINES = 60
-FRAGMENTS = 23
+FRAGMENTS = 26
 """Modules shorter than that with one importer or none."""
 
 Trees = dict[str, ast.Module]
