@@ -64,6 +64,7 @@ async def test_a_cell_of_a_table_ends_with_a_tab() -> None:
         (bytes(range(256)) * 400, "noise.txt", "unsupported_file", "no text: .* Send text"),
         (b"\x81\x8d\x8f", "odd.txt", "invalid_file", "broken near byte 0"),
         (b"\xe9" * 2_000_000 + b"\x81", "later.txt", "invalid_file", "broken near byte 2000000"),
+        (b"one\0two", "nul.txt", "unsupported_file", "no text: .* Send text"),
         (b"\xe9\x01", "control.txt", "unsupported_file", "no text: .* Send text"),
         ("ab".encode("utf-16")[:-1], "half.txt", "invalid_file", "broken near byte"),
         (b"", "empty.txt", "invalid_file", "has no text"),
