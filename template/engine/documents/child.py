@@ -20,22 +20,26 @@ from engine.documents.extract.chunks import ChunkStrategy
 from engine.documents.extract.messages import (
     CHUNK,
     END,
-    FAILURE,
     HEADER,
+    UNREADABLE,
+    UNSUPPORTED,
     ExtractedChunk,
     Header,
     chunk_of,
     read_header,
 )
-from engine.errors import AppError
+from engine.errors import LONGEST_MESSAGE, AppError, readable_error
 from engine.process.tasks import run_uncut
 
 log = logging.getLogger(__name__)
 
 LOST = "It could not be read within {seconds:g} s and {memory} MiB. Divide it, or save it anew."
+CODES = {UNREADABLE: "invalid_file", UNSUPPORTED: "unsupported_file"}
 PROGRAM = ("-m", "engine.documents.extract")
-MOST_TEXT = 1 << 24
+MOST_TEXT = 1 << 20
 """Bytes of one message: a chunk of 4,096 tokens has far less."""
+LONGEST_NAME = 255
+"""Characters of a name that the child is told: their end decides how it reads."""
 
 
 class DocumentError(AppError):
@@ -65,7 +69,7 @@ async def extract_chunks(
     text, or too much for the limits.
     """
     wanted = {
-        "filename": filename,
+        "filename": filename[-LONGEST_NAME:],
         "strategy": strategy,
         "memory": limits.memory,
         "cpu": round(limits.seconds),
@@ -92,7 +96,7 @@ async def _chunks(
 ) -> AsyncIterator[ExtractedChunk]:
     left = limits.wall  # without the time in which the child waits for its chunks to be written
     lost = LOST.format(seconds=limits.seconds, memory=limits.memory >> 20)
-    while True:
+    for _ in range(limits.chunks + 1):  # a child that a file has taken over may never end
         began = time.monotonic()
         try:
             async with asyncio.timeout(left):
@@ -104,11 +108,16 @@ async def _chunks(
             yield chunk_of(header, data)
         elif header.kind == END:
             return
-        elif header.kind == FAILURE:
-            raise DocumentError(**json.loads(data))
         else:
-            log.error("the child that reads documents failed: %s", data.decode(errors="replace"))
-            raise DocumentError("invalid_file", "The document could not be read. Save it anew.")
+            raise _failure(header.kind, data.decode(errors="replace"))
+    raise DocumentError("invalid_file", lost)
+
+
+def _failure(kind: int, text: str) -> DocumentError:
+    if kind in CODES:
+        return DocumentError(CODES[kind], readable_error(text, LONGEST_MESSAGE))
+    log.error("the child that reads documents failed: %s", text[-LONGEST_MESSAGE:])
+    return DocumentError("invalid_file", "The document could not be read. Save it anew.")
 
 
 async def _message(child: asyncio.subprocess.Process) -> tuple[Header, bytes]:

@@ -1,6 +1,8 @@
 """The child has one file, no environment and its limits, and never outlives its reading."""
 
 import asyncio
+import errno
+import json
 import os
 import signal
 import sys
@@ -79,7 +81,10 @@ async def test_it_has_no_environment(program: Program) -> None:
 
 async def test_it_has_no_descriptor_but_its_three(program: Program) -> None:
     program("say(' '.join(sorted(os.listdir('/dev/fd'))))")
-    assert set((await said()).split()) <= {"0", "1", "2", "3"}  # the fourth is the listing's own
+    with tempfile.TemporaryFile() as other:
+        os.set_inheritable(other.fileno(), True)  # as a library may leave one
+        found = await said()
+    assert set(found.split()) <= {"0", "1", "2", "3"}  # the fourth is the listing's own
 
 
 async def test_it_has_a_session_of_its_own(program: Program) -> None:
@@ -131,12 +136,12 @@ async def test_a_cancelled_reader_leaves_no_child(program: Program) -> None:
 
 
 async def test_time_in_which_it_waits_for_us_is_not_its_own(program: Program) -> None:
-    program("say('one'); time.sleep(0.3); say('two'); say('', 3)")
+    program("say('one'); time.sleep(5.5); say('two'); time.sleep(0.5); say('', 3)")
     texts = []
     async with reading(ChildLimits(wall=5.0)) as chunks:
         async for chunk in chunks:
             texts.append(chunk.text)
-            await asyncio.sleep(3.0)
+            await asyncio.sleep(0.0 if len(texts) > 1 else 5.0)
     assert texts == ["one", "two"]
 
 
@@ -148,8 +153,9 @@ async def test_time_in_which_it_waits_for_us_is_not_its_own(program: Program) ->
         "sys.exit(0)",
         "sys.stdout.buffer.write(b'abc'); sys.exit(0)",
         "sys.stdout.buffer.write(struct.pack('<BIIII', 0, 1 << 31, 0, 0, 0))",
+        "say('nonsense', 77)",
     ],
-    ids=["killed", "aborted", "no end", "half a message", "an endless message"],
+    ids=["killed", "aborted", "no end", "half a message", "an endless message", "no kind"],
 )
 async def test_one_that_dies_or_talks_nonsense_is_an_error(program: Program, end: str) -> None:
     program(end)
@@ -165,6 +171,44 @@ async def test_an_error_of_its_own_is_logged_and_not_told(
         await said()
     assert "secret" not in caught.value.message
     assert "secret" in caplog.text
+
+
+async def test_one_that_never_ends_is_ended(program: Program) -> None:
+    program("while True: say('more')")
+    texts = []
+    async with reading(ChildLimits(chunks=10)) as chunks:
+        with pytest.raises(DocumentError, match="could not be read"):  # noqa: PT012
+            async for chunk in chunks:
+                texts.append(chunk.text)  # noqa: PERF401 -- the texts before the error count
+    assert len(texts) <= 11
+
+
+async def test_it_writes_no_file_and_gains_no_rights(program: Program, tmp_path: Path) -> None:
+    program(
+        "from engine.documents.extract.__main__ import limit_self\n"
+        "import resource\n"
+        "hard = resource.getrlimit(resource.RLIMIT_CORE)[1]\n"
+        "resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))\n"
+        "limit_self(1 << 30, 60)\n"
+        "try:\n"
+        f"    with open({str(tmp_path / 'written')!r}, 'w') as file: file.write('x')\n"
+        "except OSError as error: said = [error.errno]\n"
+        "else: said = [0]\n"
+        "said += [resource.getrlimit(resource.RLIMIT_CORE)[0]]\n"
+        "if sys.platform == 'linux': said += [open('/proc/self/status').read().split("
+        "'NoNewPrivs:')[1].split()[0]]\n"
+        "say(json.dumps(said))"
+    )
+    assert json.loads(await said()) == [errno.EFBIG, 0, *(["1"] * (sys.platform == "linux"))]
+
+
+async def test_it_loads_nothing_of_the_engine_but_its_own_package(program: Program) -> None:
+    program(
+        "from engine.documents.extract import __main__, docx, html, pdf, text\n"
+        "say(json.dumps([each for each in sys.modules if each.startswith(('app', 'engine'))]))"
+    )
+    loaded = {*json.loads(await said())} - {"engine", "engine.documents"}
+    assert {each for each in loaded if not each.startswith("engine.documents.extract")} == set()
 
 
 @ON_LINUX
@@ -194,11 +238,15 @@ async def test_it_can_open_neither_file_nor_socket_once_it_reads(program: Progra
 
 @ON_LINUX
 async def test_it_dies_with_its_parent(tmp_path: Path) -> None:
-    """The parent is killed in the midst of reading."""
+    """The parent is killed while the child writes nothing: a broken pipe would end it too."""
+    limited = "from engine.documents.extract.__main__ import limit_self\nlimit_self(1 << 30, 60)\n"
+    program = ("-c", f"{SAY}{limited}say('reading')\ntime.sleep(600)")
     code = (
         "import asyncio, sys\n"
+        "from engine.documents import child\n"
         "from engine.documents.child import ChildLimits, extract_chunks\n"
         "from engine.documents.extract.chunks import ChunkStrategy\n"
+        f"child.PROGRAM = {program!r}\n"
         "async def main():\n"
         "    with open(sys.argv[1], 'rb') as file:\n"
         "        reading = extract_chunks(file, 'a.txt', ChunkStrategy(), ChildLimits())\n"
@@ -208,8 +256,8 @@ async def test_it_dies_with_its_parent(tmp_path: Path) -> None:
         "            await asyncio.sleep(600)\n"
         "asyncio.run(main())\n"
     )
-    path = tmp_path / "long.txt"
-    path.write_bytes(b"".join(files.long_text(20 << 20)))
+    path = tmp_path / "any.txt"
+    path.write_bytes(b"any")
     parent = await asyncio.create_subprocess_exec(
         sys.executable, "-c", code, str(path), stdout=asyncio.subprocess.PIPE
     )

@@ -28,6 +28,8 @@ SMALL = ChildLimits(memory=512 << 20, seconds=20, wall=60)
         (b'{"a": [1, 2]}', "a.json", '{"a": [1, 2]}'),
         (b"def f():\n    return 1\n", "a.py", "def f():\n    return 1\n"),
         (b"no end of a name", "README", "no end of a name"),
+        (b"N\x08NAME", "manual.txt", "N\x08NAME"),
+        (b"one", "a" * 300_000 + ".txt", "one"),
         (files.docx(["One &amp; two", "Three"]), "a.docx", "One & two\nThree\n"),
         (
             PAGE,
@@ -60,8 +62,11 @@ async def test_a_cell_of_a_table_ends_with_a_tab() -> None:
         (b"MZ\x90\0", "setup.exe", "unsupported_file", r"`\.exe` are not read. Send PDF"),
         (b"\x89PNG\r\n", "scan.png", "unsupported_file", r"`\.png` are not read"),
         (bytes(range(256)) * 400, "noise.txt", "unsupported_file", "no text: .* Send text"),
-        (b"\x81\x8d\x8f", "odd.txt", "invalid_file", "broken at byte 0"),
-        ("ab".encode("utf-16")[:-1], "half.txt", "invalid_file", "broken at byte"),
+        (b"\x81\x8d\x8f", "odd.txt", "invalid_file", "broken near byte 0"),
+        (b"\xe9" * 2_000_000 + b"\x81", "later.txt", "invalid_file", "broken near byte 2000000"),
+        (b"one\0two", "nul.txt", "unsupported_file", "no text: .* Send text"),
+        (b"\xe9\x01", "control.txt", "unsupported_file", "no text: .* Send text"),
+        ("ab".encode("utf-16")[:-1], "half.txt", "invalid_file", "broken near byte"),
         (b"", "empty.txt", "invalid_file", "has no text"),
         (b" \n\t ", "blank.md", "invalid_file", "has no text"),
         (files.pdf([""]), "scanned.pdf", "invalid_file", "scanned need OCR"),
@@ -74,13 +79,13 @@ async def test_a_cell_of_a_table_ends_with_a_tab() -> None:
         (files.docx_of(b"<a><b></a>"), "xml.docx", "invalid_file", "XML .* is broken"),
         (files.docx_with_entities(), "laughs.docx", "invalid_file", "document type"),
         (
-            partial(files.docx_bomb, 256 << 20),
+            partial(files.docx_bomb, 128 << 20),
             "bomb.docx",
             "invalid_file",
             "unpacks to more than 100 MiB",
         ),
         (
-            partial(files.docx_that_lies, 256 << 20),
+            partial(files.docx_that_lies, 128 << 20),
             "lies.docx",
             "invalid_file",
             "DOCX|unpacks to more",
@@ -112,6 +117,12 @@ async def test_a_text_that_has_no_end_of_a_line_is_cut() -> None:
     chunks = await read(b"a" * (1 << 20), "line.txt", ChunkStrategy(100, 50), SMALL)
     assert all(chunk.tokens <= 100 for chunk in chunks)
     assert len(text_of(chunks)) == 1 << 20
+
+
+async def test_a_line_of_a_million_characters_is_cut() -> None:
+    line = b"ab " * 345_000 + b"\n"
+    chunks = await read(line + b"end", "line.txt", limits=SMALL)
+    assert text_of(chunks).encode() == line + b"end"
 
 
 async def test_a_document_of_too_many_chunks_is_refused() -> None:

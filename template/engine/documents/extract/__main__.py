@@ -13,15 +13,16 @@ import sys
 import traceback
 from collections.abc import Iterator
 from importlib import import_module
-from typing import Any, BinaryIO
+from typing import Any
 
 from engine.documents.extract.chunks import ChunkStrategy, pack_chunks
 from engine.documents.extract.failures import Unreadable, Unsupported
 from engine.documents.extract.kinds import reader_of
 from engine.documents.extract.messages import (
     END,
-    FAILURE,
     FAULT,
+    UNREADABLE,
+    UNSUPPORTED,
     ExtractedChunk,
     write_chunk,
     write_message,
@@ -52,19 +53,14 @@ def main() -> None:
             write_chunk(out, chunk)
         write_message(out, END)
     except Unsupported as error:
-        tell(out, "unsupported_file", str(error))
+        write_message(out, UNSUPPORTED, str(error))
     except Unreadable as error:
-        tell(out, "invalid_file", str(error))
+        write_message(out, UNREADABLE, str(error))
     except MemoryError:
-        tell(out, "invalid_file", TOO_LARGE.format(memory=wanted["memory"] >> 20))
+        write_message(out, UNREADABLE, TOO_LARGE.format(memory=wanted["memory"] >> 20))
     except Exception:  # noqa: BLE001 -- the parent logs it
         write_message(out, FAULT, traceback.format_exc())
     out.flush()
-
-
-def tell(out: BinaryIO, code: str, message: str) -> None:
-    """Send the reason why the document is not read."""
-    write_message(out, FAILURE, json.dumps({"code": code, "message": message}))
 
 
 def counted(chunks: Iterator[ExtractedChunk], most: int) -> Iterator[ExtractedChunk]:

@@ -15,7 +15,7 @@ VERSION = 1
 
 END = re.compile(r"(?<=\n)|(?<=[.!?…]\s)|(?<=[\u3002\uff01\uff1f])")
 LONGEST = 2000
-"""Characters without an end of a sentence, after which a text is cut."""
+"""Characters of a sentence, after which it is cut: the tokenizer refuses 10^6 at once."""
 
 LOST = dict.fromkeys([0, *range(0xD800, 0xE000)])
 """NUL and halves of characters: no database keeps them."""
@@ -75,16 +75,17 @@ def _sentences(pieces: Iterable[Piece]) -> Iterator[Piece]:
         text = piece.text.translate(LOST)
         if not rest:
             begun = piece.page
-        *whole, rest = END.split(rest + text)
-        while len(rest) > LONGEST:
-            whole.append(rest[:LONGEST])
-            rest = rest[LONGEST:]
+        *whole, rest = (part for each in END.split(rest + text) for part in _cut(each))
         for each in whole:
             if each:
                 yield Piece(each, begun)
             begun = piece.page
     if rest:
         yield Piece(rest, begun)
+
+
+def _cut(text: str) -> list[str]:
+    return [text[at : at + LONGEST] for at in range(0, max(len(text), 1), LONGEST)]
 
 
 def _halved(text: str, page: int | None, most: int, count: CountTokens) -> Iterator[Segment]:

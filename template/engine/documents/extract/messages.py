@@ -3,8 +3,10 @@
 from struct import Struct
 from typing import BinaryIO, NamedTuple
 
-CHUNK, FAILURE, FAULT, END = range(4)
-"""Kinds: a chunk, a document that cannot be read, an error of the child itself, the end."""
+CHUNK, UNREADABLE, FAULT, END, UNSUPPORTED = range(5)
+"""Kinds: a chunk, a document that cannot be read, an error of the child itself, the end, a kind of
+file that is not read.
+"""
 
 HEADER = Struct("<BIIII")
 NO_PAGE = 0xFFFF_FFFF
@@ -53,4 +55,4 @@ def read_header(data: bytes) -> Header:
 def chunk_of(header: Header, data: bytes) -> ExtractedChunk:
     """Return the chunk of a message."""
     page = None if header.page == NO_PAGE else header.page
-    return ExtractedChunk(data.decode(), header.tokens, header.repeated, page)
+    return ExtractedChunk(data.decode(errors="replace"), header.tokens, header.repeated, page)

@@ -24,24 +24,31 @@ def decoded(file: BinaryIO) -> Iterator[str]:
     """Yield the text of a file in its encoding: UTF-8, UTF-16 by its mark, or Windows-1252."""
     decoder = codecs.getincrementaldecoder(encoding_of(file))()
     file.seek(0)
+    done = 0
     try:
         while data := file.read(PIECE):
             yield decoder.decode(data)
+            done += len(data)
         yield decoder.decode(b"", final=True)
     except UnicodeDecodeError as error:
-        raise Unreadable(f"The text is broken at byte {error.start}. Send it as UTF-8.") from error
+        message = f"The text is broken near byte {done + error.start}. Send it as UTF-8."
+        raise Unreadable(message) from error
 
 
 def encoding_of(file: BinaryIO) -> str:
-    """Return the encoding of a file. Raise `Unsupported` where it is no text."""
+    """Return the encoding of a file. Raise `Unsupported` where it is no text.
+
+    UTF-8 may have control characters, such as the backspaces of a manual page, but no NUL.
+    """
     beginning = file.read(4)
     for mark, encoding in MARKS.items():
         if beginning.startswith(mark):
             return encoding
     file.seek(0)
-    decoder, is_utf8 = codecs.getincrementaldecoder("utf-8")(), True
+    decoder, is_utf8, has_controls = codecs.getincrementaldecoder("utf-8")(), True, False
     while data := file.read(PIECE):
-        if CONTROLS.search(data):
+        has_controls = has_controls or bool(CONTROLS.search(data))
+        if b"\0" in data or (has_controls and not is_utf8):
             raise Unsupported(BINARY)
         try:
             decoder.decode(data if is_utf8 else b"")
@@ -52,4 +59,6 @@ def encoding_of(file: BinaryIO) -> str:
         decoder.decode(b"", final=True)
     except UnicodeDecodeError:
         is_utf8 = False
+    if has_controls and not is_utf8:
+        raise Unsupported(BINARY)
     return "utf-8" if is_utf8 else "cp1252"
