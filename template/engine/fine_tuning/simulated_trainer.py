@@ -43,7 +43,8 @@ class SimulatedTrainer:
         )
         wire.require_model(base, [CHAT])
         outcome = body["training_file"].split("_")[0]
-        return self._state(f"simulated-{outcome}-{time.time() + self._seconds:.3f}")
+        ends_at = time.time() + self._seconds
+        return self._state(f"simulated-{outcome}-{ends_at:.3f}-{self._row.id}")
 
     async def find(self, _files: Sequence[str], _since: float) -> None:
         """Find nothing: a job that was not recorded does not exist."""
@@ -76,7 +77,7 @@ class SimulatedTrainer:
         """Delete nothing: no file was kept."""
 
     def _state(self, job_id: str) -> ProviderJob:
-        _, outcome, ends_at = job_id.split("-")
+        _, outcome, ends_at, _ = job_id.split("-")
         if outcome == "stuck" or time.time() < float(ends_at):
             return ProviderJob(id=job_id, status="running")
         if outcome == "fail":

@@ -21,6 +21,7 @@ class FineTuningJobRow(Base):
 
     __tablename__ = "fine_tuning_jobs"
     __table_args__ = (
+        UniqueConstraint("provider_job", name="uq_fine_tuning_jobs_provider_job"),
         Index("ix_fine_tuning_jobs_caller", "caller_id", "id"),
         index_of("finished_at IS NULL", "ix_fine_tuning_jobs_open", "caller_id", "training_file"),
     )

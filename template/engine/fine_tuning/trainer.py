@@ -136,7 +136,7 @@ class RemoteTrainer:
         """Read the pages, newest first, until one has an event that is known."""
         query, found = {"limit": str(PAGE)}, list[ProviderEvent]()
         for _ in range(MOST_PAGES):
-            data, more = await self._list(f"{_path(job_id)}/events", query)
+            data, more = await self._list(f"{_path(job_id)}/events", query, none_at_404=True)
             page = read_answers(ProviderEvent, data)
             found += [each for each in page if each.id not in known]
             if not more or not page or any(each.id in known for each in page):
@@ -148,7 +148,7 @@ class RemoteTrainer:
         self, job_id: str, query: dict[str, str]
     ) -> tuple[list[Checkpoint], bool]:
         """Ask for a page; the checkpoints name our job."""
-        data, more = await self._list(f"{_path(job_id)}/checkpoints", query)
+        data, more = await self._list(f"{_path(job_id)}/checkpoints", query, none_at_404=True)
         named = [{**each, "fine_tuning_job_id": self._own_id} for each in data]
         return read_answers(Checkpoint, named), more
 
@@ -168,12 +168,16 @@ class RemoteTrainer:
             raise ModelError(f"The trainer was asked for {job_id} and told of another job.")
         return job
 
-    async def _list(self, path: str, query: dict[str, str]) -> tuple[list[dict[str, Any]], bool]:
-        said = await self._ask("GET", f"{path}?{httpx.QueryParams(query)}")
-        data = said.get("data") if said else None
-        if said is None or not isinstance(data, list):
+    async def _list(
+        self, path: str, query: dict[str, str], *, none_at_404: bool = False
+    ) -> tuple[list[dict[str, Any]], bool]:
+        url = f"{path}?{httpx.QueryParams(query)}"
+        said = await self._ask("GET", url, none_at_404=none_at_404)
+        data = [] if said is None else said.get("data")
+        if not isinstance(data, list):
             raise ModelError("The trainer's answer is no list.")
-        return [each for each in data if isinstance(each, dict)], said.get("has_more") is True
+        more = said is not None and said.get("has_more") is True
+        return [each for each in data if isinstance(each, dict)], more
 
     async def _ask(
         self,

@@ -115,8 +115,9 @@ class Training:
             await self.clean()
             return
         log.info("%s waits for its provider: %s", self._row.id, error.message)
-        if self._row.status not in FINAL:
-            await self._record(count_poll)
+        if self._row.status in FINAL:
+            raise Later(LONGEST_POLL)
+        await self._record(count_poll)
         raise Later(backoff(self._row.polls, FIRST_POLL, LONGEST_POLL))
 
     async def _send_files(self) -> tuple[dict[str, str], int]:

@@ -67,6 +67,8 @@ def test_another_caller_sees_no_trace_of_the_model(chain: Chain, caller: OpenAI)
     with pytest.raises(openai.NotFoundError):
         other.completions.create(model=model, prompt="Hello")
     with pytest.raises(openai.NotFoundError):
+        other.completions.create(model=model, prompt="Hello", stream=True)
+    with pytest.raises(openai.NotFoundError):
         other.embeddings.create(model=model, input="Hello")
     with pytest.raises(openai.NotFoundError):
         other.fine_tuning.jobs.create(model=model, training_file=upload(other))

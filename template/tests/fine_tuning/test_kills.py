@@ -3,6 +3,7 @@
 import pytest
 
 from tests.fine_tuning.conftest import Lab
+from tests.fine_tuning.provider import Said
 from tests.fine_tuning.training import begin, ended
 from tests.service import eventually
 
@@ -34,6 +35,23 @@ def test_a_kill_leaves_one_job_where_the_provider_drops_metadata(lab: Lab) -> No
     lab.provider.keeps_metadata = False
     first = lab.work()
     lab.provider.fault("POST /fine_tuning/jobs", first.process.kill)
+    caller = lab.caller()
+    job = begin(caller)
+    eventually(lambda: first.ended)
+    lab.work()
+    assert ended(caller, job).status == "succeeded"
+    assert len(lab.provider.of(job.id)) == 1
+
+
+def test_a_call_that_was_lost_with_its_worker_is_made_again(lab: Lab) -> None:
+    first = lab.work()
+
+    def lose() -> Said:
+        first.process.kill()
+        lab.provider.jobs.clear()
+        return None
+
+    lab.provider.fault("POST /fine_tuning/jobs", lose)
     caller = lab.caller()
     job = begin(caller)
     eventually(lambda: first.ended)

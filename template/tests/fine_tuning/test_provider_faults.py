@@ -93,6 +93,21 @@ def test_the_model_of_another_caller_is_not_adopted(lab: Lab) -> None:
     assert model not in [each.id for each in models_of(lab, thief)]
 
 
+def test_the_provider_job_of_another_caller_is_not_followed(lab: Lab) -> None:
+    lab.provider.statuses = [{"status": "running"}] * 100
+    lab.work()
+    owner, thief = lab.caller(), lab.caller()
+    first = begin(owner)
+    eventually(lambda: lab.provider.of(first.id))
+    taken = lab.provider.of(first.id)[0]
+    lab.provider.fault(CREATE, saying(200, taken))
+    second = begin(thief)
+    eventually(lambda: lab.provider.of(second.id))
+    lab.provider.statuses.clear()
+    assert ended(owner, first).status == "succeeded"
+    assert ended(thief, second).fine_tuned_model != ended(owner, first).fine_tuned_model
+
+
 def test_a_model_at_the_provider_is_nobodys_before_it_is_adopted(lab: Lab) -> None:
     caller = lab.caller()
     with pytest.raises(openai.NotFoundError):
@@ -121,6 +136,26 @@ def test_a_refusal_of_the_creation_is_told(lab: Lab) -> None:
     assert job.error
     assert (job.error.code, job.error.message) == (error["code"], error["message"])
     eventually(lambda: not lab.provider.files)
+
+
+def test_a_provider_without_checkpoints_has_an_empty_page_of_them(lab: Lab) -> None:
+    lab.work()
+    caller = lab.caller()
+    job = ended(caller, begin(caller))
+    assert list(caller.fine_tuning.jobs.checkpoints.list(job.id)) == []
+
+
+def test_checkpoints_name_our_job_and_their_models_are_the_callers(lab: Lab) -> None:
+    name = f"{MODEL}:ckpt-step-5"
+    told = {"id": "c1", "created_at": 1, "fine_tuned_model_checkpoint": name, "step_number": 5}
+    listed = saying(200, {"data": [told, {"id": 5}], "has_more": False})
+    lab.provider.fault("GET /fine_tuning/jobs/ID/checkpoints", listed, listed)
+    lab.work()
+    caller = lab.caller()
+    job = ended(caller, begin(caller))
+    shown = list(caller.fine_tuning.jobs.checkpoints.list(job.id))
+    assert [(each.fine_tuning_job_id, each.step_number) for each in shown] == [(job.id, 5)]
+    assert name in [each.id for each in models_of(lab, caller)]
 
 
 def test_events_of_wrong_types_are_left_out(lab: Lab) -> None:

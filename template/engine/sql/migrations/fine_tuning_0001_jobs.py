@@ -54,6 +54,7 @@ def upgrade() -> None:
         Column("created_at", Double, nullable=False),
         Column("finished_at", Double),
         PrimaryKeyConstraint("id", name="pk_fine_tuning_jobs"),
+        UniqueConstraint("provider_job", name="uq_fine_tuning_jobs_provider_job"),
         of_caller("fine_tuning_jobs"),
     )
     op.create_index("ix_fine_tuning_jobs_caller", "fine_tuning_jobs", ["caller_id", "id"])
