@@ -1,7 +1,9 @@
 """Ownership: each function of vector stores begins here, with the id of the caller."""
 
 import time
+from collections.abc import Sequence
 
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from engine.documents.tables import VectorStoreRow
@@ -15,6 +17,18 @@ def find_store(session: Session, caller_id: str, store_id: str) -> VectorStoreRo
     if row is None or row.caller_id != caller_id or row.deleted_at is not None:
         raise NotFound(f"There is no vector store {store_id}.", param="vector_store_id")
     return row
+
+
+def stores_called(session: Session, caller_id: str, names: Sequence[str]) -> list[str]:
+    """Return the ids of the caller's stores that have one of these names or ids, the newest first.
+
+    Expired ones are left out.
+    """
+    row = VectorStoreRow
+    named = or_(row.name.in_(names), row.id.in_(names))
+    own = row.caller_id == caller_id, row.deleted_at.is_(None), named
+    found = session.scalars(select(row).where(*own).order_by(row.id.desc())).all()
+    return [each.id for each in found if not is_expired(each)]
 
 
 def find_usable_store(session: Session, caller_id: str, store_id: str) -> VectorStoreRow:
