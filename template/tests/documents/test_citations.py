@@ -59,7 +59,7 @@ def relay() -> CitingRelay:
     return CitingRelay(new_response(ResponseRequest(model="m", input="Hi")), SOURCES)
 
 
-def native(kind: str, **fields: Any) -> NativeChunk:
+def native(kind: str, **fields: object) -> NativeChunk:
     event = {"type": f"response.{kind}", "sequence_number": 0, **fields}
     return NativeChunk(f"data: {json.dumps(event)}\n\n".encode())
 

@@ -36,10 +36,6 @@ def served(
     servers = [request.getfixturevalue("redis_url" if on_sqlite else "tcp_redis_url")]
     servers += [] if on_sqlite else [request.getfixturevalue("postgres_url")]
     settings: dict[str, Any] = {"modules": modules, "model_provider": "openai"}
-        "modules": modules,
-        "model_provider": "openai",
-        "openai_responses": "chat",
-    }
     settings |= {"document_model": "librarian", "default_model": "librarian"}
     settings |= {"openai_responses": "chat"}
     with (
