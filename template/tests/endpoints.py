@@ -4,12 +4,14 @@ from functools import cache
 
 from fastapi.routing import iter_route_contexts
 
+from app.api import OPTIONS
 from app.main import create_app
 from app.settings import Settings
 
 OURS = (
     *("batches", "chat", "completions", "conversations", "embeddings", "files"),
     *("health", "jobs", "metrics", "models", "progress", "responses", "usage", "webhooks"),
+    *OPTIONS,
 )
 """Their modules in `app.api`."""
 
