@@ -26,6 +26,8 @@ class FakeProvider:
     def __init__(self) -> None:
         self.url = ""
         self.files: dict[str, str] = {}
+        self.received: list[bytes] = []
+        """Contents of all files that were ever sent."""
         self.jobs: dict[str, Json] = {}
         self.events: dict[str, list[Json]] = {}
         self.calls: Counter[str] = Counter()
@@ -83,6 +85,7 @@ class FakeProvider:
         parts = BytesParser().parsebytes(kind + body).get_payload()
         assert isinstance(parts, list)
         names = [part.get_filename() for part in parts if isinstance(part, Message)]
+        self.received.append(bytes(parts[1].get_payload(decode=True)))  # type: ignore[union-attr]
         file_id = f"file-{self.calls['POST /files']}"
         self.files[file_id] = str(names[1])
         return {"id": file_id, "filename": names[1], "object": "file"}

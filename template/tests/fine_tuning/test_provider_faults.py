@@ -8,7 +8,7 @@ import pytest
 
 from tests.fine_tuning.conftest import Lab
 from tests.fine_tuning.provider import MODEL, Said
-from tests.fine_tuning.training import begin, ended
+from tests.fine_tuning.training import begin, ended, examples
 from tests.service import eventually
 
 LOOK, CREATE = "GET /fine_tuning/jobs/ID", "POST /fine_tuning/jobs"
@@ -45,6 +45,13 @@ def test_a_training_outlasts_a_bad_look(lab: Lab, lie: Callable[[], Said]) -> No
     job = begin(caller)
     assert ended(caller, job).status == "succeeded"
     assert lab.provider.calls[CREATE] == 1
+
+
+def test_a_file_of_many_parts_arrives_whole(lab: Lab) -> None:
+    lab.work()
+    caller, content = lab.caller(), examples(20_000)
+    assert ended(caller, begin(caller, 'a "good"\r\n.jsonl', content)).status == "succeeded"
+    assert lab.provider.received == [content]
 
 
 def test_an_unknown_status_is_not_shown(lab: Lab) -> None:

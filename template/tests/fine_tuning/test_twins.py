@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.resources.lifespan import Resources, open_resources
@@ -14,11 +15,12 @@ from app.settings import Settings
 from engine.batches import files
 from engine.errors import NotFound
 from engine.fine_tuning import training
-from engine.fine_tuning.jobs import create_fine_tuning
-from engine.fine_tuning.owned_models import OwnedModels, adopt_models
+from engine.fine_tuning.jobs import create_fine_tuning, end_fine_tuning
+from engine.fine_tuning.option import delete_fine_tunings
+from engine.fine_tuning.owned_models import OwnedModels, adopt_models, owns_model
 from engine.fine_tuning.provider_job import ProviderJob
 from engine.fine_tuning.schema import NewFineTuning
-from engine.fine_tuning.tables import FineTuningJobRow
+from engine.fine_tuning.tables import FineTuningEventRow, FineTuningJobRow
 from engine.fine_tuning.trainer import RemoteTrainer
 from engine.fine_tuning.training import FINE_TUNE, FineTuneSubject, Training
 from engine.jobs import runs
@@ -173,3 +175,24 @@ async def test_the_owner_reaches_the_model(
 ) -> None:
     await asks(resources, owned)
     assert provider.calls["POST /chat/completions"]
+
+
+async def test_retention_deletes_an_old_job_with_its_events_and_keeps_its_model(
+    resources: Resources, owned: str
+) -> None:
+    database = resources.database
+    assert not await database.write(delete_fine_tunings, 0.0)  # it has not ended
+    await database.write(end_all)
+    assert not await database.write(delete_fine_tunings, 100.0)
+    assert await database.write(delete_fine_tunings, -1.0) == {"fine_tunings": 1}
+    assert await database.read(count_events) == 0
+    assert await database.read(owns_model, owned, MODEL)
+
+
+def end_all(session: Session) -> None:
+    for row in session.scalars(select(FineTuningJobRow)):
+        end_fine_tuning(session, row, "succeeded")
+
+
+def count_events(session: Session) -> int:
+    return session.scalars(select(func.count()).select_from(FineTuningEventRow)).one()
