@@ -9,7 +9,9 @@ from tests.test_rendered_project import TEMPLATE, in_environment
 
 # Three files at once on two processors: the proof waits for servers more than it computes.
 IN_ORDER = ["--dist", "loadfile", "--no-loadscope-reorder"]
-PROOF = ["python", "-m", "pytest", "-q", "-n", "3", *IN_ORDER, "tests/proof", "--servers", "all"]
+OPTIONS = ["tests/documents", "tests/fine_tuning"]
+PROOF = ["python", "-m", "pytest", "-q", "-n", "3", *IN_ORDER, "tests/proof", *OPTIONS]
+PROOF += ["--servers", "all"]
 
 
 def in_template(variables: dict[str, str], *command: str) -> str:

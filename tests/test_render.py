@@ -62,8 +62,9 @@ CHOSEN_FILES = {
     r"doctor/|docs/doctor\.md|routes\.txt": "doctor",
     r"lab/": "lab",
     r"benchmarks/": "benchmarks",
-    r"tests/proof/(?!doctor/|test_lab\.py)": "proof",
+    r"tests/proof/(?!doctor/|documents/|test_lab\.py)": "proof",
     r"tests/proof/doctor/": "proof doctor",
+    r"tests/proof/documents/": "proof documents",
     r"tests/proof/test_lab\.py": "proof lab",
 }
 """Files that come where all of these are chosen, with the other files of their folders."""
