@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from sqlalchemy import delete, select, text, update
+from sqlalchemy import delete, text, update
 from sqlalchemy.orm import Session
 
 from engine.documents import search
@@ -19,18 +19,6 @@ from tests.documents.stocked import Stocked
 pytestmark = pytest.mark.anyio
 
 BY_VECTORS = Ranking(weights=(1.0, 0.0))
-ODD = [
-    '"',
-    "NEAR(a b)",
-    "a* OR -b:c",
-    "___",
-    "scope : x",
-    "½ 犬 🦊",
-    "'; --",
-    "( & | !",
-    "a" * 4096,
-]
-"""Queries with signs of the databases' languages, and with none of their words."""
 
 
 async def found(store: Stocked, query: str, ranking: Ranking | None = None) -> list[str]:
@@ -131,19 +119,16 @@ async def test_a_store_that_has_expired_is_not_searched(stocked: Stocked) -> Non
         await found(stocked, "fox")
 
 
-async def test_a_search_notes_now_and_then_that_its_store_is_in_use(stocked: Stocked) -> None:
-    database = stocked.resources.database
-    times = []
-    for ago in (2 * search.TOUCHED, search.TOUCHED / 2):
-        before = time.time() - ago
-        then = update(VectorStoreRow).values(last_active_at=before)
-        await database.write(lambda session, then=then: session.execute(then))
-        await found(stocked, "fox")
-        after = await database.read(
-            lambda session: session.scalar(select(VectorStoreRow.last_active_at))
-        )
-        times.append(after > before)
-    assert times == [True, False]
+@pytest.mark.parametrize(
+    ("ago", "noted"), [(2 * search.TOUCHED, True), (search.TOUCHED / 2, False)]
+)
+async def test_a_search_notes_now_and_then_that_its_store_is_in_use(
+    stocked: Stocked, ago: float, *, noted: bool
+) -> None:
+    before = time.time() - ago
+    await stocked.resources.database.write(used_at, before)
+    await found(stocked, "fox")
+    assert (await stocked.resources.database.read(last_use) > before) == noted
 
 
 @pytest.mark.parametrize(
