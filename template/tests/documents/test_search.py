@@ -131,13 +131,21 @@ async def test_a_search_notes_now_and_then_that_its_store_is_in_use(
     assert (await stocked.resources.database.read(last_use) > before) == noted
 
 
-@pytest.mark.parametrize(
-    "query",
-    ['"', "NEAR(a b)", "a* OR -b:c", "___", "scope : x", "½ 犬 🦊", "'; --", "( & | !", "a" * 4096],
-)
-async def test_no_query_is_a_language_of_the_database(stocked: Stocked, query: str) -> None:
+async def test_no_query_is_in_a_language_of_the_database(stocked: Stocked) -> None:
     await stocked.add("fox")
-    assert await found(stocked, query) == ["fox"]
+    odd = [
+        '"',
+        "NEAR(a b)",
+        "a* OR -b:c",
+        "___",
+        "scope : x",
+        "½ 犬",
+        "'; --",
+        "( & | !",
+        "a" * 4096,
+    ]
+    for query in odd:
+        assert await found(stocked, query) == ["fox"]
 
 
 async def test_words_of_removed_files_are_gone(stocked: Stocked, strangers: Stocked) -> None:
@@ -149,6 +157,14 @@ async def test_words_of_removed_files_are_gone(stocked: Stocked, strangers: Stoc
     while await database.write(remove_piece, stocked.id):
         pass
     assert await database.write(count_words, "fox") == 1
+
+
+def used_at(session: Session, moment: float) -> None:
+    session.execute(update(VectorStoreRow).values(last_active_at=moment))
+
+
+def last_use(session: Session) -> float:
+    return session.scalars(select(VectorStoreRow.last_active_at)).one()
 
 
 def hide_all(session: Session, store_id: str) -> None:
