@@ -112,7 +112,8 @@ class DocumentChunkRow(Base):
 class VectorPageRow(Base):
     """Vectors of `count` chunks from the position `first`: float32, little-endian, of length 1.
 
-    A page never changes once it is written.
+    A page never changes once it is written, and no other one has ever its id: processes keep pages
+    in memory by it.
     """
 
     __tablename__ = "vector_pages"
@@ -120,6 +121,7 @@ class VectorPageRow(Base):
         UniqueConstraint(
             "store_file_id", "space", "first", name="uq_vector_pages_store_file_id_space_first"
         ),
+        {"sqlite_autoincrement": True},  # or SQLite gives the last row's id again once it is gone
     )
 
     id: Mapped[int] = mapped_column(SERIAL, primary_key=True)

@@ -116,6 +116,7 @@ def upgrade() -> None:
             "store_file_id", "space", "first", name="uq_vector_pages_store_file_id_space_first"
         ),
         of_file("vector_pages"),
+        sqlite_autoincrement=True,
     )
 
 
