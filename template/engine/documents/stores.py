@@ -4,6 +4,7 @@ import time
 from collections.abc import Collection
 
 import msgspec
+from pydantic import BaseModel
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
@@ -34,6 +35,7 @@ from engine.models.wire import encode_json
 from engine.settings.documents import OptionSettings
 from engine.sql.pagination import Page
 from engine.sql.statements import new_id
+from engine.sql.tables import CallerRow
 
 
 def create_store(
@@ -114,6 +116,37 @@ def delete_store(session: Session, caller_id: str, store_id: str, request_id: st
     row.deleted_at = time.time()
     removal.submit_removal(session, caller_id, store_id, request_id)
     return DeletedStore(id=store_id)
+
+
+class ListedStore(BaseModel):
+    """A vector store as operators see it."""
+
+    id: str
+    name: str | None
+    caller: str
+    files: int
+    chunks: int
+    space: str
+    created_at: float
+
+
+def list_stores(session: Session, limit: int) -> list[ListedStore]:
+    """Return stores of all callers, the newest first."""
+    store, file = VectorStoreRow, StoreFileRow
+    there = (file.store_id == store.id) & (file.status != "deleted")
+    sums = func.count(file.id), func.coalesce(func.sum(file.chunks), 0)
+    columns = store.id, store.name, CallerRow.name, *sums, store.space, store.created_at
+    found = session.execute(
+        select(*columns)
+        .join(CallerRow, CallerRow.id == store.caller_id)
+        .outerjoin(file, there)
+        .where(store.deleted_at.is_(None))
+        .group_by(store.id, CallerRow.name)
+        .order_by(store.id.desc())
+        .limit(limit)
+    )
+    names = ListedStore.model_fields
+    return [ListedStore(**dict(zip(names, row, strict=True))) for row in found]
 
 
 def show_store(session: Session, row: VectorStoreRow) -> VectorStoreObject:

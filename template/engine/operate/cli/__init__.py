@@ -32,6 +32,9 @@ from engine.operate.dev import CannotStart
 
 PROJECT = Path(__file__).parents[3]
 
+OPTIONS = ("documents",)
+"""Groups of commands that come with an option of the project."""
+
 EXTRAS = {"doctor": "doctor.command", "lab": "lab.command"}
 """Commands that a project may lack, and the module that each one comes with."""
 
@@ -47,6 +50,9 @@ def commands(own: AppParts) -> typer.Typer:
     )
     for each in (batch, jobs, keys, model, new, queue, responses, webhooks):
         app.add_typer(each.app, name=each.__name__.rpartition(".")[-1])
+    for name in OPTIONS:
+        if find_spec(f"{__name__}.{name}"):
+            app.add_typer(import_module(f"{__name__}.{name}").app, name=name)
     for name, command in COMMANDS.items():
         app.command(name=name)(command)
     for name, module in EXTRAS.items():
