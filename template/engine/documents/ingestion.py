@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 
 from engine.batches.files import read_part
 from engine.documents.child import ChildLimits, DocumentError, extract_chunks
-from engine.documents.embedding import embed_pages, held_file
+from engine.documents.embedding import embed_pages, held_file, remove_pages_outside
 from engine.documents.extract.chunks import VERSION, ChunkStrategy
 from engine.documents.extract.messages import ExtractedChunk
 from engine.documents.quotas import EXCEEDED, chunks_of
@@ -80,8 +80,11 @@ async def ingest(run: Run, subject: IngestSubject) -> None:
     if file is None:
         return
     chunks = file.chunks if file.extracted else await _extract(run, file)
-    await embed_pages(run, file.id, file.space, chunks)
-    await run.resources.database.write(finish_ingestion, run, file)
+    embedded, space = None, file.space
+    while embedded != space:
+        await embed_pages(run, file.id, space, chunks)
+        embedded = space
+        space = await run.resources.database.write(finish_ingestion, run, file.id, embedded)
 
 
 def ingestion_ended(session: Session, job: JobRow) -> None:
@@ -210,9 +213,18 @@ def write_group(
     allow_all_tries(session, run.id)
 
 
-def finish_ingestion(session: Session, run: Run, file: Ingestion) -> None:
-    """Let searches read a file. The end of its job is recorded after this, and repeats nothing."""
-    held_file(session, run, file.id).status = "completed"
+def finish_ingestion(session: Session, run: Run, store_file_id: str, embedded: Space) -> Space:
+    """Let searches read a file, unless its store has got another space; return the store's.
+
+    The end of the job is recorded after this, and repeats nothing.
+    """
+    row = held_file(session, run, store_file_id)
+    store = session.get_one(VectorStoreRow, row.store_id, with_for_update=True)
+    if store.space == embedded.name:
+        row.status = "completed"
+        session.flush()
+        remove_pages_outside(session, StoreFileRow.id == row.id, store.space, row.chunks)
+    return space_named(store.space)
 
 
 @asynccontextmanager

@@ -3,6 +3,7 @@
 from engine.documents import words  # makes the index of words with the tables
 from engine.documents.file_search import FileSearchTool, ground
 from engine.documents.ingestion import INGEST
+from engine.documents.reembedding import REEMBED
 from engine.documents.removal import (
     REMOVE,
     forget_deleted_file,
@@ -17,7 +18,7 @@ __all__ = ["OPTION", "words"]
 
 OPTION = Option(
     name="documents",
-    jobs=(INGEST, REMOVE),
+    jobs=(INGEST, REMOVE, REEMBED),
     pools=lambda settings: {Kind.DOCUMENTS: Documents(settings).settings.worker_documents},
     purposes=frozenset({"assistants", "user_data"}),
     state=Documents,

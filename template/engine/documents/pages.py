@@ -5,7 +5,7 @@ and the filters: so the cache can neither be stale nor show another caller's.
 """
 
 from collections import OrderedDict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -33,31 +33,35 @@ class PageCache:
         self._pages: OrderedDict[int, Vectors] = OrderedDict()
         self.bytes = 0
 
-    def take(self, ids: Collection[int]) -> dict[int, Vectors]:
-        """Return the pages of these ids that are in memory."""
-        found = {each: self._pages[each] for each in ids if each in self._pages}
-        for each in found:
-            self._pages.move_to_end(each)
-        return found
+    def all(self) -> dict[int, Vectors]:
+        """Return the pages that are in memory, for a reader in another thread."""
+        return dict(self._pages)
 
     def keep(self, pages: Mapping[int, Vectors]) -> None:
-        """Keep pages, and let others go for them."""
+        """Keep pages that have just been used, and let others go for them."""
         for page_id, vectors in pages.items():
-            if page_id not in self._pages and vectors.nbytes <= self._most:
-                self._pages[page_id] = vectors
+            if page_id not in self._pages:
                 self.bytes += vectors.nbytes
+            self._pages[page_id] = vectors
+            self._pages.move_to_end(page_id)
         while self.bytes > self._most:
             _, gone = self._pages.popitem(last=False)
             self.bytes -= gone.nbytes
 
 
-def read_pages(session: Session, ids: Collection[int], dimensions: int) -> dict[int, Vectors]:
+READ = 1000
+"""Pages that one statement names. SQLite takes 32,766 values, PostgreSQL's protocol one more."""
+
+
+def read_pages(session: Session, ids: Sequence[int], dimensions: int) -> dict[int, Vectors]:
     """Return the vectors of pages, one a row."""
     row = VectorPageRow
-    found = session.execute(select(row.id, row.vectors).where(row.id.in_(ids)))
-    return {
-        page_id: np.frombuffer(data, dtype="<f4").reshape(-1, dimensions) for page_id, data in found
-    }
+    pages = {}
+    for at in range(0, len(ids), READ):
+        some = row.id.in_(ids[at : at + READ])
+        for page_id, data in session.execute(select(row.id, row.vectors).where(some)):
+            pages[page_id] = np.frombuffer(data, dtype="<f4").reshape(-1, dimensions)
+    return pages
 
 
 class Similarities:
@@ -66,10 +70,9 @@ class Similarities:
     def __init__(
         self, places: Sequence[PagePlace], pages: Mapping[int, Vectors], query: Vectors
     ) -> None:
-        there = [place for place in places if place.id in pages]
-        self._scores = [pages[place.id] @ query for place in there]
-        self._places = there
-        self._by_file = {(place.store_file_id, place.first): at for at, place in enumerate(there)}
+        self._scores = [pages[place.id] @ query for place in places]
+        self._places = places
+        self._by_file = {(place.store_file_id, place.first): at for at, place in enumerate(places)}
 
     def best(self, most: int) -> list[ChunkKey]:
         """Return the nearest chunks, the nearest first; of two alike the earlier one."""

@@ -5,7 +5,7 @@ another's store is not found, and nothing of it is read.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,11 +55,12 @@ class SearchedFile:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a search reads of a store: its files, the places of their pages, chunks by words."""
+    """What a search reads of a store: its files, their pages, chunks by words."""
 
     space: Space
     files: dict[str, SearchedFile]
     places: list[PagePlace]
+    pages: dict[int, Vectors]
     by_words: list[list[ChunkKey]]
 
 
@@ -88,9 +89,8 @@ async def search_store(
     ranking = ranking or Ranking()
     wanted = read_filter(filters) if filters is not None else None
     plan, vectors = await _planned(model, store_id, queries, wanted, ranking)
-    pages = await _pages(model, plan)
     in_thread = model.resources.offload.in_thread
-    found = await in_thread(rank_chunks, plan, pages, vectors, ranking)
+    found = await in_thread(rank_chunks, plan, vectors, ranking)
     best = [(key, score) for key, score in found if score >= ranking.threshold][:most]
     texts = await model.resources.database.read(read_chunks, [key for key, _ in best])
     return [
@@ -110,28 +110,25 @@ async def _planned(
 ) -> tuple[Plan, Vectors]:
     """Return the plan and the queries' vectors, of one space: a store may change it meanwhile."""
     database, caller_id = model.resources.database, model.caller_id
-    rows = documents_of(model.resources).settings.keyword_rows if ranking.weights[1] else 0
+    documents = documents_of(model.resources)
+    rows = documents.settings.keyword_rows if ranking.weights[1] else 0
     space = await database.read(space_of_store, caller_id, store_id)
     while True:
         vectors = await embed_texts(model, space, queries)
         plan = await database.read(
-            plan_search, caller_id, store_id, queries, wanted=wanted, keyword_rows=rows
+            plan_search,
+            caller_id,
+            store_id,
+            queries,
+            wanted=wanted,
+            keyword_rows=rows,
+            in_memory=documents.pages.all(),
         )
         if plan.space == space:
+            documents.pages.keep(plan.pages)
             await _touch(model, store_id)
             return plan, vectors
         space = plan.space
-
-
-async def _pages(model: BoundModel, plan: Plan) -> dict[int, Vectors]:
-    cache = documents_of(model.resources).pages
-    ids = {place.id for place in plan.places}
-    pages = cache.take(ids)
-    if missing := ids - pages.keys():
-        read = await model.resources.database.read(read_pages, missing, plan.space.dimensions)
-        cache.keep(read)
-        pages |= read
-    return pages
 
 
 async def _touch(model: BoundModel, store_id: str) -> None:
@@ -164,23 +161,30 @@ def plan_search(
     *,
     wanted: FileFilter | None = None,
     keyword_rows: int = 0,
+    in_memory: Mapping[int, Vectors] | None = None,
 ) -> Plan:
-    """Return what a search reads, of one snapshot: completed files that meet the filter."""
+    """Return what a search reads, of one snapshot: completed files that meet the filter.
+
+    Pages that are not in memory are read here: a moment later they may be removed.
+    """
     store = ownership.find_usable_store(session, caller_id, store_id)
-    files = _files(session, store, wanted)
+    space, files = space_named(store.space), _files(session, store, wanted)
+    places = _places(session, store, files)
+    known = in_memory or {}
+    pages = {place.id: known[place.id] for place in places if place.id in known}
+    missing = [place.id for place in places if place.id not in pages]
+    pages |= read_pages(session, missing, space.dimensions)
     by_words = [
         find_by_words(session, store.id, list(files), query, rows=keyword_rows, limit=CANDIDATES)
         for query in queries
         if keyword_rows
     ]
-    return Plan(space_named(store.space), files, _places(session, store, files), by_words)
+    return Plan(space, files, places, pages, by_words)
 
 
-def rank_chunks(
-    plan: Plan, pages: dict[int, Vectors], vectors: Vectors, ranking: Ranking
-) -> list[tuple[ChunkKey, float]]:
+def rank_chunks(plan: Plan, vectors: Vectors, ranking: Ranking) -> list[tuple[ChunkKey, float]]:
     """Return the chunks of all rankings, fused, each with its cosine to the nearest query."""
-    similar = [Similarities(plan.places, pages, vector) for vector in vectors]
+    similar = [Similarities(plan.places, plan.pages, vector) for vector in vectors]
     by_vectors = [each.best(CANDIDATES) for each in similar]
     fused = fuse_ranks(
         [

@@ -75,7 +75,7 @@ def fill(
     session: Session, row: StoreFileRow, space: Space, texts: Sequence[str], vectors: Vectors
 ) -> None:
     """Add a file with its chunks and their vectors."""
-    row.chunks = len(texts)
+    row.chunks, row.usage_bytes = len(texts), vectors.nbytes
     session.add(row)
     session.flush()
     scope = scope_of(row.store_id)

@@ -132,7 +132,7 @@ LATE_STEPS: dict[str, Callable[[Session, Run, Ingestion], object]] = {
     "write_page": lambda session, run, file: write_page(
         session, run, file.id, file.space, 0, np.zeros((1, 256), dtype="<f4")
     ),
-    "finish": finish_ingestion,
+    "finish": lambda session, run, file: finish_ingestion(session, run, file.id, file.space),
 }
 
 
