@@ -1,12 +1,15 @@
-"""`docs/compatibility.md` names every endpoint, and none that is not there."""
+"""`docs/compatibility.md` and the guides of features name every endpoint, and no other."""
 
 import re
 
 from tests.endpoints import endpoints
 from tests.service import PROJECT
 
+PAGES = ("compatibility", "documents", "fine-tuning")
 
-def test_the_page_names_every_endpoint() -> None:
-    page = (PROJECT / "docs" / "compatibility.md").read_text()
-    named = set(re.findall(r"`(GET|POST|DELETE) (/\S+)`", page))
+
+def test_the_pages_name_every_endpoint() -> None:
+    pages = [PROJECT / "docs" / f"{name}.md" for name in PAGES]
+    text = "".join(page.read_text() for page in pages if page.exists())
+    named = set(re.findall(r"`(GET|POST|DELETE) (/\S+)`", text))
     assert named == {(method, path.replace(":path", "")) for method, path in endpoints()}

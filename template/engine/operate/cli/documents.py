@@ -57,7 +57,9 @@ def reembed(
     space = _space()
     begun = with_database(lambda database: database.write(submit_reembedding, space, store_id))
     for each in begun:
-        typer.echo(f"{each} moves to {space.name}. `app jobs list --name reembed_store` follows it.")
+        typer.echo(
+            f"{each} moves to {space.name}. `app jobs list --name reembed_store` follows it."
+        )
     if not begun:
         typer.echo(f"No store is to be moved to {space.name}.")
 
