@@ -115,10 +115,11 @@ def test_the_provider_job_of_another_caller_is_not_followed(lab: Lab) -> None:
     assert ended(thief, second).fine_tuned_model != ended(owner, first).fine_tuned_model
 
 
-def test_a_model_at_the_provider_is_nobodys_before_it_is_adopted(lab: Lab) -> None:
+@pytest.mark.parametrize("name", [f"{MODEL}:other", "FT:x", " ft:x", "openai/ft:x", "a:ft:x"])
+def test_a_model_at_the_provider_is_nobodys_before_it_is_adopted(lab: Lab, name: str) -> None:
     caller = lab.caller()
     with pytest.raises(openai.NotFoundError):
-        caller.responses.create(model=f"{MODEL}:other", input="Hello")
+        caller.responses.create(model=name, input="Hello")
     assert not lab.provider.calls["POST /chat/completions"]
 
 
