@@ -1,5 +1,6 @@
 """Models of single callers: a name that begins with `ft:` is nobody's until it is adopted."""
 
+import re
 import time
 from collections.abc import Sequence
 
@@ -12,9 +13,12 @@ from engine.models.interface import FINE_TUNED, ModelCard
 from engine.settings import Settings
 from engine.sql.database import Database
 
+PRIVATE = re.compile(r"\b" + FINE_TUNED, re.IGNORECASE)
+"""Also `openai/ft:…` and `FT:…`, which a router behind OPENAI_BASE_URL may take for the same."""
+
 
 class OwnedModels:
-    """Keeps a fine-tuned model from all but its caller: only a name that begins so is looked up."""
+    """Keeps a fine-tuned model from all but its caller: only such names are looked up."""
 
     def __init__(self, settings: Settings, database: Database) -> None:
         self._shared = frozenset(settings.fine_tuned_models_shared) | {settings.default_model}
@@ -34,7 +38,7 @@ class OwnedModels:
         return [card for card in cards if not self._is_private(card.id)] + own
 
     def _is_private(self, model: str) -> bool:
-        return model.startswith(FINE_TUNED) and model not in self._shared
+        return bool(PRIVATE.search(model)) and model not in self._shared
 
 
 def owns_model(session: Session, caller_id: str, model: str) -> bool:

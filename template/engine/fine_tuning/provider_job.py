@@ -27,6 +27,10 @@ def _text(said: object) -> object:
 Text = Annotated[str, BeforeValidator(_text)]
 
 
+class UnreadableAnswer(ModelError):
+    """The provider has done something, and says it in a way that cannot be read."""
+
+
 class ProviderError(BaseModel):
     """The provider's reason for a failure."""
 
@@ -77,13 +81,15 @@ class ProviderEvent(BaseModel):
 
 
 def read_answer(kind: type[M], answer: object) -> M:
-    """Return a provider's object. Raise `ModelError` for nonsense."""
+    """Return a provider's object. Raise `UnreadableAnswer` for nonsense."""
     try:
         return kind.model_validate(answer)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
-        raise ModelError(f"The trainer's answer has no good `{place}`: {first['msg']}.") from error
+        raise UnreadableAnswer(
+            f"The trainer's answer has no good `{place}`: {first['msg']}."
+        ) from error
 
 
 def read_answers(kind: type[M], answers: Sequence[object]) -> list[M]:

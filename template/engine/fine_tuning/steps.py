@@ -13,6 +13,9 @@ from engine.fine_tuning.provider_job import OPEN, ProviderError, ProviderEvent, 
 from engine.fine_tuning.schema import TrainingError
 from engine.fine_tuning.tables import FineTuningEventRow, FineTuningJobRow
 
+MOST_CREATES = 3
+"""Attempts at a provider's job, each after it was looked for in vain."""
+
 MOST_MISSING = 5
 """Looks one after the other at which the provider does not know its job: then it is lost."""
 
@@ -30,6 +33,11 @@ def begin_create(session: Session, row: FineTuningJobRow) -> None:
     if row.cancel_requested:
         end_fine_tuning(session, row, "cancelled")
     row.creating_at, row.creates = time.time(), row.creates + 1
+
+
+def forbid_create(_session: Session, row: FineTuningJobRow) -> None:
+    """Record that the provider was asked well: its job is looked for and not made again."""
+    row.creates = MOST_CREATES
 
 
 def count_poll(_session: Session, row: FineTuningJobRow) -> None:

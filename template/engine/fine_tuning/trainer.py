@@ -14,6 +14,7 @@ from engine.fine_tuning.provider_job import (
     Action,
     ProviderEvent,
     ProviderJob,
+    UnreadableAnswer,
     read_answer,
     read_answers,
 )
@@ -224,7 +225,7 @@ def _object(body: bytes) -> dict[str, Any]:
     try:
         return msgspec.json.decode(body, type=dict[str, Any])
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-        raise ModelError("The trainer's answer is no JSON object.") from error
+        raise UnreadableAnswer("The trainer's answer is no JSON object.") from error
 
 
 def _path(job_id: str) -> str:

@@ -16,12 +16,14 @@ from sqlalchemy.orm import Session
 from engine.batches import files
 from engine.errors import AppError, DeadlineExceeded, ModelError
 from engine.fine_tuning.jobs import end_fine_tuning, request_cancel
-from engine.fine_tuning.provider_job import ProviderEvent, ProviderJob
+from engine.fine_tuning.provider_job import ProviderEvent, ProviderJob, UnreadableAnswer
 from engine.fine_tuning.schema import TrainingError
 from engine.fine_tuning.steps import (
+    MOST_CREATES,
     begin_create,
     count_missing,
     count_poll,
+    forbid_create,
     keep_sent,
     known_events,
     take_answer,
@@ -44,9 +46,6 @@ FIRST_POLL, LONGEST_POLL = 1.0, 60.0
 
 SETTLE = 5.0
 """Seconds in which a call of a killed worker may still be at work at the provider."""
-
-MOST_CREATES = 3
-"""Attempts at a provider's job, each after it was looked for in vain."""
 
 
 class FineTuneSubject(BaseModel):
@@ -154,13 +153,17 @@ class Training:
             if found := await self._trainer.find(list(sent.values()), row.creating_at):
                 return found
             if row.creates >= MOST_CREATES:
-                message = f"The provider started no training in {MOST_CREATES} attempts."
+                message = "The provider was asked, and no training of this job is found there."
                 raise ModelError(message, code="provider_error")
         await self._record(begin_create)
         asked = msgspec.json.decode(row.request)
         handed = ("hyperparameters", "method", "seed", "suffix")
         chosen = {name: asked[name] for name in handed if name in asked}
-        return await self._trainer.create({"model": row.model, **sent, **chosen})
+        try:
+            return await self._trainer.create({"model": row.model, **sent, **chosen})
+        except UnreadableAnswer:
+            await self._record(forbid_create)
+            raise Later(SETTLE) from None
 
     async def _look(self, job_id: str) -> ProviderJob | None:
         if self._row.cancel_requested:

@@ -115,22 +115,32 @@ def test_the_provider_job_of_another_caller_is_not_followed(lab: Lab) -> None:
     assert ended(thief, second).fine_tuned_model != ended(owner, first).fine_tuned_model
 
 
-def test_a_model_at_the_provider_is_nobodys_before_it_is_adopted(lab: Lab) -> None:
+@pytest.mark.parametrize("name", [f"{MODEL}:other", "FT:x", " ft:x", "openai/ft:x", "a:ft:x"])
+def test_a_model_at_the_provider_is_nobodys_before_it_is_adopted(lab: Lab, name: str) -> None:
     caller = lab.caller()
     with pytest.raises(openai.NotFoundError):
-        caller.responses.create(model=f"{MODEL}:other", input="Hello")
+        caller.responses.create(model=name, input="Hello")
     assert not lab.provider.calls["POST /chat/completions"]
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", {"id": None, "status": "queued"}])
-def test_an_unreadable_answer_to_the_creation_is_not_asked_for_again(
-    lab: Lab, body: object
-) -> None:
+def test_the_job_of_an_unreadable_answer_is_looked_for(lab: Lab, body: object) -> None:
     lab.provider.fault(CREATE, saying(200, body))
     lab.work()
     caller = lab.caller()
-    job = begin(caller)
-    assert ended(caller, job).status == "failed"
+    assert ended(caller, begin(caller)).status == "succeeded"
+    assert lab.provider.calls[CREATE] == 1
+
+
+def test_an_unreadable_answer_without_a_job_is_not_asked_for_again(lab: Lab) -> None:
+    def lie() -> Said:
+        lab.provider.jobs.clear()
+        return 200, b"done"
+
+    lab.provider.fault(CREATE, lie)
+    lab.work()
+    caller = lab.caller()
+    assert ended(caller, begin(caller)).status == "failed"
     assert lab.provider.calls[CREATE] == 1
 
 
