@@ -179,7 +179,7 @@ def _attach(
     request_id: str,
 ) -> StoreFileRow:
     row_id = new_id("vsf")
-    subject = IngestSubject(store_file_id=row_id)
+    subject = IngestSubject(store_file_id=row_id, vector_store_id=store.id, file_id=file.id)
     job = jobs.submit_job(session, store.caller_id, INGEST, subject, request_id=request_id)
     row = StoreFileRow(
         id=row_id,

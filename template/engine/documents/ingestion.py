@@ -54,9 +54,11 @@ FAILED = "The file could not be ingested now. Remove it from the store and attac
 
 
 class IngestSubject(BaseModel):
-    """Subject of the job."""
+    """Subject of the job: the file in the store, and the ids by which its caller knows both."""
 
     store_file_id: str
+    vector_store_id: str
+    file_id: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from engine.documents.removal import (
     remove_expired,
     remove_unused,
 )
-from engine.documents.resource import Documents
+from engine.documents.resource import Documents, document_settings
 from engine.options import Option
 from engine.process.queue import Kind
 
@@ -19,7 +19,7 @@ __all__ = ["OPTION", "words"]
 OPTION = Option(
     name="documents",
     jobs=(INGEST, REMOVE, REEMBED),
-    pools=lambda settings: {Kind.DOCUMENTS: Documents(settings).settings.worker_documents},
+    pools=lambda settings: {Kind.DOCUMENTS: document_settings(settings).worker_documents},
     purposes=frozenset({"assistants", "user_data"}),
     state=Documents,
     tools={"file_search": FileSearchTool},

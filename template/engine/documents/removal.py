@@ -78,7 +78,12 @@ async def remove(run: Run, subject: RemovalSubject) -> None:
 
 
 REMOVE: Job[RemovalSubject] = Job(
-    "remove_documents", RemovalSubject, remove, attempts=10, submittable=False
+    "remove_documents",
+    RemovalSubject,
+    remove,
+    attempts=10,
+    submittable=False,
+    ended=lambda *_: None,  # no webhook tells of it: its caller has been told that all is gone
 )
 
 

@@ -9,12 +9,17 @@ from engine.settings import Settings
 from engine.settings.documents import OptionSettings
 
 
+def document_settings(settings: Settings) -> OptionSettings:
+    """Return the settings as those of this option, which they are where a project has it."""
+    return cast("OptionSettings", settings)
+
+
 class Documents:
     """The settings of the option, the space of new stores, and the pages in memory."""
 
     def __init__(self, settings: Settings) -> None:
-        own = cast("OptionSettings", settings)  # which it is in a project that has the option
-        self.settings: OptionSettings = own
+        own = document_settings(settings)
+        self.settings = own
         self.space: Space = space_of(own, settings.model_provider)
         self.pages = PageCache(own.search_cache_bytes)
 
