@@ -14,6 +14,7 @@ from pydantic import Field
 
 from engine.body import read_field
 from engine.documents.citations import CitingRelay, Source
+from engine.documents.fusion import TEXT_WEIGHT
 from engine.documents.search import Hit, Ranking, search_store
 from engine.errors import InvalidRequest
 from engine.models.interface import Part
@@ -44,7 +45,7 @@ class HybridSearch(Part):
     """Weights of both rankings in their fusion."""
 
     embedding_weight: float = Field(default=1.0, ge=0)
-    text_weight: float = Field(default=1.0, ge=0)
+    text_weight: float = Field(default=TEXT_WEIGHT, ge=0)
 
 
 class RankingOptions(Part):

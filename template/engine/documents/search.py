@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from engine.documents import ownership
 from engine.documents.embedding import PAGE
 from engine.documents.filters import FileFilter, read_filter
-from engine.documents.fusion import fuse_ranks
+from engine.documents.fusion import TEXT_WEIGHT, fuse_ranks
 from engine.documents.pages import PagePlace, Similarities, read_pages
 from engine.documents.resource import documents_of
 from engine.documents.space import Space, Vectors, embed_texts, space_named
@@ -66,10 +66,10 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """How a search ranks. Weights are those of vectors and of words; no words where theirs is 0."""
+    """How a search ranks. Weights are those of vectors and of words."""
 
     threshold: float = 0.0
-    weights: tuple[float, float] = (1.0, 1.0)
+    weights: tuple[float, float] = (1.0, TEXT_WEIGHT)
 
 
 async def search_store(
