@@ -55,7 +55,7 @@ CHOSEN_FILES = {
     r"(engine|tests)/documents/|engine/settings/documents\.py": "documents",
     r"engine/sql/migrations/documents_|engine/operate/cli/documents\.py": "documents",
     r"app/api/vector_store|docs/documents\.md": "documents",
-    r"benchmarks/documents\.py": "documents",
+    r"benchmarks/(documents|ingestion)\.py": "benchmarks documents",
     r"(engine|tests)/fine_tuning/|engine/settings/fine_tuning\.py": "fine_tuning",
     r"engine/sql/migrations/fine_tuning_|app/api/fine_tuning\.py": "fine_tuning",
     r"docs/fine-tuning\.md": "fine_tuning",
