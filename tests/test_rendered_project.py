@@ -13,12 +13,21 @@ import pytest
 
 from demo.service import environment as clean_environment
 from demo.service import run
-from tests.answers import ALL_OFF, ALL_ON, ANSWER_SETS, COMBINATIONS, TELLING, name_of
+from tests.answers import (
+    ALL_OFF,
+    ALL_ON,
+    ANSWER_SETS,
+    COMBINATIONS,
+    EVERY_FEATURE,
+    TELLING,
+    name_of,
+)
 from tests.conftest import PYTHONS, REPOSITORY, Environment, Render, find_python
 
 # The code is the same in every render: test_no_code_differs_between_renders. What the rest can feel
 # of the answers is settings.toml, so each provider, with plain and with odd names, is enough.
 DISTINCT = [{}, ALL_ON, ALL_OFF]
+SETTINGS = ["python", "-m", "app.cli", "settings", "--env-example"]
 DOCTOR = "python -m app.cli doctor --check-routes"
 LINTERS = ["ruff check", "ruff format --check"]
 CHECKS = [*LINTERS, DOCTOR]
@@ -61,6 +70,18 @@ def test_every_combination_of_extras_passes_its_checks(
     variables = environment(find_python("3.13") or sys.executable)
     in_environment(project, variables, "ruff", "check")
     in_environment(project, variables, "mypy", ".")
+
+
+@pytest.mark.parametrize("features", ["[documents]", "[fine_tuning]", EVERY_FEATURE])
+def test_every_choice_of_features_passes_its_checks(
+    checkout: Render, environment: Environment, features: str
+) -> None:
+    project = checkout({"features": features})
+    variables = environment(find_python("3.13") or sys.executable)
+    for check in ("ruff check", "lint-imports", "mypy .", DOCTOR):
+        in_environment(project, variables, *check.split())
+    settings = in_environment(project, variables, *SETTINGS)
+    assert settings == (project / ".env.example").read_text()
 
 
 def test_a_default_render_is_typed_also_for_the_lowest_python(
@@ -117,9 +138,7 @@ def test_the_example_of_the_environment_is_made_from_the_settings(
     checkout: Render, environment: Environment, interpreter: str
 ) -> None:
     project = checkout({})
-    made = in_environment(
-        project, environment(interpreter), *["python", "-m", "app.cli", "settings", "--env-example"]
-    )
+    made = in_environment(project, environment(interpreter), *SETTINGS)
     assert made == (project / ".env.example").read_text()
 
 
