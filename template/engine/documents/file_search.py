@@ -8,9 +8,9 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from engine.body import read_field
 from engine.documents.citations import CitingRelay, Source
@@ -47,6 +47,12 @@ class HybridSearch(Part):
     embedding_weight: float = Field(default=1.0, ge=0)
     text_weight: float = Field(default=TEXT_WEIGHT, ge=0)
 
+    @model_validator(mode="after")
+    def _ranks(self) -> Self:
+        if not self.embedding_weight and not self.text_weight:
+            raise ValueError("one of both weights should be above 0")
+        return self
+
 
 class RankingOptions(Part):
     """How results are ranked. `none` is by meaning alone."""
@@ -59,8 +65,8 @@ class RankingOptions(Part):
     def ranking(self) -> Ranking:
         """The ranking that is asked for."""
         hybrid = self.hybrid_search
-        words = 0.0 if self.ranker == "none" else hybrid.text_weight
-        return Ranking(self.score_threshold, (hybrid.embedding_weight, words))
+        weights = hybrid.embedding_weight, hybrid.text_weight
+        return Ranking(self.score_threshold, (1.0, 0.0) if self.ranker == "none" else weights)
 
 
 class FileSearchTool(Part):

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -117,6 +118,16 @@ async def test_a_store_that_has_expired_is_not_searched(stocked: Stocked) -> Non
     await stocked.resources.database.write(lambda session: session.execute(expired))
     with pytest.raises(InvalidRequest, match="has expired"):
         await found(stocked, "fox")
+
+
+async def test_a_query_is_embedded_again_where_its_store_has_got_another_space(
+    stocked: Stocked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await stocked.add("fox")
+    before = replace(stocked.space, dimensions=64)
+    monkeypatch.setattr(search, "space_of_store", lambda *_: before)
+    (hit,) = await search_store(stocked.model, stocked.id, ["fox"])
+    assert hit.score == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize(
