@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 from engine.body import read_field
 from engine.documents.citations import CitingRelay, Source
 from engine.documents.fusion import TEXT_WEIGHT
+from engine.documents.resource import documents_of
 from engine.documents.search import Hit, Ranking, search_store
 from engine.errors import InvalidRequest
 from engine.models.interface import Part
@@ -162,7 +163,19 @@ async def search_stores(model: BoundModel, tool: FileSearchTool, query: str) -> 
     ]
     ranked = [(at, hit) for hits in found for at, hit in enumerate(hits)]
     best = sorted(ranked, key=lambda each: (each[0], -each[1].score))  # rank by rank
-    return [hit for _, hit in best[: tool.max_num_results]]
+    return await _that_fit(model, [hit for _, hit in best[: tool.max_num_results]])
+
+
+async def _that_fit(model: BoundModel, hits: Sequence[Hit]) -> list[Hit]:
+    """Return the first of these chunks, and those behind it for which the model has room."""
+    left = documents_of(model.resources).source_tokens
+    fitting: list[Hit] = []
+    for hit in hits:
+        tokens = await model.tokenizer.count(hit.text)
+        if tokens <= left or not fitting:
+            fitting.append(hit)
+            left -= tokens
+    return fitting
 
 
 def last_text(items: Sequence[Json]) -> str:

@@ -8,6 +8,8 @@ from engine.resources import Resources
 from engine.settings import Settings
 from engine.settings.documents import OptionSettings
 
+SOURCE_TOKENS = 8000
+
 
 def document_settings(settings: Settings) -> OptionSettings:
     """Return the settings as those of this option, which they are where a project has it."""
@@ -21,6 +23,10 @@ class Documents:
         own = document_settings(settings)
         self.settings = own
         self.space: Space = space_of(own, settings.model_provider)
+        self.source_tokens = own.file_search_tokens or (
+            settings.local_context // 2 if settings.model_provider == "local" else SOURCE_TOKENS
+        )
+        """Most tokens of sources before the model."""
         self.pages = PageCache(own.search_cache_bytes)
 
 

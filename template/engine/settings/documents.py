@@ -37,6 +37,9 @@ class OptionSettings(BaseModel):
     """Chunks that one caller may have in all vector stores."""
     document_bytes_per_caller: Amount = 1024 * MIB
     """Bytes that one caller's files in all vector stores may have."""
+    file_search_tokens: Count | None = None
+    """Most tokens of sources that `file_search` puts before the model. Unset: 8,000, for the model
+    `local` half of LOCAL_CONTEXT."""
     search_cache_bytes: Amount = 256 * MIB
     """Vectors that one process keeps in memory, the least recently used go first. 100,000 chunks
     have 100 MiB: a search took 5 ms with them in memory, 12 ms on SQLite and 92 ms on PostgreSQL

@@ -8,7 +8,7 @@ import pytest
 from openai import OpenAI
 from openai.types.responses import Response
 
-from tests.documents import librarian
+from tests.documents import files, librarian
 from tests.service import Service, eventually, service
 from tests.upstream import serving_in_thread
 
@@ -208,3 +208,19 @@ def test_an_agent_searches_the_stores_of_its_own_caller_alone(
     assert call.type == "mcp_call"
     assert call.output == "The caller has no vector store called Handbook."
     assert response.output_text == "I do not know."
+
+
+def test_sources_that_do_not_fit_are_left_out(reader: OpenAI, store: str) -> None:
+    long = b"".join(files.long_text(80_000))
+    file = reader.vector_stores.files.upload_and_poll(
+        vector_store_id=store, file=("long.md", long), max_wait_seconds=WAIT
+    )
+    assert file.status == "completed"
+    response = reader.responses.create(
+        model="librarian",
+        input="The quick brown fox",
+        tools=searching(store, max_num_results=20),
+        include=["file_search_call.results"],
+    )
+    call: Any = response.output[0]
+    assert 0 < len(call.results) < 12  # of 800 tokens each, into 8,000
