@@ -9,7 +9,8 @@ from openai import OpenAI
 from sqlalchemy import func, select, text, update
 from sqlalchemy.orm import Session
 
-from engine.documents.removal import remove_expired, remove_unused
+from engine.documents.ingestion import INGEST
+from engine.documents.removal import REMOVE, remove_expired, remove_unused
 from engine.documents.tables import (
     DocumentChunkRow,
     FileBatchRow,
@@ -17,6 +18,8 @@ from engine.documents.tables import (
     VectorPageRow,
     VectorStoreRow,
 )
+from engine.jobs.jobs import FINAL
+from engine.sql.tables import JobRow
 from tests.documents import files
 from tests.documents.test_protocol import FOX, attached, uploaded
 from tests.service import Service, eventually
@@ -43,14 +46,16 @@ def rows(session: Session) -> dict[str, int]:
 
 @pytest.fixture
 def before(live: Service) -> dict[str, int]:
-    """The rows before the test."""
-    eventually(lambda: not live.in_database(_open_removals))
+    """The rows before the test, to which the jobs of earlier ones add nothing any more."""
+    eventually(lambda: not live.in_database(_open_jobs))
     return live.in_database(rows)
 
 
-def _open_removals(session: Session) -> int:
-    wanted = "name = 'remove_documents' AND status IN ('queued', 'running')"
-    return session.scalar(text(f"SELECT count(*) FROM jobs WHERE {wanted}")) or 0
+def _open_jobs(session: Session) -> int:
+    statement = select(func.count()).where(
+        JobRow.name.in_((INGEST.name, REMOVE.name)), JobRow.status.not_in(FINAL)
+    )
+    return session.scalar(statement) or 0
 
 
 def _store(client: OpenAI) -> tuple[str, str]:
