@@ -75,15 +75,7 @@ def attach_files(
     size = sum(held[file_id].bytes for file_id in new)
     require_room_for_files(session, store.caller_id, settings, len(new), size)
     rows = [_row(store, each, held[each.file_id], batch_id) for each in new.values()]
-    subjects = [
-        IngestSubject(store_file_id=row.id, vector_store_id=store.id, file_id=row.file_id)
-        for row in rows
-    ]
-    job_ids = jobs.submit_jobs(session, store.caller_id, INGEST, subjects, request_id=request_id)
-    for row, job_id in zip(rows, job_ids, strict=True):
-        row.job_id = job_id
-    session.add_all(rows)
-    session.flush()
+    _submit(session, store.caller_id, rows, request_id)
     there |= {row.file_id: row for row in rows}
     return [there[file_id] for file_id in held]
 
@@ -203,6 +195,20 @@ def _row(
         extracted=False,
         created_at=time.time(),
     )
+
+
+def _submit(
+    session: Session, caller_id: str, rows: Sequence[StoreFileRow], request_id: str
+) -> None:
+    subjects = [
+        IngestSubject(store_file_id=row.id, vector_store_id=row.store_id, file_id=row.file_id)
+        for row in rows
+    ]
+    job_ids = jobs.submit_jobs(session, caller_id, INGEST, subjects, request_id=request_id)
+    for row, job_id in zip(rows, job_ids, strict=True):
+        row.job_id = job_id
+    session.add_all(rows)
+    session.flush()
 
 
 def _shown_strategy(sizes: list[int]) -> dict[str, object]:

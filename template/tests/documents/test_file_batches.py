@@ -121,7 +121,7 @@ async def test_each_file_has_a_job_of_its_own(stocked: Stocked) -> None:
     await batch_of(stocked, FEW)
     jobs = await stocked.resources.database.read(jobs_by_file)
     assert len(jobs) == FEW
-    assert all(job.subject == {"store_file_id": file_id} for file_id, job in jobs.items())
+    assert all(job.subject["store_file_id"] == file_id for file_id, job in jobs.items())
     assert {(job.status, job.caller_id) for job in jobs.values()} == {("queued", "caller_a")}
     assert all(job.not_before <= time.time() < job.deadline_at for job in jobs.values())
 
