@@ -30,7 +30,7 @@ PAGES = 16
 """Pages of one piece, each of 128 vectors: 2 MiB at 256 dimensions."""
 
 JOBS = 20
-"""Jobs of one piece: each tells the caller's webhooks that it is cancelled."""
+"""Jobs that one piece cancels: each is told to the caller's webhooks, and takes 1 to 4 ms."""
 
 UNUSED = ("cancelled", "deleted", "failed")
 """States of files whose chunks no search reads."""
@@ -138,19 +138,22 @@ def remove_piece(session: Session, store_id: str) -> Counter[str]:
 
 
 def remove_expired(session: Session, _seconds: float) -> Counter[str]:
-    """Hide the files of a store that was out of use for too long; its job removes them."""
+    """Hide some files of stores that were out of use for too long; a job for each removes them."""
     store, file = VectorStoreRow, StoreFileRow
     found = session.scalars(
         select(file)
         .join(store, store.id == file.store_id)
         .where(store.expires_at < time.time(), file.status != "deleted")
-        .limit(CHUNKS)
+        .order_by(file.store_id)
+        .limit(JOBS + 1)
     ).all()
-    for row in found:
+    hidden, unfinished = found[:JOBS], {row.store_id for row in found[JOBS:]}
+    for row in hidden:
         hide_file(session, row)
-    for store_id, caller_id in {(row.store_id, row.caller_id) for row in found}:
-        submit_removal(session, caller_id, store_id, "")
-    return +Counter(store_files=len(found))
+    for store_id, caller_id in {(row.store_id, row.caller_id) for row in hidden}:
+        if store_id not in unfinished:
+            submit_removal(session, caller_id, store_id, "")
+    return +Counter(store_files=len(hidden))
 
 
 def remove_unused(session: Session, _seconds: float) -> Counter[str]:
