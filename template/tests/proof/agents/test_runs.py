@@ -1,8 +1,9 @@
 """Runs amid all that may happen to their workers, to Redis, to their callers and to the code."""
 
+import asyncio
 import signal
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -28,7 +29,7 @@ from tests.proof.agents.scripted import Turn, script
 from tests.proof.responses.test_background import numbers, read
 from tests.receiver import Receiver
 from tests.servers import EmbeddedRedis, running
-from tests.service import Service, eventually
+from tests.service import LIMIT, Service, eventually
 
 LONG = [("wait", {"seconds": 28.0})]
 SHORT = [("wait", {"seconds": 3.0})]
@@ -175,14 +176,22 @@ def question(path: str, *, stream: bool) -> Json:
     return {"model": "refunds", "stream": stream, **given}
 
 
+async def ask_until(holds: Callable[[], bool], http: httpx.Client, path: str, asked: Json) -> None:
+    """Ask, and close the connection in mid-answer, once `holds()` is true."""
+    async with httpx.AsyncClient(base_url=http.base_url, headers=http.headers) as client:
+        asking = asyncio.create_task(client.post(path, json=asked, timeout=LIMIT))
+        await asyncio.to_thread(eventually, holds)
+        assert asking.cancel()
+        await asyncio.wait([asking])
+
+
 @BOTH
 @DOORS
 def test_a_caller_who_leaves_cancels_the_run(
     place: Service, http: httpx.Client, path: str, stream: bool
 ) -> None:
     asked = question(path, stream=stream)
-    with suppress(httpx.ReadTimeout), http.stream("POST", path, json=asked, timeout=12.0):
-        eventually(lambda: begun(place))
+    asyncio.run(ask_until(lambda: begun(place), http, path, asked))
     eventually(lambda: begun(place, "cut_off"))
     eventually(lambda: place.in_database(job_status) == "cancelled")
 
