@@ -31,7 +31,7 @@ UpdateBody = Annotated[StoreUpdate, Depends(json_body(StoreUpdate))]
 EXAMPLE = {"name": "Handbook", "file_ids": []}
 
 
-@router.post("", openapi_extra=describe_body(NewStore, EXAMPLE))
+@router.post("", openapi_extra=describe_body(NewStore, EXAMPLE), responses=failures(NotFound))
 async def create_vector_store(new: NewStoreBody, once: Once, shared: Shared) -> VectorStoreObject:
     """Make a vector store, with its first files where `file_ids` has some."""
     documents = documents_of(shared)

@@ -1,13 +1,13 @@
 """Files in a vector store: attached with a job that ingests them, shown, detached."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from engine.batches.files import FileObject, hold_file
+from engine.batches.files import FileObject, hold_files
 from engine.documents import ownership, removal
 from engine.documents.ingestion import INGEST, IngestSubject
 from engine.documents.listing import page_of_rows
@@ -60,17 +60,23 @@ def attach_files(
     request_id: str,
     batch_id: str | None = None,
 ) -> list[StoreFileRow]:
-    """Record files with a job each, which are not lost from here on; return all their rows."""
+    """Record files with a job each, which are not lost from here on; return all their rows.
+
+    One that is there already stays as it is, but belongs to this batch from now on: a client that
+    sends a request again follows the batch of the second one.
+    """
     ownership.touch_store(store)
-    held = {each.file_id: hold_file(session, store.caller_id, each.file_id) for each in wanted}
-    there = rows_of_files(session, store.id, list(held))
+    session.flush()  # two that attach to one store at once take turns from here on
+    held = hold_files(session, store.caller_id, {each.file_id: None for each in wanted})
+    there = rows_of_files(session, store.id, held)
+    for row in there.values():
+        row.batch_id = batch_id or row.batch_id
     new = {each.file_id: each for each in wanted if each.file_id not in there}
     size = sum(held[file_id].bytes for file_id in new)
     require_room_for_files(session, store.caller_id, settings, len(new), size)
-    for each in new.values():
-        file = held[each.file_id]
-        there[each.file_id] = _attach(session, store, each, file, batch_id, request_id)
-    session.flush()
+    rows = [_row(store, each, held[each.file_id], batch_id) for each in new.values()]
+    _submit(session, store.caller_id, rows, request_id)
+    there |= {row.file_id: row for row in rows}
     return [there[file_id] for file_id in held]
 
 
@@ -148,7 +154,7 @@ def content_after(
 
 
 def rows_of_files(
-    session: Session, store_id: str, file_ids: Sequence[str]
+    session: Session, store_id: str, file_ids: Collection[str]
 ) -> dict[str, StoreFileRow]:
     """Return the rows of these files in a store, by the ids of the files."""
     row = StoreFileRow
@@ -170,24 +176,15 @@ def show_file(row: StoreFileRow) -> StoreFileObject:
     )
 
 
-def _attach(
-    session: Session,
-    store: VectorStoreRow,
-    new: NewStoreFile,
-    file: FileObject,
-    batch_id: str | None,
-    request_id: str,
+def _row(
+    store: VectorStoreRow, new: NewStoreFile, file: FileObject, batch_id: str | None
 ) -> StoreFileRow:
-    row_id = new_id("vsf")
-    subject = IngestSubject(store_file_id=row_id, vector_store_id=store.id, file_id=file.id)
-    job = jobs.submit_job(session, store.caller_id, INGEST, subject, request_id=request_id)
-    row = StoreFileRow(
-        id=row_id,
+    return StoreFileRow(
+        id=new_id("vsf"),
         store_id=store.id,
         file_id=file.id,
         caller_id=store.caller_id,
         batch_id=batch_id,
-        job_id=job.id,
         filename=file.filename,
         attributes=encode_json(new.attributes),
         strategy=encode_json(list(new.chunking_strategy.sizes)),
@@ -198,8 +195,20 @@ def _attach(
         extracted=False,
         created_at=time.time(),
     )
-    session.add(row)
-    return row
+
+
+def _submit(
+    session: Session, caller_id: str, rows: Sequence[StoreFileRow], request_id: str
+) -> None:
+    subjects = [
+        IngestSubject(store_file_id=row.id, vector_store_id=row.store_id, file_id=row.file_id)
+        for row in rows
+    ]
+    job_ids = jobs.submit_jobs(session, caller_id, INGEST, subjects, request_id=request_id)
+    for row, job_id in zip(rows, job_ids, strict=True):
+        row.job_id = job_id
+    session.add_all(rows)
+    session.flush()
 
 
 def _shown_strategy(sizes: list[int]) -> dict[str, object]:

@@ -3,6 +3,7 @@
 from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.orm import Session
 
+from engine.documents.removal import UNUSED
 from engine.documents.space import Space, Vectors, embed_texts
 from engine.documents.tables import DocumentChunkRow, StoreFileRow, VectorPageRow
 from engine.errors import NotFound
@@ -84,6 +85,6 @@ def held_file(session: Session, run: Run, store_file_id: str) -> StoreFileRow:
     """
     require_run(session, run.id, run.owner)
     row = session.get(StoreFileRow, store_file_id, with_for_update=True)
-    if row is None:
+    if row is None or row.status in UNUSED:
         raise NotFound(GONE)
     return row

@@ -30,7 +30,7 @@ def create_file_batch(
     settings: OptionSettings,
     request_id: str,
 ) -> FileBatchObject:
-    """Attach files together. Those that are in the store already do not count among them."""
+    """Attach files together. Those that are in the store already are counted with them."""
     store = ownership.find_usable_store(session, caller_id, store_id)
     row = FileBatchRow(
         id=new_id("vsfb"), store_id=store_id, caller_id=caller_id, created_at=time.time()
@@ -56,12 +56,7 @@ def cancel_file_batch(
     """Cancel the files of a batch that are not ingested yet. Twice changes nothing."""
     row = _found(session, caller_id, store_id, batch_id)
     row.cancelled = True
-    open_files = select(StoreFileRow).where(
-        StoreFileRow.batch_id == batch_id, StoreFileRow.status == "in_progress"
-    )
-    for file in session.scalars(open_files.order_by(StoreFileRow.id)):
-        removal.stop_ingestion(session, file)
-        file.status = "cancelled"
+    removal.give_up_batch(session, batch_id)
     removal.submit_removal(session, caller_id, store_id, request_id)
     session.flush()
     return _object(session, row)

@@ -100,7 +100,7 @@ def ingestion_ended(session: Session, job: JobRow) -> None:
         }
         row.status = "cancelled" if job.status == "cancelled" else "failed"
         row.error = None if row.status == "cancelled" else encode_json(error)
-        row.chunks = 0
+        row.chunks = row.usage_bytes = 0
         submit_removal(session, row.caller_id, row.store_id, job.request_id)
     announce_end(session, job)
 

@@ -6,6 +6,7 @@ from sqlalchemy.orm import Session
 from engine.documents.tables import StoreFileRow, VectorStoreRow
 from engine.errors import RateLimited
 from engine.settings.documents import OptionSettings
+from engine.sql.tables import CallerRow
 
 EXCEEDED = "You may have {most} {things}. Delete some first."
 
@@ -22,6 +23,7 @@ class QuotaExceeded(RateLimited):
 
 def require_room_for_store(session: Session, caller_id: str, settings: OptionSettings) -> None:
     """Raise `QuotaExceeded` where the caller may have no other store."""
+    _take_turns(session, caller_id)
     own = VectorStoreRow.caller_id == caller_id, VectorStoreRow.deleted_at.is_(None)
     count = session.scalar(select(func.count()).select_from(VectorStoreRow).where(*own)) or 0
     if count >= settings.vector_stores_per_caller:
@@ -32,6 +34,7 @@ def require_room_for_files(
     session: Session, caller_id: str, settings: OptionSettings, files: int, size: int
 ) -> None:
     """Raise `QuotaExceeded` where so many files of `size` bytes are too many."""
+    _take_turns(session, caller_id)
     count, taken = _sums(session, caller_id, func.count(), func.sum(StoreFileRow.file_bytes))
     if count + files > settings.document_files_per_caller:
         raise QuotaExceeded(settings.document_files_per_caller, "files in vector stores")
@@ -42,6 +45,11 @@ def require_room_for_files(
 def chunks_of(session: Session, caller_id: str) -> int:
     """Return how many chunks the caller has in all vector stores."""
     return _sums(session, caller_id, func.sum(StoreFileRow.chunks))[0]
+
+
+def _take_turns(session: Session, caller_id: str) -> None:
+    """Let requests of one caller count one after another; work that refers to it goes on."""
+    session.get_one(CallerRow, caller_id, with_for_update={"key_share": True})
 
 
 def _sums(session: Session, caller_id: str, *sums: ColumnElement[int]) -> list[int]:

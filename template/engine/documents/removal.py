@@ -9,7 +9,7 @@ import time
 from collections import Counter
 
 from pydantic import BaseModel
-from sqlalchemy import ColumnElement, delete, select
+from sqlalchemy import ColumnElement, delete, select, update
 from sqlalchemy.orm import Session
 
 from engine.documents.tables import (
@@ -28,6 +28,9 @@ CHUNKS = 200
 """Chunks of one piece, with their words: as many rows as retention deletes at once."""
 PAGES = 16
 """Pages of one piece, each of 128 vectors: 2 MiB at 256 dimensions."""
+
+JOBS = 20
+"""Jobs that one piece cancels: each is told to the caller's webhooks, and takes 1 to 4 ms."""
 
 UNUSED = ("cancelled", "deleted", "failed")
 """States of files whose chunks no search reads."""
@@ -56,6 +59,27 @@ def stop_ingestion(session: Session, row: StoreFileRow) -> None:
     job = session.get(JobRow, row.job_id, with_for_update=True)
     if job is not None and job.status not in FINAL:
         jobs.cancel_row(session, job)
+
+
+def give_up_batch(session: Session, batch_id: str) -> None:
+    """Cancel the files of a batch that are not ingested yet.
+
+    Of their jobs those that run are cancelled at once. The rest have nothing to do any more, and
+    `remove_piece` cancels them: 2,000 at once held SQLite's lock for 5 seconds.
+    """
+    file = StoreFileRow
+    waiting = file.batch_id == batch_id, file.status == "in_progress"
+    running = (
+        select(JobRow)
+        .join(file, file.job_id == JobRow.id)
+        .where(*waiting, JobRow.status == "running")
+        .order_by(JobRow.id)
+        .with_for_update(of=JobRow)
+    )
+    for job in session.scalars(running):
+        jobs.cancel_row(session, job)
+    nothing = {"status": "cancelled", "chunks": 0, "usage_bytes": 0}
+    rows_changed(session, update(file).where(*waiting).values(nothing))
 
 
 def forget_deleted_file(session: Session, caller_id: str, file_id: str) -> None:
@@ -98,7 +122,7 @@ def remove_piece(session: Session, store_id: str) -> Counter[str]:
     if everything and (row := _first_in_progress(session, store_id)):
         hide_file(session, row)
         return Counter(files=1)
-    if gone := _remove_chunks(session, condition):
+    if gone := _cancel_jobs(session, store_id) or _remove_chunks(session, condition):
         return gone
     rows = StoreFileRow.id.in_(
         select(StoreFileRow.id)
@@ -114,19 +138,22 @@ def remove_piece(session: Session, store_id: str) -> Counter[str]:
 
 
 def remove_expired(session: Session, _seconds: float) -> Counter[str]:
-    """Hide the files of a store that was out of use for too long; its job removes them."""
+    """Hide some files of stores that were out of use for too long; a job for each removes them."""
     store, file = VectorStoreRow, StoreFileRow
     found = session.scalars(
         select(file)
         .join(store, store.id == file.store_id)
         .where(store.expires_at < time.time(), file.status != "deleted")
-        .limit(CHUNKS)
+        .order_by(file.store_id)
+        .limit(JOBS + 1)
     ).all()
-    for row in found:
+    hidden, unfinished = found[:JOBS], {row.store_id for row in found[JOBS:]}
+    for row in hidden:
         hide_file(session, row)
-    for store_id, caller_id in {(row.store_id, row.caller_id) for row in found}:
-        submit_removal(session, caller_id, store_id, "")
-    return +Counter(store_files=len(found))
+    for store_id, caller_id in {(row.store_id, row.caller_id) for row in hidden}:
+        if store_id not in unfinished:
+            submit_removal(session, caller_id, store_id, "")
+    return +Counter(store_files=len(hidden))
 
 
 def remove_unused(session: Session, _seconds: float) -> Counter[str]:
@@ -139,6 +166,17 @@ def _first_in_progress(session: Session, store_id: str) -> StoreFileRow | None:
     return session.scalar(
         select(row).where(row.store_id == store_id, row.status == "in_progress").limit(1)
     )
+
+
+def _cancel_jobs(session: Session, store_id: str) -> Counter[str]:
+    """Cancel some jobs that wait for files which were cancelled."""
+    file = StoreFileRow
+    of_cancelled = file.store_id == store_id, file.status == "cancelled"
+    waiting = select(file).join(JobRow, JobRow.id == file.job_id).where(JobRow.status == "queued")
+    rows = session.scalars(waiting.where(*of_cancelled).limit(JOBS)).all()
+    for row in rows:
+        stop_ingestion(session, row)
+    return +Counter(jobs=len(rows))
 
 
 def _remove_chunks(session: Session, files: ColumnElement[bool]) -> Counter[str]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from sqlalchemy import select, tuple_
+from sqlalchemy import and_, false, or_, select
 from sqlalchemy.orm import Session
 
 from engine.documents import ownership
@@ -200,8 +200,10 @@ def read_chunks(
 ) -> dict[ChunkKey, tuple[str, int, int | None]]:
     """Return text, position and page of chunks."""
     row = DocumentChunkRow
+    # SQLite reads the whole table for `(store_file_id, seq) IN (…)`.
+    wanted = [and_(row.store_file_id == file_id, row.seq == seq) for file_id, seq in keys]
     statement = select(row.store_file_id, row.seq, row.text, row.page)
-    found = session.execute(statement.where(tuple_(row.store_file_id, row.seq).in_(keys)))
+    found = session.execute(statement.where(or_(false(), *wanted)))
     return {ChunkKey(each[0], each[1]): (each[2], each[1], each[3]) for each in found}
 
 

@@ -1,11 +1,11 @@
 """Long jobs of every kind but batches, as their callers see them: submit, follow, cancel, retry."""
 
-from collections.abc import Callable, Collection, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 from pydantic import BaseModel
-from sqlalchemy import ColumnElement, true
+from sqlalchemy import ColumnElement, insert, true
 from sqlalchemy.orm import Session
 
 from engine.errors import (
@@ -139,23 +139,24 @@ def submit_job(
     traceparent: str | None = None,
 ) -> JobObject:
     """Record a job for a worker to claim: from here on it is not lost."""
-    row = JobRow(
-        id=new_id("job"),
-        caller_id=caller_id,
-        name=job.name,
-        subject=storable_subject(subject.model_dump(mode="json")),
-        status="queued",
-        scheduled=job.cron is not None,
-        request_id=request_id,
-        traceparent=traceparent,
-        attempt=0,
-        not_before=now(),
-        created_at=now(),
-        deadline_at=now() + job.seconds,
-    )
+    row = JobRow(**_queued(caller_id, job, subject, request_id), **_times(job))
+    row.traceparent = traceparent
     session.add(row)
     session.flush()
     return as_object(row)
+
+
+def submit_jobs(
+    session: Session, caller_id: str, job: Job[S], subjects: Iterable[S], *, request_id: str
+) -> list[str]:
+    """Record jobs of one kind in one statement; return their ids, in the order of the subjects.
+
+    One by one, 2,000 jobs held SQLite's lock for 2 seconds.
+    """
+    rows = [_queued(caller_id, job, subject, request_id) for subject in subjects]
+    if rows:
+        session.execute(insert(JobRow).values(_times(job)), rows)
+    return [row["id"] for row in rows]
 
 
 def get_job(session: Session, caller_id: str, job_id: str) -> JobObject:
@@ -233,6 +234,23 @@ def as_object(row: JobRow) -> JobObject:
     if row.error_code is not None:
         error = JobError(code=row.error_code, message=row.error_message or "")
     return JobObject(**{**shown, **times, "error": error})
+
+
+def _queued(caller_id: str | None, job: Job[S], subject: S, request_id: str) -> dict[str, Any]:
+    return {
+        "id": new_id("job"),
+        "caller_id": caller_id,
+        "name": job.name,
+        "subject": storable_subject(subject.model_dump(mode="json")),
+        "status": "queued",
+        "scheduled": job.cron is not None,
+        "request_id": request_id,
+        "attempt": 0,
+    }
+
+
+def _times(job: Job[Any]) -> dict[str, Any]:
+    return {"not_before": now(), "created_at": now(), "deadline_at": now() + job.seconds}
 
 
 def _row(session: Session, caller_id: str, job_id: str, *, for_update: bool = False) -> JobRow:

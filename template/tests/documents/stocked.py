@@ -49,7 +49,7 @@ class Stocked:
 async def stock(resources: Resources, caller_id: str, space: Space = SPACE) -> Stocked:
     """Return a new store of a caller."""
     stocked = Stocked(resources, caller_id, new_id("vs"), space)
-    await resources.database.write(_add_store, stocked)
+    await resources.database.write(add_store, stocked)
     return stocked
 
 
@@ -92,9 +92,11 @@ def fill(
         session.add(page)
 
 
-def _add_store(session: Session, store: Stocked) -> None:
+def add_store(session: Session, store: Stocked) -> None:
+    """Make the row of a store."""
     at = time.time()
     row = VectorStoreRow(id=store.id, caller_id=store.caller_id, labels=b"{}")
     row.space, row.dimensions = store.space.name, store.space.dimensions
     row.created_at = row.last_active_at = at
     session.add(row)
+    session.flush()

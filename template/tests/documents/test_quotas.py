@@ -1,5 +1,6 @@
 """A caller has so many stores, files, bytes and chunks; one more is refused by name."""
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
@@ -7,8 +8,14 @@ import openai
 import pytest
 from openai import OpenAI
 
+from app.resources.lifespan import Resources
+from engine.documents import stores
+from engine.documents.quotas import QuotaExceeded
+from engine.documents.resource import documents_of
+from engine.documents.schema import NewStore
 from tests.documents import files
 from tests.documents.test_protocol import FOX, WAIT, uploaded
+from tests.owing import add_caller
 from tests.service import Service, service
 
 QUOTAS: dict[str, Any] = {
@@ -80,3 +87,25 @@ def test_a_file_that_outgrows_the_chunks_fails_and_leaves_room(owner: OpenAI) ->
         vector_store_id=store, file=("fox.md", FOX), max_wait_seconds=WAIT
     )
     assert file.status == "completed"
+
+
+@pytest.mark.anyio
+async def test_requests_at_once_make_no_store_too_many(resources: Resources) -> None:
+    caller_id = await resources.database.write(add_caller)
+    documents = documents_of(resources)
+    settings = documents.settings.model_copy(update={"vector_stores_per_caller": 3})
+    made = await asyncio.gather(
+        *(
+            resources.database.write(
+                stores.create_store,
+                caller_id,
+                NewStore(),
+                settings=settings,
+                space=documents.space,
+                request_id="req_a",
+            )
+            for _ in range(8)
+        ),
+        return_exceptions=True,
+    )
+    assert sum(isinstance(each, QuotaExceeded) for each in made) == 5

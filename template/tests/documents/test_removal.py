@@ -9,7 +9,8 @@ from openai import OpenAI
 from sqlalchemy import func, select, text, update
 from sqlalchemy.orm import Session
 
-from engine.documents.removal import remove_expired, remove_unused
+from engine.documents.ingestion import INGEST
+from engine.documents.removal import JOBS, REMOVE, remove_expired, remove_unused
 from engine.documents.tables import (
     DocumentChunkRow,
     FileBatchRow,
@@ -17,7 +18,10 @@ from engine.documents.tables import (
     VectorPageRow,
     VectorStoreRow,
 )
+from engine.jobs.jobs import FINAL
+from engine.sql.tables import JobRow
 from tests.documents import files
+from tests.documents.stocked import Stocked
 from tests.documents.test_protocol import FOX, attached, uploaded
 from tests.service import Service, eventually
 
@@ -43,14 +47,16 @@ def rows(session: Session) -> dict[str, int]:
 
 @pytest.fixture
 def before(live: Service) -> dict[str, int]:
-    """The rows before the test."""
-    eventually(lambda: not live.in_database(_open_removals))
+    """The rows before the test, to which the jobs of earlier ones add nothing any more."""
+    eventually(lambda: not live.in_database(_open_jobs))
     return live.in_database(rows)
 
 
-def _open_removals(session: Session) -> int:
-    wanted = "name = 'remove_documents' AND status IN ('queued', 'running')"
-    return session.scalar(text(f"SELECT count(*) FROM jobs WHERE {wanted}")) or 0
+def _open_jobs(session: Session) -> int:
+    statement = select(func.count()).where(
+        JobRow.name.in_((INGEST.name, REMOVE.name)), JobRow.status.not_in(FINAL)
+    )
+    return session.scalar(statement) or 0
 
 
 def _store(client: OpenAI) -> tuple[str, str]:
@@ -146,6 +152,25 @@ def test_an_expired_store_is_shown_and_not_searched(live: Service, client: OpenA
 def _expire(session: Session, store_id: str) -> None:
     row = VectorStoreRow
     session.execute(update(row).where(row.id == store_id).values(expires_at=time.time() - 1))
+
+
+@pytest.mark.anyio
+async def test_expiry_hides_few_files_at_once_and_asks_once_for_each_store(
+    stocked: Stocked, strangers: Stocked
+) -> None:
+    write = stocked.resources.database.write
+    for store, count in ((stocked, JOBS + 1), (strangers, 1)):
+        for _ in range(count):
+            await store.add("The fox", status="in_progress")
+        await write(_expire, store.id)
+    pieces = [await write(remove_expired, 0.0) for _ in range(3)]
+    assert pieces == [{"store_files": JOBS}, {"store_files": 2}, {}]
+    assert await write(_removals) == sorted([stocked.id, strangers.id])
+
+
+def _removals(session: Session) -> list[str]:
+    subjects = session.scalars(select(JobRow.subject).where(JobRow.name == REMOVE.name))
+    return sorted(subject["store_id"] for subject in subjects)
 
 
 def test_use_puts_the_expiry_off(live: Service, client: OpenAI) -> None:

@@ -18,9 +18,12 @@ from tests.servers import EmbeddedRedis, running
 from tests.tables import empty
 
 LONGEST = (
-    "dev/test_supervisor.py",
+    "agents/test_runs.py",
+    "agents/test_mcp.py",
     "responses/test_background.py",
     "test_campaign.py",
+    "agents/test_limits.py",
+    "dev/test_supervisor.py",
     "test_mutants.py",
     "test_crash_points.py",
     "sql/test_migrations.py",

@@ -109,7 +109,7 @@ def surviving(place: Service, http: httpx.Client, response_id: str) -> Callable[
 
     def has_ended() -> bool:
         if not place.workers():
-            place.start("worker")
+            place.start("worker", BATCH_CRASHES="3")
         state = http.get(f"/v1/responses/{response_id}").json()["status"]
         return state not in ("queued", "in_progress")
 
@@ -121,22 +121,22 @@ def test_a_run_that_kills_its_workers_has_failed(place: Service, http: httpx.Cli
     eventually(surviving(place, http, response_id))
     response = ended(http, response_id)
     assert response["status"] == "failed"
-    assert "died 5 times" in response["error"]["message"]
+    assert "died 3 times" in response["error"]["message"]
     assert [each["output"] for each in calls(response)] == ["1", IN_DOUBT]
     steps = place.in_database(steps_of, response_id)
-    assert steps[-1] == ("die", "running", 5)
+    assert steps[-1] == ("die", "running", 3)
 
 
 def test_a_run_that_comes_on_between_crashes_is_no_poison(
     place: Service, http: httpx.Client
 ) -> None:
-    """Each of six calls dies with its first worker."""
-    turns = [[("die_once", {"n": n})] for n in range(6)]
+    """Each of four calls dies with its first worker."""
+    turns = [[("die_once", {"n": n})] for n in range(4)]
     response_id = begin(http, *turns, "Done.")
     eventually(surviving(place, http, response_id))
     assert said(ended(http, response_id)) == "Done."
     by_key: dict[str, list[int]] = {}
     for each in effects(place, "die_once"):
         by_key.setdefault(each.key, []).append(each.attempt)
-    assert len(by_key) == 6
+    assert len(by_key) == 4
     assert all(attempts[:2] == [1, 2] for attempts in by_key.values())

@@ -35,7 +35,7 @@ class Bank:
         self.charged.setdefault(key, order)
         manner = "silent" if self.silent else self._random.choice(["good", "late", "cut", "twice"])
         if manner == "late":
-            await asyncio.sleep(1.5)
+            await asyncio.sleep(0.6)
         if manner == "silent":
             await asyncio.sleep(60)
         if manner == "cut" and request.transport:

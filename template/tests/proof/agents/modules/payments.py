@@ -8,7 +8,7 @@ import aiohttp
 from engine.agents.agent import Agent
 from engine.agents.tools import ToolCall, ToolError, tool
 
-TRIES, SECONDS = 20, 1.0
+TRIES, SECONDS = 20, 0.4
 
 
 async def charge(order: int, call: ToolCall) -> str:
@@ -41,6 +41,6 @@ async def ask_to_pay(order: int, call: ToolCall, seconds: float | None) -> str:
 AGENT = Agent(
     "payments",
     instructions="Pay.",
-    tools=[tool(charge, seconds=60.0), tool(give, repeat=False, seconds=5.0)],
+    tools=[tool(charge, seconds=60.0), tool(give, repeat=False, seconds=2.0)],
     model="scripted",
 )
