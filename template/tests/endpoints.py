@@ -11,15 +11,14 @@ from app.settings import Settings
 OURS = (
     *("batches", "chat", "completions", "conversations", "embeddings", "files"),
     *("health", "jobs", "metrics", "models", "progress", "responses", "usage", "webhooks"),
-    *OPTIONS,
 )
 """Their modules in `app.api`."""
 
 
 @cache
-def endpoints() -> list[tuple[str, str]]:
-    """Return method and path of each, sorted."""
-    modules = {f"app.api.{name}" for name in OURS}
+def endpoints(*, options: bool = True) -> list[tuple[str, str]]:
+    """Return method and path of each, sorted; those of options only where they are wanted."""
+    modules = {f"app.api.{name}" for name in (*OURS, *(OPTIONS if options else ()))}
     return sorted(
         (method, str(context.path))
         for context in iter_route_contexts(create_app(Settings()).routes)

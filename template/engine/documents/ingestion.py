@@ -16,7 +16,6 @@ from typing import BinaryIO, cast
 
 import msgspec
 from pydantic import BaseModel
-from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from engine.batches.files import read_part
@@ -25,13 +24,12 @@ from engine.documents.embedding import embed_pages, held_file, remove_pages_outs
 from engine.documents.extract.chunks import VERSION, ChunkStrategy
 from engine.documents.extract.messages import ExtractedChunk
 from engine.documents.quotas import EXCEEDED, chunks_of
-from engine.documents.removal import submit_removal
+from engine.documents.removal import remove_chunks, submit_removal
 from engine.documents.resource import documents_of
 from engine.documents.space import Space, space_named
 from engine.documents.tables import (
     DocumentChunkRow,
     StoreFileRow,
-    VectorPageRow,
     VectorStoreRow,
 )
 from engine.documents.words import scope_of
@@ -78,6 +76,10 @@ class Ingestion:
 
 async def ingest(run: Run, subject: IngestSubject) -> None:
     """Ingest a file, or do nothing where it has been or is gone."""
+    write, began = run.resources.database.write, time.monotonic()
+    while await write(remove_other_recipe, run, subject.store_file_id):
+        await asyncio.sleep(time.monotonic() - began)
+        began = time.monotonic()
     file = await run.resources.database.write(begin_ingestion, run, subject.store_file_id)
     if file is None:
         return
@@ -115,8 +117,19 @@ INGEST: Job[IngestSubject] = Job(
 )
 
 
+def remove_other_recipe(session: Session, run: Run, store_file_id: str) -> bool:
+    """Remove some chunks that another recipe has made; return whether there were any."""
+    row = session.get(StoreFileRow, store_file_id)
+    if row is None or row.status != "in_progress":
+        return False
+    require_run(session, run.id, run.owner)
+    if row.recipe in (None, recipe_of(ChunkStrategy(*msgspec.json.decode(row.strategy)))):
+        return False
+    return bool(remove_chunks(session, StoreFileRow.id == row.id))
+
+
 def begin_ingestion(session: Session, run: Run, store_file_id: str) -> Ingestion | None:
-    """Return what is to be done, None for nothing; chunks of another recipe are begun anew."""
+    """Return what is to be done, None for nothing; no chunks of another recipe are left."""
     row = session.get(StoreFileRow, store_file_id)
     if row is None or row.status != "in_progress":
         return None
@@ -124,9 +137,7 @@ def begin_ingestion(session: Session, run: Run, store_file_id: str) -> Ingestion
     strategy = ChunkStrategy(*msgspec.json.decode(row.strategy))
     recipe = recipe_of(strategy)
     if row.recipe != recipe:
-        session.execute(delete(VectorPageRow).where(VectorPageRow.store_file_id == row.id))
-        session.execute(delete(DocumentChunkRow).where(DocumentChunkRow.store_file_id == row.id))
-        row.recipe, row.chunks, row.extracted = recipe, 0, False
+        row.recipe, row.chunks, row.extracted, row.usage_bytes = recipe, 0, False, 0
     store = session.get_one(VectorStoreRow, row.store_id)
     return Ingestion(
         id=row.id,

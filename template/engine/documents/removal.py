@@ -122,7 +122,7 @@ def remove_piece(session: Session, store_id: str) -> Counter[str]:
     if everything and (row := _first_in_progress(session, store_id)):
         hide_file(session, row)
         return Counter(files=1)
-    if gone := _cancel_jobs(session, store_id) or _remove_chunks(session, condition):
+    if gone := _cancel_jobs(session, store_id) or remove_chunks(session, condition):
         return gone
     rows = StoreFileRow.id.in_(
         select(StoreFileRow.id)
@@ -158,7 +158,7 @@ def remove_expired(session: Session, _seconds: float) -> Counter[str]:
 
 def remove_unused(session: Session, _seconds: float) -> Counter[str]:
     """Remove chunks of files that failed or were given up; a worker that died may leave some."""
-    return _remove_chunks(session, StoreFileRow.status.in_(UNUSED))
+    return remove_chunks(session, StoreFileRow.status.in_(UNUSED))
 
 
 def _first_in_progress(session: Session, store_id: str) -> StoreFileRow | None:
@@ -179,8 +179,8 @@ def _cancel_jobs(session: Session, store_id: str) -> Counter[str]:
     return +Counter(jobs=len(rows))
 
 
-def _remove_chunks(session: Session, files: ColumnElement[bool]) -> Counter[str]:
-    """Remove some pages or chunks of these files."""
+def remove_chunks(session: Session, files: ColumnElement[bool]) -> Counter[str]:
+    """Remove some pages or chunks of these files; return how many, nothing at the end."""
     for name, table, most in (
         ("vector_pages", VectorPageRow, PAGES),
         ("document_chunks", DocumentChunkRow, CHUNKS),

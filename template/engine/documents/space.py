@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from engine.errors import ModelUnavailable
 from engine.models.interface import EmbeddingsRequest
+from engine.models.reading import NO_JSON, NOT_OPENAI
 from engine.models.wire import Json
 from engine.operations.bound_model import BoundModel
 from engine.settings.documents import OptionSettings
@@ -78,9 +79,12 @@ async def embed_texts(model: BoundModel, space: Space, texts: Sequence[str]) -> 
 
 def read_vectors(body: bytes, space: Space, count: int) -> Vectors:
     """Return the vectors of an answer, each of length 1."""
-    data: list[Json] = msgspec.json.decode(body)["data"]
-    rows = [_row(each["embedding"]) for each in sorted(data, key=lambda each: each["index"])]
-    widths = {len(row) for row in rows}
+    try:
+        data: list[Json] = msgspec.json.decode(body)["data"]
+        rows = [_row(each["embedding"]) for each in sorted(data, key=lambda each: each["index"])]
+        widths = {len(row) for row in rows}
+    except (*NO_JSON, KeyError, TypeError, ValueError) as error:
+        raise ModelUnavailable(NOT_OPENAI) from error
     if len(rows) != count or widths != {space.dimensions}:
         found = f"{len(rows)} vectors of {sorted(widths)} numbers"
         wanted = f"{count} of {space.dimensions}"

@@ -144,6 +144,11 @@ def test_chunks_of_another_recipe_are_made_anew(
     assert file.status == "completed"
     assert 7 not in served.in_database(tokens_of, store)
     assert served.in_database(recipe_of_store, store) != "an old one"
+    calm = client.vector_stores.create().id
+    again = client.vector_stores.files.create_and_poll(
+        file_id, vector_store_id=calm, max_wait_seconds=60
+    )
+    assert file.usage_bytes == again.usage_bytes
 
 
 def has_failed_once(session: Session, store_id: str) -> bool:

@@ -8,6 +8,8 @@ import pytest
 from openai import OpenAI
 from openai.types.static_file_chunking_strategy_param import StaticFileChunkingStrategyParam
 
+from app.main import create_app
+from app.settings import Settings
 from tests.documents import files
 from tests.service import Service
 
@@ -298,3 +300,10 @@ def test_a_request_with_its_key_attaches_once(client: OpenAI) -> None:
     headers = {"Idempotency-Key": f"store-{time.time()}"}
     made = [client.vector_stores.create(name="x", extra_headers=headers).id for _ in range(2)]
     assert made[0] == made[1]
+
+
+def test_each_request_that_makes_something_takes_a_key() -> None:
+    paths = create_app(Settings()).openapi()["paths"]
+    for path in ("", "/{vector_store_id}/files", "/{vector_store_id}/file_batches"):
+        parameters = paths[f"/v1/vector_stores{path}"]["post"]["parameters"]
+        assert "idempotency-key" in {each["name"] for each in parameters}

@@ -4,6 +4,7 @@ Chunks, vectors and words are those of an undisturbed run, bit for bit.
 """
 
 import hashlib
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import cast
@@ -22,6 +23,7 @@ from engine.documents.ingestion import (
     Ingestion,
     begin_ingestion,
     finish_ingestion,
+    ingestion_ended,
     write_group,
 )
 from engine.documents.resource import Documents
@@ -34,7 +36,7 @@ from engine.documents.tables import (
     VectorStoreRow,
 )
 from engine.documents.words import find_by_words
-from engine.jobs.runs import LostRunError, Run
+from engine.jobs.runs import Ended, LostRunError, Run, announce_end
 from engine.resources import Resources
 from engine.sql.tables import CallerRow, JobRow, ScheduleRow
 from tests.documents.files import long_text
@@ -151,6 +153,41 @@ def test_a_late_worker_without_the_fence_is_noticed(
     with ingesting(place):
         place.service.in_database(write_late, LATE_STEPS["write_group"])
         assert place.service.in_database(count, DocumentChunkRow) == 1
+
+
+@pytest.mark.parametrize(
+    ("job_status", "code", "status", "told"),
+    [
+        ("failed", "invalid_file", "failed", "invalid_file"),
+        ("failed", "worker_crashed", "failed", "server_error"),
+        ("expired", None, "failed", "server_error"),
+        ("cancelled", None, "cancelled", None),
+    ],
+)
+def test_the_end_of_a_job_is_that_of_its_file(
+    place: Site, job_status: str, code: str | None, status: str, told: str | None
+) -> None:
+    with ingesting(place):
+        found = place.service.in_database(end_job, ingestion_ended, job_status, code)
+    assert found == (status, told)
+
+
+def test_a_file_whose_status_never_ends_is_noticed(place: Site) -> None:
+    """The broken twin: a job that ends without a word to its file."""
+    with ingesting(place):
+        found = place.service.in_database(end_job, announce_end, "failed", "invalid_file")
+    assert found == ("in_progress", None)
+
+
+def end_job(
+    session: Session, ended: Ended, job_status: str, code: str | None
+) -> tuple[str, str | None]:
+    """End the job of the file; return the file's status and the code of its error."""
+    row = session.scalars(select(StoreFileRow)).one()
+    job = session.get_one(JobRow, row.job_id)
+    job.status, job.error_code, job.error_message = job_status, code, "It failed."
+    ended(session, job)
+    return row.status, json.loads(row.error)["code"] if row.error else None
 
 
 def write_late(session: Session, step: Callable[[Session, Run, Ingestion], object]) -> None:
