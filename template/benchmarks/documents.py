@@ -193,9 +193,8 @@ def row(name: str, took: list[float]) -> None:
 
 def text_of(number: int) -> str:
     """Return the text of a chunk: words as often as in a language, by Zipf's law."""
-    chance = np.random.default_rng(number)
-    ranks = np.minimum(chance.zipf(1.1, WORDS), VOCABULARY)
-    return " ".join(word_of(int(rank)) for rank in ranks)
+    drawn = np.random.default_rng(number).random(WORDS)
+    return " ".join(NAMES[at] for at in np.searchsorted(SHARES, drawn))
 
 
 def query_of(number: int) -> str:
@@ -211,6 +210,11 @@ def word_of(rank: int) -> str:
         rest, at = divmod(rest, 70)
         letters.append("bdfgklmnprstvz"[at % 14] + "aeiou"[at // 14])
     return "".join(letters) + "x"
+
+
+NAMES = [word_of(rank) for rank in range(1, VOCABULARY + 1)]
+SHARES = np.cumsum(1 / np.arange(1, VOCABULARY + 1))
+SHARES /= SHARES[-1]
 
 
 def drawn_vectors(first: int, count: int) -> Vectors:
