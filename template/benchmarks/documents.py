@@ -7,6 +7,7 @@ asks questions about the language reference that comes with Python, by the local
 
 import argparse
 import asyncio
+import logging
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -103,6 +104,7 @@ def main() -> None:
     parser.add_argument("--searches", type=int, default=200, help="searches of each way")
     parser.add_argument("--postgres", action="store_true", help="PostgreSQL instead of SQLite")
     options = parser.parse_args()
+    logging.getLogger("engine").setLevel(logging.ERROR)  # the watchdog tells what filling takes
     for run in (partial(times, chunks=options.chunks, searches=options.searches), recall):
         with settings(on_postgres=options.postgres) as own:
             asyncio.run(run(own))
