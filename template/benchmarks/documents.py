@@ -7,6 +7,7 @@ asks questions about the language reference that comes with Python, by the local
 
 import argparse
 import asyncio
+import logging
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -103,6 +104,7 @@ def main() -> None:
     parser.add_argument("--searches", type=int, default=200, help="searches of each way")
     parser.add_argument("--postgres", action="store_true", help="PostgreSQL instead of SQLite")
     options = parser.parse_args()
+    logging.getLogger("engine").setLevel(logging.ERROR)  # the watchdog tells what filling takes
     for run in (partial(times, chunks=options.chunks, searches=options.searches), recall):
         with settings(on_postgres=options.postgres) as own:
             asyncio.run(run(own))
@@ -193,9 +195,8 @@ def row(name: str, took: list[float]) -> None:
 
 def text_of(number: int) -> str:
     """Return the text of a chunk: words as often as in a language, by Zipf's law."""
-    chance = np.random.default_rng(number)
-    ranks = np.minimum(chance.zipf(1.1, WORDS), VOCABULARY)
-    return " ".join(word_of(int(rank)) for rank in ranks)
+    drawn = np.random.default_rng(number).random(WORDS)
+    return " ".join(NAMES[at] for at in np.searchsorted(SHARES, drawn))
 
 
 def query_of(number: int) -> str:
@@ -211,6 +212,11 @@ def word_of(rank: int) -> str:
         rest, at = divmod(rest, 70)
         letters.append("bdfgklmnprstvz"[at % 14] + "aeiou"[at // 14])
     return "".join(letters) + "x"
+
+
+NAMES = [word_of(rank) for rank in range(1, VOCABULARY + 1)]
+SHARES = np.cumsum(1 / np.arange(1, VOCABULARY + 1))
+SHARES /= SHARES[-1]
 
 
 def drawn_vectors(first: int, count: int) -> Vectors:

@@ -9,7 +9,7 @@ import time
 from collections import Counter
 
 from pydantic import BaseModel
-from sqlalchemy import ColumnElement, delete, select, update
+from sqlalchemy import ColumnElement, delete, exists, select, update
 from sqlalchemy.orm import Session
 
 from engine.documents.tables import (
@@ -21,19 +21,21 @@ from engine.documents.tables import (
 from engine.jobs import jobs
 from engine.jobs.jobs import FINAL, Job, submit_job
 from engine.jobs.runs import Run
-from engine.sql.statements import rows_changed
+from engine.sql.statements import rows_changed, sql_constant
 from engine.sql.tables import JobRow
 
 CHUNKS = 200
 """Chunks of one piece, with their words: as many rows as retention deletes at once."""
 PAGES = 16
 """Pages of one piece, each of 128 vectors: 2 MiB at 256 dimensions."""
-
+FILES = 64
+"""Files that one piece looks at: at all 10,000 of a store each piece would take 25 ms."""
 JOBS = 20
 """Jobs that one piece cancels: each is told to the caller's webhooks, and takes 1 to 4 ms."""
 
 UNUSED = ("cancelled", "deleted", "failed")
 """States of files whose chunks no search reads."""
+IS_UNUSED = StoreFileRow.status.in_([sql_constant(status) for status in UNUSED])
 
 
 class RemovalSubject(BaseModel):
@@ -113,52 +115,47 @@ REMOVE: Job[RemovalSubject] = Job(
 
 def remove_piece(session: Session, store_id: str) -> Counter[str]:
     """Remove one piece of a store that is deleted, or of files in it; return what went."""
-    store = session.get(VectorStoreRow, store_id)
+    store, file = session.get(VectorStoreRow, store_id), StoreFileRow
     if store is None:
         return Counter()
     everything = store.deleted_at is not None
-    unused = StoreFileRow.store_id == store_id
-    condition = unused if everything else unused & StoreFileRow.status.in_(UNUSED)
     if everything and (row := _first_in_progress(session, store_id)):
         hide_file(session, row)
         return Counter(files=1)
-    if gone := _cancel_jobs(session, store_id) or remove_chunks(session, condition):
+    if gone := _cancel_jobs(session, store_id):
         return gone
-    rows = StoreFileRow.id.in_(
-        select(StoreFileRow.id)
-        .where(unused if everything else unused & (StoreFileRow.status == "deleted"))
-        .limit(CHUNKS)
-    )
-    if gone := +Counter(files=rows_changed(session, delete(StoreFileRow).where(rows))):
-        return gone
+    of_store = file.store_id == store_id
+    unseen = of_store if everything else of_store & IS_UNUSED & (file.status == "deleted")
+    if ids := session.scalars(select(file.id).where(unseen).limit(FILES)).all():
+        rows = file.id.in_(ids)
+        gone = remove_chunks(session, rows)
+        return gone or Counter(files=rows_changed(session, delete(file).where(rows)))
     if everything:
         session.delete(store)
         return Counter(vector_stores=1)
-    return Counter()
+    return remove_chunks(session, of_store & IS_UNUSED)
 
 
 def remove_expired(session: Session, _seconds: float) -> Counter[str]:
-    """Hide some files of stores that were out of use for too long; a job for each removes them."""
+    """Hide some files of a store that was out of use for too long; a job removes them."""
     store, file = VectorStoreRow, StoreFileRow
-    found = session.scalars(
-        select(file)
-        .join(store, store.id == file.store_id)
-        .where(store.expires_at < time.time(), file.status != "deleted")
-        .order_by(file.store_id)
-        .limit(JOBS + 1)
-    ).all()
-    hidden, unfinished = found[:JOBS], {row.store_id for row in found[JOBS:]}
-    for row in hidden:
+    shown = file.store_id == store.id, file.status != "deleted"
+    expired = select(store).where(store.expires_at < time.time(), exists().where(*shown))
+    found = session.scalar(expired.order_by(store.expires_at).limit(1))
+    if found is None:
+        return Counter()
+    files = select(file).where(file.store_id == found.id, file.status != "deleted")
+    rows = session.scalars(files.limit(JOBS + 1)).all()
+    for row in rows[:JOBS]:
         hide_file(session, row)
-    for store_id, caller_id in {(row.store_id, row.caller_id) for row in hidden}:
-        if store_id not in unfinished:
-            submit_removal(session, caller_id, store_id, "")
-    return +Counter(store_files=len(hidden))
+    if len(rows) <= JOBS:
+        submit_removal(session, found.caller_id, found.id, "")
+    return Counter(store_files=len(rows[:JOBS]))
 
 
 def remove_unused(session: Session, _seconds: float) -> Counter[str]:
     """Remove chunks of files that failed or were given up; a worker that died may leave some."""
-    return remove_chunks(session, StoreFileRow.status.in_(UNUSED))
+    return remove_chunks(session, IS_UNUSED)
 
 
 def _first_in_progress(session: Session, store_id: str) -> StoreFileRow | None:
@@ -169,11 +166,11 @@ def _first_in_progress(session: Session, store_id: str) -> StoreFileRow | None:
 
 
 def _cancel_jobs(session: Session, store_id: str) -> Counter[str]:
-    """Cancel some jobs that wait for files which were cancelled."""
+    """Cancel some jobs that wait for files which are not wanted any more."""
     file = StoreFileRow
-    of_cancelled = file.store_id == store_id, file.status == "cancelled"
+    unwanted = file.store_id == store_id, IS_UNUSED
     waiting = select(file).join(JobRow, JobRow.id == file.job_id).where(JobRow.status == "queued")
-    rows = session.scalars(waiting.where(*of_cancelled).limit(JOBS)).all()
+    rows = session.scalars(waiting.where(*unwanted).limit(JOBS)).all()
     for row in rows:
         stop_ingestion(session, row)
     return +Counter(jobs=len(rows))

@@ -55,9 +55,10 @@ class SearchedFile:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a search reads of a store: its files, their pages, chunks by words."""
+    """What a search reads of a store: its last use, its files, their pages, chunks by words."""
 
     space: Space
+    used_at: float
     files: dict[str, SearchedFile]
     places: list[PagePlace]
     pages: dict[int, Vectors]
@@ -126,26 +127,15 @@ async def _planned(
         )
         if plan.space == space:
             documents.pages.keep(plan.pages)
-            await _touch(model, store_id)
+            if plan.used_at < time.time() - TOUCHED:
+                await database.write(touch, caller_id, store_id)
             return plan, vectors
         space = plan.space
-
-
-async def _touch(model: BoundModel, store_id: str) -> None:
-    database = model.resources.database
-    if await database.read(was_touched_before, store_id, time.time() - TOUCHED):
-        await database.write(touch, model.caller_id, store_id)
 
 
 def space_of_store(session: Session, caller_id: str, store_id: str) -> Space:
     """Return the space of a store that can be searched."""
     return space_named(ownership.find_usable_store(session, caller_id, store_id).space)
-
-
-def was_touched_before(session: Session, store_id: str, moment: float) -> bool:
-    """Return whether the last use of a store was noted before a moment."""
-    row = VectorStoreRow
-    return (session.scalar(select(row.last_active_at).where(row.id == store_id)) or moment) < moment
 
 
 def touch(session: Session, caller_id: str, store_id: str) -> None:
@@ -179,7 +169,7 @@ def plan_search(
         for query in queries
         if keyword_rows
     ]
-    return Plan(space, files, places, pages, by_words)
+    return Plan(space, store.last_active_at, files, places, pages, by_words)
 
 
 def rank_chunks(plan: Plan, vectors: Vectors, ranking: Ranking) -> list[tuple[ChunkKey, float]]:

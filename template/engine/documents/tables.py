@@ -66,6 +66,11 @@ class StoreFileRow(Base):
         Index("ix_store_files_file", "file_id"),
         index_of("batch_id IS NOT NULL", "ix_store_files_batch", "batch_id", "id"),
         index_of("status = 'in_progress'", "ix_store_files_unfinished", "store_id", "id"),
+        index_of(
+            "status IN ('cancelled', 'deleted', 'failed')",
+            "ix_store_files_unused",
+            *("store_id", "id"),
+        ),
     )
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True)

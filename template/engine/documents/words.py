@@ -9,10 +9,11 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sqlalchemy import DDL, bindparam, event, text
+from sqlalchemy import DDL, event, text
 from sqlalchemy.orm import Session
 
 from engine.documents.tables import DocumentChunkRow
+from engine.sql.database import to_json
 
 ON_SQLITE = (
     """
@@ -65,12 +66,13 @@ COUNT = {
 FIND = {
     "sqlite": "SELECT c.store_file_id, c.seq FROM document_words"
     " JOIN document_chunks c ON c.id = document_words.rowid"
-    " WHERE document_words MATCH :query AND c.store_file_id IN :files"
+    " WHERE document_words MATCH :query"
+    " AND c.store_file_id IN (SELECT value FROM json_each(:files))"
     " ORDER BY bm25(document_words, 1.0, 0.0), c.id LIMIT :limit",
     "postgresql": "SELECT c.store_file_id, c.seq FROM document_chunks c,"
     " websearch_to_tsquery('english', :query) AS wanted"
     " WHERE c.document_words @@ (to_tsquery('simple', :scope) && wanted)"
-    " AND c.store_file_id IN :files"
+    " AND c.store_file_id IN (SELECT json_array_elements_text(CAST(:files AS json)))"
     " ORDER BY ts_rank(c.document_words, wanted) DESC, c.id LIMIT :limit",
 }
 
@@ -104,9 +106,8 @@ def find_by_words(
     wanted = _rarest(session, dialect, scope, words_of(query), rows)
     if not wanted or not files:
         return []
-    statement = text(FIND[dialect]).bindparams(bindparam("files", expanding=True))
-    values = {"files": list(files), "limit": limit, **_query(dialect, scope, wanted)}
-    return [ChunkKey(*row) for row in session.execute(statement, values)]
+    values = {"files": to_json(list(files)), "limit": limit, **_query(dialect, scope, wanted)}
+    return [ChunkKey(*row) for row in session.execute(text(FIND[dialect]), values)]
 
 
 def _rarest(

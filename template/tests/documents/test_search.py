@@ -10,10 +10,12 @@ from sqlalchemy import delete, select, text, update
 from sqlalchemy.orm import Session
 
 from engine.documents import search
+from engine.documents.pages import read_pages
 from engine.documents.removal import remove_piece
 from engine.documents.search import Ranking, search_store
 from engine.documents.space import embed_texts
 from engine.documents.tables import StoreFileRow, VectorStoreRow
+from engine.documents.words import ChunkKey, find_by_words
 from engine.errors import InvalidRequest
 from tests.documents.stocked import Stocked
 
@@ -157,6 +159,17 @@ async def test_no_query_is_in_a_language_of_the_database(stocked: Stocked) -> No
     ]
     for query in odd:
         assert await found(stocked, query) == ["fox"]
+
+
+async def test_a_store_may_have_more_files_than_a_statement_has_values(stocked: Stocked) -> None:
+    await stocked.add("fox")
+    read, many = stocked.resources.database.read, 70_000
+    (row_id,) = await read(lambda session: session.scalars(select(StoreFileRow.id)).all())
+    files = [row_id, *map(str, range(many))]
+    words = await read(find_by_words, stocked.id, files, "fox", rows=10, limit=10)
+    assert words == [ChunkKey(row_id, 0)]
+    pages = await read(read_pages, range(many), stocked.space.dimensions)
+    assert len(pages) == 1
 
 
 async def test_words_of_removed_files_are_gone(stocked: Stocked, strangers: Stocked) -> None:

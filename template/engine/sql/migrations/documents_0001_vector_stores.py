@@ -75,7 +75,9 @@ def upgrade() -> None:
         ForeignKeyConstraint(["caller_id"], ["callers.id"], name="fk_vector_stores_caller_id"),
     )
     op.create_index("ix_vector_stores_caller", "vector_stores", ["caller_id", "id"])
-    partial_index("ix_vector_stores_expiry", "vector_stores", ["expires_at"], "IS NOT NULL")
+    partial_index(
+        "ix_vector_stores_expiry", "vector_stores", ["expires_at"], "expires_at IS NOT NULL"
+    )
     op.create_table(
         "file_batches",
         Column("id", String(40), nullable=False),
@@ -153,18 +155,18 @@ def make_store_files() -> None:
     )
     op.create_index("ix_store_files_caller", "store_files", ["caller_id"])
     op.create_index("ix_store_files_file", "store_files", ["file_id"])
-    partial_index("ix_store_files_batch", "store_files", ["batch_id", "id"], "IS NOT NULL")
-    op.create_index(
-        "ix_store_files_unfinished",
-        "store_files",
-        ["store_id", "id"],
-        postgresql_where=text("status = 'in_progress'"),
-        sqlite_where=text("status = 'in_progress'"),
-    )
+    conditions = {
+        "batch": "batch_id IS NOT NULL",
+        "unfinished": "status = 'in_progress'",
+        "unused": "status IN ('cancelled', 'deleted', 'failed')",
+    }
+    for name, condition in conditions.items():
+        columns = ["batch_id" if name == "batch" else "store_id", "id"]
+        partial_index(f"ix_store_files_{name}", "store_files", columns, condition)
 
 
 def partial_index(name: str, table: str, columns: list[str], condition: str) -> None:
-    where = text(f"{columns[0]} {condition}")
+    where = text(condition)
     op.create_index(name, table, columns, postgresql_where=where, sqlite_where=where)
 
 

@@ -1,55 +1,38 @@
-"""A search, a move to another model and a removal read by indexes, whatever else is there."""
+"""A removal looks at what it removes, and never at all chunks, vectors or files."""
 
-from collections.abc import Callable
-from typing import cast
+import shutil
+import time
+from pathlib import Path
 
-import numpy as np
 import pytest
 from sqlalchemy.orm import Session
 
-from engine.documents import reembedding, removal, search
-from engine.documents.words import ChunkKey
-from engine.resources import Resources
-from tests.documents.stocked import SPACE, Stocked, add_store, file_row, fill
-from tests.proof.machines import past
+from app.settings import Settings
+from engine.documents.removal import remove_expired, remove_piece, remove_unused
+from engine.documents.tables import VectorStoreRow
+from engine.sql.database import open_database
+from tests.owing import add_caller
 from tests.proof.machines.plans import sqlite_plans
-from tests.proof.machines.store import Store
 
-LARGE = {"store_files", "document_chunks", "vector_pages"}
-ID = "vs_0123456789abcdef"
-
-
-def stocked(session: Session) -> str:
-    """Make a store with a file; return the id of the row."""
-    past.add_caller(session)
-    store = Stocked(cast("Resources", None), past.CALLER, ID)
-    add_store(session, store)
-    row = file_row(store, {}, "completed")
-    fill(session, row, SPACE, ["fox"], np.ones((1, SPACE.dimensions), dtype="<f4"))
-    return row.id
+SCANS = ("SCAN document_chunks", "SCAN vector_pages", "SCAN store_files")
+OF_FEW = "USING INDEX ix_store_files_unused"
+"""An index of those files alone whose chunks no search reads."""
 
 
-def plan(session: Session, _file_id: str) -> object:
-    return search.plan_search(session, past.CALLER, ID, ["fox"], keyword_rows=10)
-
-
-def read(session: Session, file_id: str) -> object:
-    return search.read_chunks(session, [ChunkKey(file_id, seq) for seq in range(3)])
-
-
-def move(session: Session, _file_id: str) -> object:
-    return reembedding.files_without(session, ID, "other/64")
-
-
-def remove(session: Session, _file_id: str) -> object:
-    return removal.remove_piece(session, ID)
-
-
-@pytest.mark.parametrize("step", [plan, read, move, remove])
-def test_no_table_of_documents_is_scanned(step: Callable[[Session, str], object]) -> None:
-    kept = Store()
-    file_id = kept.write(stocked)
-    with sqlite_plans() as plans:
-        kept.write(step, file_id)
+@pytest.mark.anyio
+async def test_a_removal_scans_no_large_table(sqlite_tables: Path, tmp_path: Path) -> None:
+    url = f"sqlite:///{shutil.copy(sqlite_tables, tmp_path)}"
+    async with open_database(Settings(_env_file=None, database_url=url)) as database:
+        await database.write(add_store)
+        with sqlite_plans() as plans:
+            await database.write(remove_piece, "vs_a")
+            await database.write(remove_unused, 0.0)
+            await database.write(remove_expired, 0.0)
     assert plans
-    assert not [each for each in plans if each in {f"SCAN {table}" for table in LARGE}]
+    assert not [each for each in plans if each.startswith(SCANS) and OF_FEW not in each]
+
+
+def add_store(session: Session) -> None:
+    known = {"caller_id": add_caller(session), "labels": b"{}", "space": "a", "dimensions": 1}
+    at = time.time()
+    session.add(VectorStoreRow(id="vs_a", created_at=at, last_active_at=at, **known))
