@@ -64,17 +64,20 @@ COUNT = {
     " LIMIT :most) AS found",
 }
 FIND = {
-    "sqlite": "SELECT c.store_file_id, c.seq FROM document_words"
+    "sqlite": "SELECT store_file_id, seq FROM (SELECT c.store_file_id, c.seq, c.id,"
+    " bm25(document_words, 1.0, 0.0) AS score FROM document_words"
     " JOIN document_chunks c ON c.id = document_words.rowid"
     " WHERE document_words MATCH :query"
-    " AND c.store_file_id IN (SELECT value FROM json_each(:files))"
-    " ORDER BY bm25(document_words, 1.0, 0.0), c.id LIMIT :limit",
-    "postgresql": "SELECT c.store_file_id, c.seq FROM document_chunks c,"
+    " AND c.store_file_id IN (SELECT value FROM json_each(:files)) LIMIT :most)"
+    " ORDER BY score, id LIMIT :limit",
+    "postgresql": "SELECT store_file_id, seq FROM (SELECT c.store_file_id, c.seq, c.id,"
+    " ts_rank(c.document_words, wanted) AS score FROM document_chunks c,"
     " websearch_to_tsquery('english', :query) AS wanted"
     " WHERE c.document_words @@ (to_tsquery('simple', :scope) && wanted)"
-    " AND c.store_file_id IN (SELECT json_array_elements_text(CAST(:files AS json)))"
-    " ORDER BY ts_rank(c.document_words, wanted) DESC, c.id LIMIT :limit",
+    " AND c.store_file_id IN (SELECT json_array_elements_text(CAST(:files AS json))) LIMIT :most)"
+    " AS found ORDER BY score DESC, id LIMIT :limit",
 }
+"""`most` bounds a query whose only words are common: such a one took 1.5 s."""
 
 
 class ChunkKey(NamedTuple):
@@ -106,7 +109,8 @@ def find_by_words(
     wanted = _rarest(session, dialect, scope, words_of(query), rows)
     if not wanted or not files:
         return []
-    values = {"files": to_json(list(files)), "limit": limit, **_query(dialect, scope, wanted)}
+    bounds = {"files": to_json(list(files)), "most": rows, "limit": limit}
+    values = {**bounds, **_query(dialect, scope, wanted)}
     return [ChunkKey(*row) for row in session.execute(text(FIND[dialect]), values)]
 
 

@@ -172,6 +172,17 @@ async def test_a_store_may_have_more_files_than_a_statement_has_values(stocked: 
     assert len(pages) == 1
 
 
+async def test_of_a_common_word_no_more_chunks_are_ranked_than_may_be(stocked: Stocked) -> None:
+    await stocked.add(*numbered("fox", 5))
+    read = stocked.resources.database.read
+    (row_id,) = await read(lambda session: session.scalars(select(StoreFileRow.id)).all())
+    found = [
+        await read(find_by_words, stocked.id, [row_id], "foxes", rows=rows, limit=10)
+        for rows in (2, 10)
+    ]
+    assert [len(each) for each in found] == [2, 5]
+
+
 async def test_words_of_removed_files_are_gone(stocked: Stocked, strangers: Stocked) -> None:
     await stocked.add("red fox", "blue fox")
     await strangers.add("another fox")
