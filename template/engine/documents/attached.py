@@ -141,8 +141,13 @@ def detach_file(
 def content_after(
     session: Session, caller_id: str, store_id: str, file_id: str, seq: int
 ) -> list[ContentPart]:
-    """Return the parts of a file's text from the chunk `seq` on, without what chunks repeat."""
+    """Return the parts of a file's text from the chunk `seq` on, without what chunks repeat.
+
+    There are none before it is `completed`, as a search finds none.
+    """
     row = find_file(session, caller_id, store_id, file_id)
+    if row.status != "completed":
+        return []
     chunk = DocumentChunkRow
     found = session.scalars(
         select(chunk)

@@ -53,11 +53,11 @@ def get_file_batch(
 def cancel_file_batch(
     session: Session, caller_id: str, store_id: str, batch_id: str, request_id: str
 ) -> FileBatchObject:
-    """Cancel the files of a batch that are not ingested yet. Twice changes nothing."""
+    """Cancel the files of a batch that are not ingested yet; one that has ended stays as it is."""
     row = _found(session, caller_id, store_id, batch_id)
-    row.cancelled = True
-    removal.give_up_batch(session, batch_id)
-    removal.submit_removal(session, caller_id, store_id, request_id)
+    if removal.give_up_batch(session, batch_id):
+        row.cancelled = True
+        removal.submit_removal(session, caller_id, store_id, request_id)
     session.flush()
     return _object(session, row)
 

@@ -63,8 +63,8 @@ def stop_ingestion(session: Session, row: StoreFileRow) -> None:
         jobs.cancel_row(session, job)
 
 
-def give_up_batch(session: Session, batch_id: str) -> None:
-    """Cancel the files of a batch that are not ingested yet.
+def give_up_batch(session: Session, batch_id: str) -> int:
+    """Cancel the files of a batch that are not ingested yet; return how many.
 
     Of their jobs those that run are cancelled at once. The rest have nothing to do any more, and
     `remove_piece` cancels them: 2,000 at once held SQLite's lock for 5 seconds.
@@ -81,7 +81,7 @@ def give_up_batch(session: Session, batch_id: str) -> None:
     for job in session.scalars(running):
         jobs.cancel_row(session, job)
     nothing = {"status": "cancelled", "chunks": 0, "usage_bytes": 0}
-    rows_changed(session, update(file).where(*waiting).values(nothing))
+    return rows_changed(session, update(file).where(*waiting).values(nothing))
 
 
 def forget_deleted_file(session: Session, caller_id: str, file_id: str) -> None:
