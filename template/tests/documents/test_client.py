@@ -1,11 +1,13 @@
 """Every method of OpenAI's client for vector stores: what it takes, it gets."""
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from openai import AsyncOpenAI, OpenAI
 
+from app.api.vector_store_files import YOUNG, poll_after
 from tests.documents.test_protocol import FOX, SHIP, WAIT, uploaded
 from tests.service import Service
 
@@ -91,6 +93,11 @@ def test_the_synchronous_client_uploads_and_polls(client: OpenAI, store: str) ->
     assert stores.files.retrieve(file.id, vector_store_id=store).id == file.id
     batch = stores.file_batches.upload_and_poll(store, files=[("ship.md", SHIP)])
     assert stores.file_batches.poll(batch.id, vector_store_id=store).file_counts.completed == 1
+
+
+def test_an_old_file_is_polled_seldom() -> None:
+    assert poll_after(time.time()) == "250"
+    assert poll_after(time.time() - YOUNG) == "2000"
 
 
 def test_null_is_as_nothing(client: OpenAI, store: str) -> None:
