@@ -1,6 +1,6 @@
 """Quotas: what one caller may have in all vector stores."""
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.orm import Session
 
 from engine.documents.tables import StoreFileRow, VectorStoreRow
@@ -24,8 +24,7 @@ class QuotaExceeded(RateLimited):
 def require_room_for_store(session: Session, caller_id: str, settings: OptionSettings) -> None:
     """Raise `QuotaExceeded` where the caller may have no other store."""
     _take_turns(session, caller_id)
-    own = VectorStoreRow.caller_id == caller_id, VectorStoreRow.deleted_at.is_(None)
-    count = session.scalar(select(func.count()).select_from(VectorStoreRow).where(*own)) or 0
+    count = session.scalar(select(func.count()).select_from(_stores(caller_id).subquery())) or 0
     if count >= settings.vector_stores_per_caller:
         raise QuotaExceeded(settings.vector_stores_per_caller, "vector stores")
 
@@ -53,6 +52,13 @@ def _take_turns(session: Session, caller_id: str) -> None:
 
 
 def _sums(session: Session, caller_id: str, *sums: ColumnElement[int]) -> list[int]:
-    own = StoreFileRow.caller_id == caller_id, StoreFileRow.status != "deleted"
+    there = StoreFileRow.status != "deleted", StoreFileRow.store_id.in_(_stores(caller_id))
+    own = StoreFileRow.caller_id == caller_id, *there
     row = session.execute(select(*sums).select_from(StoreFileRow).where(*own)).one()
     return [int(each or 0) for each in row]
+
+
+def _stores(caller_id: str) -> Select[str]:
+    """Return the ids of the caller's stores: one that is deleted takes no room, full as it is."""
+    own = VectorStoreRow.caller_id == caller_id, VectorStoreRow.deleted_at.is_(None)
+    return select(VectorStoreRow.id).where(*own)

@@ -10,10 +10,11 @@ from openai import OpenAI
 
 from app.resources.lifespan import Resources
 from engine.documents import stores
-from engine.documents.quotas import QuotaExceeded
+from engine.documents.quotas import QuotaExceeded, chunks_of
 from engine.documents.resource import documents_of
 from engine.documents.schema import NewStore
 from tests.documents import files
+from tests.documents.stocked import Stocked
 from tests.documents.test_protocol import FOX, WAIT, uploaded
 from tests.owing import add_caller
 from tests.service import Service, service
@@ -109,3 +110,12 @@ async def test_requests_at_once_make_no_store_too_many(resources: Resources) -> 
         return_exceptions=True,
     )
     assert sum(isinstance(each, QuotaExceeded) for each in made) == 5
+
+
+@pytest.mark.anyio
+async def test_a_deleted_store_takes_no_room_while_it_is_removed(stocked: Stocked) -> None:
+    database = stocked.resources.database
+    await stocked.add("The fox", "The dog")
+    assert await database.read(chunks_of, stocked.caller_id) == 2
+    await database.write(stores.delete_store, stocked.caller_id, stocked.id, "req_a")
+    assert await database.read(chunks_of, stocked.caller_id) == 0
