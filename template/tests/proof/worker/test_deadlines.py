@@ -54,6 +54,7 @@ def resources(model: Asked, **settings: float) -> Any:  # noqa: ANN401 -- stands
         operations=all_operations(),
         jobs={},
         agents={},
+        model_owners=None,
         settings=configured(**settings),
         database=unused,
     )
