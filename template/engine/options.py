@@ -30,7 +30,6 @@ Pieces: TypeAlias = Callable[[Settings], list[tuple[Piece, float]]]
 class Option:
     """What an option adds."""
 
-    name: str
     jobs: tuple[Job[Any], ...] = ()
     purposes: frozenset[str] = frozenset()
     """Purposes with which files may be uploaded for it."""

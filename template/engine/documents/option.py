@@ -17,7 +17,6 @@ from engine.process.queue import Kind
 __all__ = ["OPTION", "words"]
 
 OPTION = Option(
-    name="documents",
     jobs=(INGEST, REMOVE, REEMBED),
     pools=lambda settings: {Kind.DOCUMENTS: document_settings(settings).worker_documents},
     purposes=frozenset({"assistants", "user_data"}),

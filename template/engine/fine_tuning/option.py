@@ -30,7 +30,6 @@ _pieces: Pieces = lambda settings: (  # noqa: E731
 )
 
 OPTION = Option(
-    name="fine_tuning",
     jobs=(FINE_TUNE,),
     purposes=frozenset({PURPOSE}),
     file_deleted=keep_open_files,

@@ -1,8 +1,4 @@
-"""Vector stores: the tables of the option `documents`.
-
-They refer to `callers`, which the branch `engine` makes: Alembic runs the branches of a folder in
-the order of their names from the last to the first.
-"""
+"""Vector stores: the tables of the option `documents`. They refer to `callers`, of the engine."""
 
 from collections.abc import Sequence
 
@@ -26,7 +22,7 @@ from sqlalchemy import (
 revision: str = "documents_0001"
 down_revision: str | Sequence[str] | None = None
 branch_labels: str | Sequence[str] | None = "documents"
-depends_on: str | Sequence[str] | None = None
+depends_on: str | Sequence[str] | None = "engine_0001"
 
 ON_SQLITE = (
     """
