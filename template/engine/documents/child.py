@@ -14,13 +14,16 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import BinaryIO
 
+import engine
 from engine.documents.extract.chunks import ChunkStrategy
 from engine.documents.extract.messages import (
     CHUNK,
     END,
     HEADER,
+    NO_LIBRARY,
     UNREADABLE,
     UNSUPPORTED,
     ExtractedChunk,
@@ -35,7 +38,19 @@ log = logging.getLogger(__name__)
 
 LOST = "It could not be read within {seconds:g} s and {memory} MiB. Divide it, or save it anew."
 CODES = {UNREADABLE: "invalid_file", UNSUPPORTED: "unsupported_file"}
+NOT_STARTED = (
+    "The child that reads documents ended with status {status} before it read. "
+    'Run "python -m engine.documents.extract" to see why.'
+)
+LACKING = (
+    "The child that reads documents could not load a library: {error}. "
+    "Install the group documents of pyproject.toml; DOCUMENT_MEMORY must have room for it."
+)
+SECONDS_TO_END = 1.0
+"""Of a child that has closed its output."""
 PROGRAM = ("-m", "engine.documents.extract")
+FOLDER = Path(engine.__file__).parents[1]
+"""The folder of `engine`: the child begins in it, and need not have the project installed."""
 MOST_TEXT = 1 << 20
 """Bytes of one message: a chunk of 4,096 tokens has far less."""
 LONGEST_NAME = 255
@@ -47,6 +62,10 @@ class DocumentError(AppError):
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message, code=code)
+
+
+class ChildStartError(Exception):
+    """A child that could not begin, as where a library is missing: no fault of the document."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +85,7 @@ async def extract_chunks(
     """Yield the chunks of an open file, in their order; the child ends with the context.
 
     Raise `DocumentError` for a file that is not read: of an unknown kind, broken, locked, without
-    text, or too much for the limits.
+    text, or too much for the limits. Raise `ChildStartError` where no child can read at all.
     """
     wanted = {
         "filename": filename[-LONGEST_NAME:],
@@ -76,7 +95,8 @@ async def extract_chunks(
         "most_chunks": limits.chunks,
     }
     child = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-I", *PROGRAM, json.dumps(wanted)),
+        *(sys.executable, "-Es", *PROGRAM, json.dumps(wanted)),
+        cwd=FOLDER,
         stdin=file,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
@@ -96,12 +116,14 @@ async def _chunks(
 ) -> AsyncIterator[ExtractedChunk]:
     left = limits.wall  # without the time in which the child waits for its chunks to be written
     lost = LOST.format(seconds=limits.seconds, memory=limits.memory >> 20)
-    for _ in range(limits.chunks + 1):  # a child that a file has taken over may never end
+    for number in range(limits.chunks + 1):  # a child that a file has taken over may never end
         began = time.monotonic()
         try:
             async with asyncio.timeout(left):
                 header, data = await _message(child)
         except (asyncio.IncompleteReadError, TimeoutError) as error:
+            if number == 0:
+                await _require_start(child)
             raise DocumentError("invalid_file", lost) from error
         left -= time.monotonic() - began
         if header.kind == CHUNK:
@@ -113,7 +135,17 @@ async def _chunks(
     raise DocumentError("invalid_file", lost)
 
 
-def _failure(kind: int, text: str) -> DocumentError:
+async def _require_start(child: asyncio.subprocess.Process) -> None:
+    """Raise `ChildStartError` where Python itself ended the child: a limit ends it by a signal."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(SECONDS_TO_END):
+            if (status := await child.wait()) > 0:
+                raise ChildStartError(NOT_STARTED.format(status=status))
+
+
+def _failure(kind: int, text: str) -> Exception:
+    if kind == NO_LIBRARY:
+        return ChildStartError(LACKING.format(error=text))
     if kind in CODES:
         return DocumentError(CODES[kind], readable_error(text, LONGEST_MESSAGE))
     log.error("the child that reads documents failed: %s", text[-LONGEST_MESSAGE:])

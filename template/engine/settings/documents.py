@@ -23,9 +23,9 @@ class OptionSettings(BaseModel):
     `dimensions`, and DOCUMENT_DIMENSIONS to what its model gives."""
     worker_documents: Count = 2
     """Files that one worker process ingests at once, each read by a child process."""
-    document_memory: Annotated[int, Field(ge=128 * MIB)] = 512 * MIB
-    """Most memory of the child that reads one file. A PDF of 5,000 pages took 132 MB, a text of 50
-    MB 121. Two such children and the worker fit into 2 GiB."""
+    document_memory: Annotated[int, Field(ge=256 * MIB)] = 512 * MIB
+    """Most memory of the child that reads one file; 128 MiB do not load its libraries. A PDF of
+    5,000 pages took 132 MB, a text of 50 MB 121. Two children and a worker fit into 2 GiB."""
     document_cpu_seconds: Count = 300
     """Longest time of the processor that the child has for one file."""
     document_seconds: Positive = 600.0

@@ -10,11 +10,13 @@ import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from sysconfig import get_path
+from venv import EnvBuilder
 
 import pytest
 
 from engine.documents import child
-from engine.documents.child import ChildLimits, DocumentError, extract_chunks
+from engine.documents.child import ChildLimits, ChildStartError, DocumentError, extract_chunks
 from engine.documents.extract.messages import ExtractedChunk
 from tests.documents import files
 from tests.documents.reading import WHOLE, read, refused, text_of, until
@@ -77,6 +79,36 @@ def children_of(pid: int) -> list[str]:
 async def test_it_has_no_environment(program: Program) -> None:
     program("say(json.dumps(sorted(set(os.environ) - {'LC_CTYPE'})))")  # which Python itself sets
     assert await said() == "[]"
+
+
+async def test_it_needs_no_installed_project(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As where the libraries alone are installed; the worker may have any folder."""
+    bare = tmp_path / "bare"
+    EnvBuilder(symlinks=True).create(bare)
+    packages = get_path("purelib", vars={"base": str(bare)})
+    add = f"import sys; sys.path.append({get_path('purelib')!r})"  # without its .pth files
+    (Path(packages) / "libraries.pth").write_text(add)
+    monkeypatch.setattr(sys, "executable", str(bare / "bin" / "python"))
+    monkeypatch.chdir(tmp_path)
+    assert text_of(await read(b"Foxes.", "a.txt")).strip() == "Foxes."
+
+
+async def test_a_library_that_is_missing_is_no_fault_of_the_document(program: Program) -> None:
+    program(
+        "sys.modules['pypdfium2'] = None\n"
+        "from engine.documents.extract.__main__ import main\n"
+        "main()"
+    )
+    with pytest.raises(ChildStartError, match="pypdfium2"):
+        await read(files.pdf(["Good."]), "good.pdf")
+
+
+async def test_one_that_cannot_start_is_no_fault_of_the_document(program: Program) -> None:
+    program("import no_such_library")
+    with pytest.raises(ChildStartError, match=r'Run "python -m engine\.documents\.extract"'):
+        await said()
 
 
 async def test_it_has_no_descriptor_but_its_three(program: Program) -> None:
@@ -213,8 +245,16 @@ async def test_it_loads_nothing_of_the_engine_but_its_own_package(program: Progr
 
 @ON_LINUX
 async def test_memory_is_limited() -> None:
-    found = await refused(files.WORDS.encode(), "a.txt", ChildLimits(memory=96 << 20))
+    nested = b"[" + b'["word"],' * 1_000_000 + b"1]"
+    found = await refused(nested, "a.json", ChildLimits(memory=160 << 20))
     assert found.code == "invalid_file"
+    assert "160 MiB" in found.message
+
+
+@ON_LINUX
+async def test_too_little_memory_to_begin_is_no_fault_of_the_document() -> None:
+    with pytest.raises(ChildStartError, match="DOCUMENT_MEMORY"):
+        await read(b"Foxes.", "a.txt", limits=ChildLimits(memory=96 << 20))
 
 
 async def test_time_of_the_processor_is_limited() -> None:

@@ -21,6 +21,7 @@ from engine.documents.extract.kinds import reader_of
 from engine.documents.extract.messages import (
     END,
     FAULT,
+    NO_LIBRARY,
     UNREADABLE,
     UNSUPPORTED,
     ExtractedChunk,
@@ -56,6 +57,8 @@ def main() -> None:
         write_message(out, UNSUPPORTED, str(error))
     except Unreadable as error:
         write_message(out, UNREADABLE, str(error))
+    except ImportError as error:
+        write_message(out, NO_LIBRARY, str(error))
     except MemoryError:
         write_message(out, UNREADABLE, TOO_LARGE.format(memory=wanted["memory"] >> 20))
     except Exception:  # noqa: BLE001 -- the parent logs it

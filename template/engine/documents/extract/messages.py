@@ -3,9 +3,9 @@
 from struct import Struct
 from typing import BinaryIO, NamedTuple
 
-CHUNK, UNREADABLE, FAULT, END, UNSUPPORTED = range(5)
+CHUNK, UNREADABLE, FAULT, END, UNSUPPORTED, NO_LIBRARY = range(6)
 """Kinds: a chunk, a document that cannot be read, an error of the child itself, the end, a kind of
-file that is not read.
+file that is not read, a library that is missing.
 """
 
 HEADER = Struct("<BIIII")
