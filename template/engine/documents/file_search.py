@@ -11,10 +11,12 @@ from functools import partial
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
+from sqlalchemy.orm import Session
 
 from engine.body import read_field
 from engine.documents.citations import CitingRelay, Source
 from engine.documents.fusion import TEXT_WEIGHT
+from engine.documents.ownership import find_usable_store
 from engine.documents.resource import documents_of
 from engine.documents.search import Hit, Ranking, search_store
 from engine.errors import InvalidRequest
@@ -118,6 +120,13 @@ class FileSearchRelay(CitingRelay):
             self.response["output"] = [self._call_item, *self.response["output"]]
 
 
+def check_stores(session: Session, caller_id: str, request: ResponseRequest) -> None:
+    """Raise `NotFound` for a store that the caller has not, and where it has expired."""
+    tool = tool_of(request)
+    for store_id in tool.vector_store_ids if tool else ():
+        find_usable_store(session, caller_id, store_id)
+
+
 async def ground(
     model: BoundModel, request: ResponseRequest, items: Sequence[Json]
 ) -> Grounding | None:
@@ -125,13 +134,9 @@ async def ground(
 
     Raise `NotFound` for a store that the caller has not.
     """
-    place, given = next(
-        ((at, each) for at, each in enumerate(request.tools) if each.get("type") == "file_search"),
-        (0, None),
-    )
-    if given is None:
+    tool = tool_of(request)
+    if tool is None:
         return None
-    tool = read_field(FileSearchTool, given, f"tools[{place}]")
     query = last_text(items)[:QUERY_CHARACTERS]
     hits = await search_stores(model, tool, query)
     sources = {at: Source(hit.file_id, hit.filename) for at, hit in enumerate(hits, 1)}
@@ -146,6 +151,14 @@ async def ground(
     }
     asked = rest.model_copy(update={"instructions": instructions})
     return Grounding(asked, partial(FileSearchRelay, call=call, sources=sources))
+
+
+def tool_of(request: ResponseRequest) -> FileSearchTool | None:
+    """Return the first `file_search` of a request."""
+    for at, tool in enumerate(request.tools):
+        if tool.get("type") == "file_search":
+            return read_field(FileSearchTool, tool, f"tools[{at}]")
+    return None
 
 
 async def search_stores(model: BoundModel, tool: FileSearchTool, query: str) -> list[Hit]:

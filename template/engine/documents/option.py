@@ -1,7 +1,7 @@
 """What the option adds to the rest of the engine."""
 
 from engine.documents import words  # makes the index of words with the tables
-from engine.documents.file_search import FileSearchTool, ground
+from engine.documents.file_search import FileSearchTool, check_stores, ground
 from engine.documents.ingestion import INGEST
 from engine.documents.reembedding import REEMBED
 from engine.documents.removal import (
@@ -22,6 +22,7 @@ OPTION = Option(
     purposes=frozenset({"assistants", "user_data"}),
     state=Documents,
     tools={"file_search": FileSearchTool},
+    object_check=check_stores,
     ground=ground,
     file_deleted=forget_deleted_file,
     pieces=lambda _settings: [(remove_expired, 0.0), (remove_unused, 0.0)],

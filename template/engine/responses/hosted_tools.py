@@ -6,6 +6,7 @@ from functools import cache
 from typing import TypeAlias
 
 from pydantic import BaseModel
+from sqlalchemy.orm import Session
 
 from engine.body import read_field
 from engine.errors import Unsupported
@@ -32,6 +33,9 @@ Ground: TypeAlias = Callable[
     [BoundModel, ResponseRequest, Sequence[Json]], Awaitable[Grounding | None]
 ]
 """Takes a request and all its items; returns None where it has none of the tools."""
+
+ObjectCheck: TypeAlias = Callable[[Session, str, ResponseRequest], None]
+"""Takes a caller and a request; raises `NotFound` where a tool names what the caller has not."""
 
 
 @cache
@@ -68,6 +72,18 @@ def refuse_hosted_tools(request: ResponseRequest, allowed: Collection[str]) -> N
         if kind not in CALLERS_TOOLS and (named or kind not in allowed):
             message = f"A tool of the type '{kind}' is not supported with this model."
             raise Unsupported(message, param=f"tools[{at}]")
+
+
+def names_objects(request: ResponseRequest) -> bool:
+    """Return whether `check_objects` has to look."""
+    return any(tool.get("type") in tools_run_here() for tool in request.tools)
+
+
+def check_objects(session: Session, caller_id: str, request: ResponseRequest) -> None:
+    """Raise `NotFound` where a tool that runs here names what the caller has not."""
+    for option in installed_options().values():
+        if option.object_check:
+            option.object_check(session, caller_id, request)
 
 
 async def ground_response(

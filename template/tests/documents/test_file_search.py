@@ -161,17 +161,15 @@ def test_a_tool_that_may_not_be_used_searches_nothing(reader: OpenAI, store: str
     assert [item.type for item in response.output] == ["message"]
 
 
-@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("how", [{}, {"stream": True}, {"background": True}])
 def test_the_store_of_another_caller_is_not_found(
-    served: Service, store: str, *, stream: bool
+    served: Service, store: str, how: dict[str, Any]
 ) -> None:
     with (
         served.client(served.new_key("stranger"), max_retries=0) as stranger,
         pytest.raises(openai.NotFoundError, match=store),
     ):
-        stranger.responses.create(
-            model="librarian", input=QUESTION, tools=searching(store), stream=stream
-        )
+        stranger.responses.create(model="librarian", input=QUESTION, tools=searching(store), **how)
 
 
 def test_a_malformed_tool_names_its_place(reader: OpenAI) -> None:
