@@ -23,9 +23,9 @@ class OptionSettings(BaseModel):
     `dimensions`, and DOCUMENT_DIMENSIONS to what its model gives."""
     worker_documents: Count = 2
     """Files that one worker process ingests at once, each read by a child process."""
-    document_memory: Annotated[int, Field(ge=256 * MIB)] = 512 * MIB
-    """Most memory of the child that reads one file; 128 MiB do not load its libraries. A PDF of
-    5,000 pages took 132 MB, a text of 50 MB 121. Two children and a worker fit into 2 GiB."""
+    document_memory: Annotated[int, Field(ge=128 * MIB)] = 512 * MIB
+    """Most memory of the child that reads one file; its libraries take 45 MB. A PDF of
+    5,000 pages took 62 MB, a text of 50 MB 56. Two children and a worker fit into 2 GiB."""
     document_cpu_seconds: Count = 300
     """Longest time of the processor that the child has for one file."""
     document_seconds: Positive = 600.0
@@ -43,9 +43,9 @@ class OptionSettings(BaseModel):
     `local` half of LOCAL_CONTEXT."""
     search_cache_bytes: Amount = 256 * MIB
     """Vectors that one process keeps in memory, the least recently used go first. 100,000 chunks
-    have 100 MiB: a search by meaning and words took 57 ms on SQLite with them in memory, 152 ms
-    without, on two cores that other work kept full."""
+    have 100 MiB: a search by meaning and words took 45 ms on SQLite with them in memory, 104 ms
+    without, and on PostgreSQL 85 and 241 ms."""
     keyword_rows: Count = 10_000
-    """Chunks with the rarest words of a query that are ranked. All rows took 43 ms at 100,000
-    chunks on SQLite, these 8 ms; 0.89 instead of 0.925 of known passages are then among the
+    """Chunks with the rarest words of a query that are ranked. In a trial all rows took 43 ms at
+    100,000 chunks on SQLite, and these 8 ms; 0.89 instead of 0.925 of known passages are then among the
     first ten by words alone."""
