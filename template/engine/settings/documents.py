@@ -47,5 +47,5 @@ class OptionSettings(BaseModel):
     without, and on PostgreSQL 85 and 241 ms."""
     keyword_rows: Count = 10_000
     """Chunks with the rarest words of a query that are ranked. In a trial all rows took 43 ms at
-    100,000 chunks on SQLite, and these 8 ms; 0.89 instead of 0.925 of known passages are then among the
-    first ten by words alone."""
+    100,000 chunks on SQLite, and these 8 ms; 0.89 instead of 0.925 of known passages are then
+    among the first ten by words alone."""
