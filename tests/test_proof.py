@@ -10,7 +10,7 @@ from tests.test_rendered_project import TEMPLATE, in_environment
 # Three files at once on two processors: the proof waits for servers more than it computes.
 IN_ORDER = ["--dist", "loadfile", "--no-loadscope-reorder"]
 OPTIONS = ["tests/documents", "tests/fine_tuning"]
-PROOF = ["python", "-m", "pytest", "-q", "-n", "3", *IN_ORDER, "tests/proof", *OPTIONS]
+PROOF = ["python", "-m", "pytest", "-q", "-n", "3", *IN_ORDER, *OPTIONS, "tests/proof"]
 PROOF += ["--servers", "all"]
 
 

@@ -41,11 +41,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
-FIRST_POLL, LONGEST_POLL = 1.0, 60.0
-"""Seconds between two looks: they double while nothing changes."""
-
-SETTLE = 5.0
-"""Seconds in which a call of a killed worker may still be at work at the provider."""
+LONGEST_POLL = 60.0
+"""Seconds between two looks at a training that does not change."""
 
 
 class FineTuneSubject(BaseModel):
@@ -77,6 +74,7 @@ class Training:
         self._run = run
         self._row = row
         self._trainer = trainer
+        self._settings = run.resources.settings
 
     async def advance(self) -> None:
         """Do the steps that are left. Raise `Later` unless the job has ended."""
@@ -92,7 +90,7 @@ class Training:
             events = await self._events(answer.id)
             await self._record(take_answer, answer, events, await self._checkpoints(answer))
         if self._row.status not in FINAL:
-            raise Later(backoff(self._row.polls, FIRST_POLL, LONGEST_POLL))
+            raise self._next_look()
 
     async def clean(self) -> None:
         """Delete the files at the provider."""
@@ -117,14 +115,18 @@ class Training:
         if self._row.status in FINAL:
             raise Later(LONGEST_POLL)
         await self._record(count_poll)
-        raise Later(backoff(self._row.polls, FIRST_POLL, LONGEST_POLL))
+        raise self._next_look()
+
+    def _next_look(self) -> Later:
+        first = self._settings.fine_tuning_poll_seconds
+        return Later(backoff(self._row.polls, first, LONGEST_POLL))
 
     async def _send_files(self) -> tuple[dict[str, str], int]:
         """Check and send the files; return the provider's ids by their names, and their tokens."""
         given = {"training_file": self._row.training_file}
         if self._row.validation_file:
             given["validation_file"] = self._row.validation_file
-        left = self._run.resources.settings.fine_tuning_tokens
+        left = self._settings.fine_tuning_tokens
         for param, file_id in given.items():
             left -= await self._check(param, file_id, left)
         sent = {}
@@ -133,7 +135,7 @@ class Training:
             sent[param] = await self._trainer.upload(
                 file.filename, file.bytes, self._parts(file_id)
             )
-        return sent, self._run.resources.settings.fine_tuning_tokens - left
+        return sent, self._settings.fine_tuning_tokens - left
 
     async def _check(self, param: str, file_id: str, most_tokens: int) -> int:
         resources, fewest = self._run.resources, FEWEST if param == "training_file" else 1
@@ -147,9 +149,10 @@ class Training:
     async def _create(self) -> ProviderJob:
         """Return the provider's job: the one of an earlier attempt, where there is one."""
         row, sent = self._row, msgspec.json.decode(self._row.sent_files or b"{}")
+        settle = self._settings.fine_tuning_settle_seconds
         if row.creating_at is not None:
-            if (early := row.creating_at + SETTLE - time.time()) > 0:
-                raise Later(min(early, SETTLE))
+            if (early := row.creating_at + settle - time.time()) > 0:
+                raise Later(min(early, settle))
             if found := await self._trainer.find(list(sent.values()), row.creating_at):
                 return found
             if row.creates >= MOST_CREATES:
@@ -163,7 +166,7 @@ class Training:
             return await self._trainer.create({"model": row.model, **sent, **chosen})
         except UnreadableAnswer:
             await self._record(forbid_create)
-            raise Later(SETTLE) from None
+            raise Later(settle) from None
 
     async def _look(self, job_id: str) -> ProviderJob | None:
         if self._row.cancel_requested:

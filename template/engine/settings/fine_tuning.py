@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict
 
-from engine.settings.values import Count, Seconds
+from engine.settings.values import Count, Positive, Seconds
 
 
 class OptionSettings(BaseModel):
@@ -21,5 +21,11 @@ class OptionSettings(BaseModel):
     fine_tuned_models_shared: tuple[str, ...] = ()
     """Names of fine-tuned models that every caller may use: a JSON list. All other names that begin
     with `ft:` belong to the caller whose job made them."""
+    fine_tuning_poll_seconds: Positive = 1.0
+    """Time until the provider is first asked how a training is. It doubles while nothing changes,
+    up to a minute."""
+    fine_tuning_settle_seconds: Seconds = 5.0
+    """Time in which a call of a killed worker may still be at work at the provider. Then the next
+    attempt looks for what it made."""
     simulated_training_seconds: Seconds = 0.5
     """Time of a fine-tuning of the `simulated` provider, which trains nothing."""

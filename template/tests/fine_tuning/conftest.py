@@ -12,7 +12,13 @@ from openai import OpenAI
 from tests.fine_tuning.provider import FakeProvider, faulty_provider
 from tests.service import Program, Service, service
 
-FAST: dict[str, Any] = {"lease_seconds": 1, "sweep_seconds": 0.2, "webhook_private_addresses": True}
+FAST: dict[str, Any] = {
+    "lease_seconds": 1,
+    "sweep_seconds": 0.2,
+    "fine_tuning_poll_seconds": 0.1,
+    "fine_tuning_settle_seconds": 1,
+    "webhook_private_addresses": True,
+}
 
 
 @dataclass(frozen=True)
@@ -33,7 +39,7 @@ class Chain:
         return self.front.client(self.front.new_key(uuid4().hex), max_retries=0)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def trainer(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A service whose trainer is simulated."""
     folder = tmp_path_factory.mktemp("trainer")
@@ -42,7 +48,7 @@ def trainer(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         yield ready
 
 
-@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def chain(
     request: pytest.FixtureRequest,
     trainer: Service,

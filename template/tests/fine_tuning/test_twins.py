@@ -47,6 +47,7 @@ async def resources(
         redis_url=f"unix://{tmp_path}/nobody.sock",
         model_provider="openai",
         openai_base_url=provider.url,
+        fine_tuning_settle_seconds=0,
     )
     async with open_resources(settings) as opened:
         yield opened
@@ -122,11 +123,9 @@ async def attempt(
 async def test_a_kill_makes_a_second_job_only_without_the_look_for_the_mark(
     resources: Resources,
     provider: FakeProvider,
-    monkeypatch: pytest.MonkeyPatch,
     kind: type[RemoteTrainer],
     jobs: int,
 ) -> None:
-    monkeypatch.setattr(training, "SETTLE", 0.0)
     subject = await resources.database.write(prepare)
     await attempt(resources, subject, Dying)
     await attempt(resources, subject, kind)

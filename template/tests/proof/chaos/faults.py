@@ -49,7 +49,10 @@ class Stage:
 
     def api(self) -> Program:
         """Return the API that runs."""
-        return next(p for p in self.service.programs if p.command == "api" and not p.ended)
+        found = [program for program in self.service.programs if program.command == "api"]
+        running = [program for program in found if not program.ended]
+        assert running, f"the API has ended by itself:\n{found[-1].text()[-3000:]}"
+        return running[0]
 
 
 Fault = Callable[[Stage], list[str]]
