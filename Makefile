@@ -12,10 +12,11 @@ RUN := PATH="$(CURDIR)/$(ENVIRONMENT)/bin:$$PATH"
 # an import of the rendered app takes 2.7 s instead of 0.5 s.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test clients proof-all check format render release clean
+.PHONY: help demo test test-installed clients proof-all check format render release clean
 help:
 	@echo "make demo     render the template, start the result and talk to it"
 	@echo "make test     check the template and what it renders"
+	@echo "make test-installed  the same on PostgreSQL, Redis, nginx and Chromium, which must be installed"
 	@echo "make clients  real clients, old and new, against a render; ONLY=litellm picks by name"
 	@echo "make proof-all  what takes hours: each combination of extras, many seeds of chaos"
 	@echo "make check    lint the template's own code"
@@ -27,9 +28,13 @@ help:
 demo: .work/ready
 	@$(RUN) python -m demo
 
+PYTEST := pytest -n 2 --dist loadfile --no-loadscope-reorder
 test: check
-	$(RUN) pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not whole_suite and not campaign"
-	$(RUN) pytest -n 2 --dist loadfile --no-loadscope-reorder -m whole_suite
+	$(RUN) $(PYTEST) -m "not whole_suite and not installed and not campaign"
+	$(RUN) $(PYTEST) -m "whole_suite and not installed"
+
+test-installed: .work/ready
+	$(RUN) $(PYTEST) -m "installed and not campaign"
 
 clients: .work/ready
 	@$(RUN) python -m clients $(ONLY)

@@ -1,4 +1,4 @@
-"""Databases that nobody may touch: a PostgreSQL whose log tells who came, and files of SQLite."""
+"""Databases of a test: a PostgreSQL, and those that nobody may touch."""
 
 import os
 import pwd
@@ -10,28 +10,38 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from typing import Self
 
 START_LIMIT = 60.0
 
 
-@dataclass(frozen=True)
-class Scratch:
-    """A running PostgreSQL that writes each connection into its log."""
+class Doorbell:
+    """A place where a PostgreSQL might be; who comes is counted and gets no answer."""
 
-    url: str
-    log: Path
+    def __enter__(self) -> Self:
+        """Listen on a free port of loopback."""
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self._server.setblocking(False)
+        self.url = f"postgresql://app@127.0.0.1:{self._server.getsockname()[1]}/postgres"
+        return self
 
-    def visitors(self) -> list[str]:
-        """Return the lines of its log that tell of a client that asked for a database."""
-        return [line for line in self.log.read_text().splitlines() if "authorized" in line]
+    def __exit__(self, *_: object) -> None:
+        """Listen no longer."""
+        self._server.close()
+
+    def visitors(self) -> int:
+        """Return how many have come since the last time: the system kept them waiting."""
+        with suppress(BlockingIOError):
+            self._server.accept()[0].close()
+            return 1 + self.visitors()
+        return 0
 
 
 @contextmanager
-def scratch_postgres() -> Iterator[Scratch]:
-    """Start a PostgreSQL on a free port of loopback; it ends with the block."""
+def scratch_postgres() -> Iterator[str]:
+    """Start a PostgreSQL on a free port of loopback; yield its URL. It ends with the block."""
     binaries = _binaries()
     user = "nobody" if os.geteuid() == 0 else None  # PostgreSQL refuses to run as root
     with tempfile.TemporaryDirectory() as name:
@@ -41,12 +51,12 @@ def scratch_postgres() -> Iterator[Scratch]:
         log = folder / "postgres.log"
         initdb = [f"{binaries}/initdb", "-D", f"{name}/data", "-U", "app", "-A", "trust"]
         subprocess.run(initdb, check=True, capture_output=True, user=user)
-        options = ["-c", f"unix_socket_directories={name}", "-c", "log_connections=on"]
+        options = ["-c", f"unix_socket_directories={name}"]
         command = [f"{binaries}/postgres", "-D", f"{name}/data", "-p", str(port), *options]
         with log.open("wb") as out, subprocess.Popen(command, user=user, stderr=out) as server:
             try:
                 _wait_for(port)
-                yield Scratch(f"postgresql://app@127.0.0.1:{port}/postgres", log)
+                yield f"postgresql://app@127.0.0.1:{port}/postgres"
             finally:
                 server.send_signal(signal.SIGINT)  # ends it fast, clients or not
 

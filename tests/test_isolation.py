@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from demo.service import Failed
 from tests import moves
 from tests.conftest import Environment, Render, find_python
-from tests.scratch import scratch_postgres, scratch_sqlite
+from tests.scratch import Doorbell, scratch_sqlite
 from tests.test_rendered_project import SUITE, in_environment
 
 SERVERS = re.compile(r"(redis|valkey|nginx|postgres|pg_|initdb)")
@@ -46,20 +47,20 @@ def test_the_tests_touch_no_database_that_they_did_not_make(
     moves.change_settings_file(project, database_url=f"sqlite:///{files['of_the_file']}")
     of_the_shell = {"DATABASE_URL": f"sqlite:///{files['of_the_shell']}", "LOG_LEVEL": "ERROR"}
     variables = environment(interpreter, lowest=True)
-    with scratch_postgres() as postgres:
+    with Doorbell() as postgres:
         (project / ".env").write_text(f"DATABASE_URL={postgres.url}\nREDIS_URL=redis://none.test\n")
         output = in_environment(project, variables, *SUITE, path=bare_path, **of_the_shell)
-        assert postgres.visitors() == []
+        assert postgres.visitors() == 0
     assert {name: path.read_bytes() for name, path in files.items()} == before
     assert sorted(tmp_path.glob("*.db*")) == sorted(files.values())
     assert not (project / ".data").exists()
     assert re.search(r"^\d+ passed in", output, re.MULTILINE), output[-2000:]
 
 
-def test_a_visitor_of_the_scratch_server_is_seen(environment: Environment, tmp_path: Path) -> None:
-    visit = "import asyncio, asyncpg, sys; asyncio.run(asyncpg.connect(sys.argv[1]))"
+def test_a_visitor_is_seen(environment: Environment, tmp_path: Path) -> None:
+    visit = "import asyncio, asyncpg, sys; asyncio.run(asyncpg.connect(sys.argv[1], timeout=1))"
     variables = environment(find_python("3.13") or sys.executable)
-    with scratch_postgres() as postgres:
-        assert postgres.visitors() == []
-        in_environment(tmp_path, variables, "python", "-c", visit, postgres.url)
-        assert len(postgres.visitors()) == 1
+    with Doorbell() as postgres:
+        with pytest.raises(Failed, match="TimeoutError"):
+            in_environment(tmp_path, variables, "python", "-c", visit, postgres.url)
+        assert postgres.visitors() == 1

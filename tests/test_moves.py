@@ -91,16 +91,17 @@ def test_an_endpoint_uses_a_resource_of_the_teams_own(
     assert "1 passed" in in_environment(moved.project, variables, *test.split())
 
 
-@pytest.mark.whole_suite
+@pytest.mark.installed
 @pytest.mark.timeout(1200)
 def test_a_moved_project_passes_the_tests_that_came_with_it(
     moved: Moved, variables: dict[str, str]
 ) -> None:
-    """On PostgreSQL and Redis of the system; `test_isolation.py` runs them without any."""
+    """On servers of the system; `test_isolation.py` runs them without any."""
     output = in_environment(moved.project, variables, *SUITE, "--servers", "installed")
     assert re.search(r"^\d+ passed", output, re.MULTILINE), output[-2000:]
 
 
+@pytest.mark.installed
 def test_the_example_passes_its_tests_on_servers_of_the_system(variables: dict[str, str]) -> None:
     """They are not among those above, where the team has deleted it."""
     test = [

@@ -103,15 +103,15 @@ def code(checkout: Render, tmp_path_factory: pytest.TempPathFactory) -> MakeCode
     return lambda version, settings: Code(project(version), python(version), settings)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.installed)])
 def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Mapping[str, str]]:
     """Settings with an empty database of each kind."""
     own = SETTINGS | {"DATA_DIR": str(tmp_path)}
     if request.param == "sqlite":
         yield own | {"DATABASE_URL": f"sqlite:///{tmp_path / 'app.db'}"}
         return
-    with scratch_postgres() as server:
-        yield own | {"DATABASE_URL": server.url}
+    with scratch_postgres() as url:
+        yield own | {"DATABASE_URL": url}
 
 
 @contextmanager
