@@ -54,6 +54,7 @@ def test_the_official_client_gets_responses_of_models_that_reason_or_not(
     assert {name.partition(":")[0] for name in found.passed()} == {"simulated", "thinking"}
 
 
+@pytest.mark.installed
 def test_curl_reads_a_stream_to_its_end(known: dict[str, str]) -> None:
     messages = [{"role": "user", "content": "Hello"}]
     body = json.dumps({"model": "simulated-chat", "messages": messages, "stream": True})
