@@ -10,8 +10,8 @@ from tests.test_rendered_project import TEMPLATE, in_environment
 
 IN_ORDER = ["--dist", "loadfile", "--no-loadscope-reorder"]
 OPTIONS = ["tests/documents", "tests/fine_tuning"]
-# Four files at once on two processors: the proof also waits, for servers and leases.
-PROOF = ["python", "-m", "pytest", "-q", "-n", "4", *IN_ORDER, *OPTIONS, "tests/proof"]
+# Three files at once on two processors: the proof also waits, for servers and leases.
+PROOF = ["python", "-m", "pytest", "-q", "-n", "3", *IN_ORDER, *OPTIONS, "tests/proof"]
 
 pytestmark = [
     pytest.mark.timeout(2400),

@@ -29,7 +29,9 @@ LIVE: dict[str, Any] = {
 }
 
 
-OF_THE_SYSTEM = {"on_postgres", "postgres_url", "tcp_redis_url", "nginx", "chromium"}
+OF_THE_SYSTEM = {
+    *("chromium", "curl", "nginx", "on_postgres", "postgres", "postgres_url", "tcp_redis_url"),
+}
 """Fixtures that need a program of the system."""
 
 
@@ -39,7 +41,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--servers",
         choices=["embedded", "installed", "all"],
         default="embedded",
-        help="embedded: Valkey's wheel and SQLite. installed: PostgreSQL, Redis, nginx, Chromium.",
+        help="embedded: Valkey's wheel and SQLite. installed: PostgreSQL, Redis and other programs.",
     )
 
 

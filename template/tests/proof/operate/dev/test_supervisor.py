@@ -1,5 +1,6 @@
 import os
 import re
+import shutil
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -111,6 +112,14 @@ def shared(start_beside: Start) -> Dev:
     return start_beside()
 
 
+@pytest.fixture
+def curl() -> None:
+    """The program that runs the printed line. It must be installed."""
+    if not shutil.which("curl"):
+        pytest.fail("curl is not installed: `apt-get install curl` brings it")
+
+
+@pytest.mark.usefixtures("curl")
 async def test_the_printed_line_works(shared: Dev) -> None:
     command = await shared.ready()
     assert '"chat.completion"' in output(["sh", "-c", command])
@@ -167,6 +176,7 @@ async def test_ctrl_c_leaves_nothing_behind(start: Start) -> None:
     await eventually(lambda: not any(map(alive, pids)))
 
 
+@pytest.mark.usefixtures("curl")
 async def test_without_a_redis_server_it_warns_and_works_all_the_same(
     start: Start, project: Path
 ) -> None:
@@ -188,6 +198,7 @@ async def test_without_a_redis_server_it_warns_and_works_all_the_same(
     assert not re.search("WARNING|ERROR", dev.log.read_text().partition(" | ")[2])
 
 
+@pytest.mark.usefixtures("curl")
 async def test_a_second_ctrl_c_waits_for_nothing(start: Start) -> None:
     dev = start(SIMULATED_TOKENS_PER_SECOND="0.01", SHUTDOWN_GRACE="600")
     command = (await dev.ready()).replace('"messages"', '"stream": true, "messages"')
