@@ -41,7 +41,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--servers",
         choices=["embedded", "installed", "all"],
         default="embedded",
-        help="embedded: Valkey's wheel and SQLite. installed: PostgreSQL, Redis and other programs.",
+        help="embedded: Valkey's wheel and SQLite. installed: PostgreSQL, Redis, other programs.",
     )
 
 
