@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 help:
 	@echo "make demo     render the template, start the result and talk to it"
 	@echo "make test     check the template and what it renders"
-	@echo "make test-installed  the same on PostgreSQL, Redis, nginx and Chromium, which must be installed"
+	@echo "make test-installed  check it on PostgreSQL, Redis and others; .ci/run installs them"
 	@echo "make clients  real clients, old and new, against a render; ONLY=litellm picks by name"
 	@echo "make proof-all  what takes hours: each combination of extras, many seeds of chaos"
 	@echo "make check    lint the template's own code"

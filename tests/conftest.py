@@ -174,13 +174,13 @@ def find_python(version: str) -> str | None:
 
 
 LONGEST = (
-    *("isolation", "proof", "update", "rendered_project", "old_code", "moves", "live"),
+    *("isolation", "moves", "proof", "update", "rendered_project", "old_code", "live"),
     *("clients", "demo", "update_target", "render", "questions"),
 )
 """Files that take longest, the longest first: none of them shall be left for one process alone.
 
-Isolation is before them because xdist gives the first process two files at once. Of the whole
-suites these are those of projects; the proof, longer than both, is the other process's.
+Isolation and moves are before the proof, which takes longest, since xdist gives the first process
+another file at once where its first one has two tests or fewer.
 """
 
 

@@ -1,4 +1,4 @@
-"""Databases of a test: a PostgreSQL, and those that nobody may touch."""
+"""Databases of a test, and places of databases that a test must not come to."""
 
 import os
 import pwd
@@ -18,7 +18,7 @@ START_LIMIT = 60.0
 
 
 class Doorbell:
-    """A place where a PostgreSQL might be; who comes is counted and gets no answer."""
+    """A place where a PostgreSQL might be: connections to it are counted and get no answer."""
 
     def __enter__(self) -> Self:
         """Listen on a free port of loopback."""
@@ -31,12 +31,14 @@ class Doorbell:
         """Listen no longer."""
         self._server.close()
 
-    def visitors(self) -> int:
-        """Return how many have come since the last time: the system kept them waiting."""
+    def take_visitors(self) -> int:
+        """Return how many connections have come since the last time; the kernel queued them."""
+        count = 0
         with suppress(BlockingIOError):
-            self._server.accept()[0].close()
-            return 1 + self.visitors()
-        return 0
+            while True:
+                self._server.accept()[0].close()
+                count += 1
+        return count
 
 
 @contextmanager

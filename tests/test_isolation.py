@@ -50,7 +50,7 @@ def test_the_tests_touch_no_database_that_they_did_not_make(
     with Doorbell() as postgres:
         (project / ".env").write_text(f"DATABASE_URL={postgres.url}\nREDIS_URL=redis://none.test\n")
         output = in_environment(project, variables, *SUITE, path=bare_path, **of_the_shell)
-        assert postgres.visitors() == 0
+        assert postgres.take_visitors() == 0
     assert {name: path.read_bytes() for name, path in files.items()} == before
     assert sorted(tmp_path.glob("*.db*")) == sorted(files.values())
     assert not (project / ".data").exists()
@@ -63,4 +63,4 @@ def test_a_visitor_is_seen(environment: Environment, tmp_path: Path) -> None:
     with Doorbell() as postgres:
         with pytest.raises(Failed, match="TimeoutError"):
             in_environment(tmp_path, variables, "python", "-c", visit, postgres.url)
-        assert postgres.visitors() == 1
+        assert postgres.take_visitors() == 1

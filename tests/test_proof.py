@@ -25,7 +25,7 @@ def prove(environment: Environment, interpreter: str) -> Callable[..., None]:
 
     def run(*options: str) -> None:
         output = in_template(environment(interpreter), *PROOF, *options)
-        assert re.search(r"^\d+ passed", output, re.MULTILINE), output[-2000:]
+        assert re.search(r"^\d+ passed in", output, re.MULTILINE), output[-2000:]
 
     return run
 

@@ -19,7 +19,7 @@ from engine.settings import OPTIONS, Settings
 from engine.sql.database import Database
 
 if TYPE_CHECKING:
-    from engine.responses.hosted_tools import Ground, ObjectCheck
+    from engine.responses.hosted_tools import Ground, StoreCheck
 
 Piece: TypeAlias = Callable[[Session, float], Counter[str]]
 """Deletes one piece of rows older than so many seconds; returns their counts, empty at the end."""
@@ -39,8 +39,8 @@ class Option:
     """Makes what one process shares: `resources.options[name]`. It is never closed."""
     tools: Mapping[str, type[BaseModel]] = field(default_factory=dict)
     """Hosted tools of responses that run here, by their type."""
-    object_check: "ObjectCheck | None" = None
-    """Checks what these tools name, before a response is begun."""
+    store_check: "StoreCheck | None" = None
+    """Checks the stores that these tools name, before a response in the background is begun."""
     ground: "Ground | None" = None
     """Runs these tools for a response."""
     file_deleted: FileHook | None = None

@@ -29,9 +29,9 @@ LIVE: dict[str, Any] = {
 }
 
 
-OF_THE_SYSTEM = {
-    *("chromium", "curl", "nginx", "on_postgres", "postgres", "postgres_url", "tcp_redis_url"),
-}
+OF_THE_SYSTEM = set(
+    "chromium curl nginx on_postgres postgres postgres_url tcp_redis_url".split()  # noqa: SIM905
+)
 """Fixtures that need a program of the system."""
 
 

@@ -26,7 +26,7 @@ from engine.process.queue import Kind
 from engine.responses import background, conversations, event_log, item_pages, store
 from engine.responses.answering import PendingResponse, answer_response, stream_response
 from engine.responses.event_log import Replay
-from engine.responses.hosted_tools import check_objects, names_objects, refuse_hosted_tools
+from engine.responses.hosted_tools import check_stores, has_tools_run_here, refuse_hosted_tools
 from engine.responses.schema import (
     ResponseObject,
     ResponseRequest,
@@ -193,13 +193,13 @@ async def list_steps(
 async def prepared(body: ResponseRequest, rows: CallerDatabase, shared: Shared) -> PendingResponse:
     """Return the response to answer, with the items of the chain that it continues.
 
-    Raise `Unsupported` for a field or a tool that cannot be honoured, and `NotFound` for a thing
-    that the caller has not.
+    Raise `Unsupported` for a field or a tool that cannot be honoured, and in the
+    background `NotFound` for a store that the caller has not.
     """
     refuse_unsupported(body)
     refuse_hosted_tools(body, shared.settings.responses_hosted_tools)
-    if names_objects(body):
-        await rows.read(check_objects, body)
+    if body.background and has_tools_run_here(body):
+        await rows.read(check_stores, body)
     transcript = Transcript.alone(body.items)
     if body.conversation or body.previous_response_id or transcript.has_references:
         most = shared.settings.max_body_bytes

@@ -20,10 +20,10 @@ from typing import BinaryIO
 import engine
 from engine.documents.extract.chunks import ChunkStrategy
 from engine.documents.extract.messages import (
+    BEGUN,
     CHUNK,
     END,
     HEADER,
-    NO_LIBRARY,
     UNREADABLE,
     UNSUPPORTED,
     ExtractedChunk,
@@ -38,16 +38,10 @@ log = logging.getLogger(__name__)
 
 LOST = "It could not be read within {seconds:g} s and {memory} MiB. Divide it, or save it anew."
 CODES = {UNREADABLE: "invalid_file", UNSUPPORTED: "unsupported_file"}
-NOT_STARTED = (
-    "The child that reads documents ended with status {status} before it read. "
-    'Run "python -m engine.documents.extract" to see why.'
+NOT_BEGUN = (
+    "The child that reads documents ended before it read: {error}. "
+    "`uv sync --group documents` brings its libraries; DOCUMENT_MEMORY must have room for them."
 )
-LACKING = (
-    "The child that reads documents could not load a library: {error}. "
-    "Install the group documents of pyproject.toml; DOCUMENT_MEMORY must have room for it."
-)
-SECONDS_TO_END = 1.0
-"""Of a child that has closed its output."""
 PROGRAM = ("-m", "engine.documents.extract")
 FOLDER = Path(engine.__file__).parents[1]
 """The folder of `engine`: the child begins in it, and need not have the project installed."""
@@ -65,7 +59,7 @@ class DocumentError(AppError):
 
 
 class ChildStartError(Exception):
-    """A child that could not begin, as where a library is missing: no fault of the document."""
+    """A child that did not begin, as where a library is missing: no fault of the document."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +93,7 @@ async def extract_chunks(
         cwd=FOLDER,
         stdin=file,
         stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
         env={},
         start_new_session=True,
     )
@@ -116,17 +110,20 @@ async def _chunks(
 ) -> AsyncIterator[ExtractedChunk]:
     left = limits.wall  # without the time in which the child waits for its chunks to be written
     lost = LOST.format(seconds=limits.seconds, memory=limits.memory >> 20)
-    for number in range(limits.chunks + 1):  # a child that a file has taken over may never end
+    begun = False
+    for _ in range(limits.chunks + 2):  # a child that a file has taken over may never end
         began = time.monotonic()
         try:
             async with asyncio.timeout(left):
                 header, data = await _message(child)
         except (asyncio.IncompleteReadError, TimeoutError) as error:
-            if number == 0:
-                await _require_start(child)
+            if not begun:
+                raise await _no_begin(child) from error
             raise DocumentError("invalid_file", lost) from error
         left -= time.monotonic() - began
-        if header.kind == CHUNK:
+        if header.kind == BEGUN:
+            begun = True
+        elif header.kind == CHUNK:
             yield chunk_of(header, data)
         elif header.kind == END:
             return
@@ -135,17 +132,15 @@ async def _chunks(
     raise DocumentError("invalid_file", lost)
 
 
-async def _require_start(child: asyncio.subprocess.Process) -> None:
-    """Raise `ChildStartError` where Python itself ended the child: a limit ends it by a signal."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(SECONDS_TO_END):
-            if (status := await child.wait()) > 0:
-                raise ChildStartError(NOT_STARTED.format(status=status))
+async def _no_begin(child: asyncio.subprocess.Process) -> ChildStartError:
+    with suppress(ProcessLookupError):
+        child.kill()
+    _, said = await child.communicate()
+    lines = said.decode(errors="replace").strip().splitlines() or ["it said nothing"]
+    return ChildStartError(NOT_BEGUN.format(error=lines[-1]))
 
 
-def _failure(kind: int, text: str) -> Exception:
-    if kind == NO_LIBRARY:
-        return ChildStartError(LACKING.format(error=text))
+def _failure(kind: int, text: str) -> DocumentError:
     if kind in CODES:
         return DocumentError(CODES[kind], readable_error(text, LONGEST_MESSAGE))
     log.error("the child that reads documents failed: %s", text[-LONGEST_MESSAGE:])

@@ -34,8 +34,8 @@ Ground: TypeAlias = Callable[
 ]
 """Takes a request and all its items; returns None where it has none of the tools."""
 
-ObjectCheck: TypeAlias = Callable[[Session, str, ResponseRequest], None]
-"""Takes a caller and a request; raises `NotFound` where a tool names what the caller has not."""
+StoreCheck: TypeAlias = Callable[[Session, str, ResponseRequest], None]
+"""Takes a caller and a request; raises for a store that the caller may not search."""
 
 
 @cache
@@ -74,16 +74,19 @@ def refuse_hosted_tools(request: ResponseRequest, allowed: Collection[str]) -> N
             raise Unsupported(message, param=f"tools[{at}]")
 
 
-def names_objects(request: ResponseRequest) -> bool:
-    """Return whether `check_objects` has to look."""
+def has_tools_run_here(request: ResponseRequest) -> bool:
+    """Return whether a request has a hosted tool that runs here."""
     return any(tool.get("type") in tools_run_here() for tool in request.tools)
 
 
-def check_objects(session: Session, caller_id: str, request: ResponseRequest) -> None:
-    """Raise `NotFound` where a tool that runs here names what the caller has not."""
+def check_stores(session: Session, caller_id: str, request: ResponseRequest) -> None:
+    """Raise `NotFound` where a tool that runs here names a store that the caller has not.
+
+    Raise `InvalidRequest` for one that has expired.
+    """
     for option in installed_options().values():
-        if option.object_check:
-            option.object_check(session, caller_id, request)
+        if option.store_check:
+            option.store_check(session, caller_id, request)
 
 
 async def ground_response(

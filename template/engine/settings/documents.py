@@ -24,8 +24,9 @@ class OptionSettings(BaseModel):
     worker_documents: Count = 2
     """Files that one worker process ingests at once, each read by a child process."""
     document_memory: Annotated[int, Field(ge=128 * MIB)] = 512 * MIB
-    """Most memory of the child that reads one file; its libraries take 45 MB. A PDF of
-    5,000 pages took 62 MB, a text of 50 MB 56. Two children and a worker fit into 2 GiB."""
+    """Most addresses of the child that reads one file, in bytes; its libraries take 100 MiB of
+    them. In memory it took 62 MB for a PDF of 5,000 pages and 56 MB for a text of 50 MB. Two
+    children and a worker fit into 2 GiB."""
     document_cpu_seconds: Count = 300
     """Longest time of the processor that the child has for one file."""
     document_seconds: Positive = 600.0
@@ -46,6 +47,6 @@ class OptionSettings(BaseModel):
     have 100 MiB: a search by meaning and words took 45 ms on SQLite with them in memory, 104 ms
     without, and on PostgreSQL 85 and 241 ms."""
     keyword_rows: Count = 10_000
-    """Chunks with the rarest words of a query that are ranked. In a trial all rows took 43 ms at
-    100,000 chunks on SQLite, and these 8 ms; 0.89 instead of 0.925 of known passages are then
-    among the first ten by words alone."""
+    """Chunks with the rarest words of a query that are ranked. More of them take longer: 10,000 of
+    100,000 took 19 ms on SQLite. With all of them 0.925 of known passages were among the first
+    ten by words alone, with these 0.89."""

@@ -22,9 +22,9 @@ class OptionSettings(BaseModel):
     """Names of fine-tuned models that every caller may use: a JSON list. All other names that begin
     with `ft:` belong to the caller whose job made them."""
     fine_tuning_poll_seconds: Positive = 1.0
-    """Time until the provider is first asked how a training is. It doubles while nothing changes,
-    up to a minute."""
-    fine_tuning_settle_seconds: Seconds = 5.0
+    """Time until the provider is asked how a training is, after each change; a minute at most. The
+    time doubles while nothing changes."""
+    fine_tuning_settle_seconds: Positive = 5.0
     """Time in which a call of a killed worker may still be at work at the provider. Then the next
     attempt looks for what it made."""
     simulated_training_seconds: Seconds = 0.5

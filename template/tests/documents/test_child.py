@@ -29,6 +29,7 @@ def say(text, kind=0):
     data = text.encode()
     sys.stdout.buffer.write(struct.pack("<BIIII", kind, len(data), 1, 0, 0xFFFFFFFF) + data)
     sys.stdout.buffer.flush()
+say('', 5)  # the begin
 """
 ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has this limit")
 
@@ -45,7 +46,11 @@ class Program:
         self._patch = patch
 
     def __call__(self, code: str) -> None:
-        self._patch.setattr(child, "PROGRAM", ("-c", SAY + code))
+        self.alone(SAY + code)
+
+    def alone(self, code: str) -> None:
+        """Let it not even begin."""
+        self._patch.setattr(child, "PROGRAM", ("-c", code))
 
 
 @asynccontextmanager
@@ -96,18 +101,25 @@ async def test_it_needs_no_installed_project(
 
 
 async def test_a_library_that_is_missing_is_no_fault_of_the_document(program: Program) -> None:
-    program(
+    program.alone(
+        "import sys\n"
         "sys.modules['pypdfium2'] = None\n"
         "from engine.documents.extract.__main__ import main\n"
         "main()"
     )
-    with pytest.raises(ChildStartError, match="pypdfium2"):
+    with pytest.raises(ChildStartError, match=r"pypdfium2.*`uv sync --group documents`"):
         await read(files.pdf(["Good."]), "good.pdf")
 
 
 async def test_one_that_cannot_start_is_no_fault_of_the_document(program: Program) -> None:
-    program("import no_such_library")
-    with pytest.raises(ChildStartError, match=r'Run "python -m engine\.documents\.extract"'):
+    program.alone("import no_such_library")
+    with pytest.raises(ChildStartError, match="No module named 'no_such_library'"):
+        await said()
+
+
+async def test_one_that_ends_with_an_error_once_it_reads_is_the_documents(program: Program) -> None:
+    program("raise BaseException('as a library in Rust does')")
+    with pytest.raises(DocumentError, match="could not be read"):
         await said()
 
 
@@ -245,7 +257,9 @@ async def test_it_loads_nothing_of_the_engine_but_its_own_package(program: Progr
 
 @ON_LINUX
 async def test_memory_is_limited() -> None:
-    found = await refused(files.pdf_bomb(16 << 20), "a.pdf", ChildLimits(memory=128 << 20))
+    least = ChildLimits(memory=128 << 20)
+    assert "Good." in text_of(await read(files.pdf(["Good."]), "a.pdf", limits=least))
+    found = await refused(files.pdf_bomb(16 << 20), "a.pdf", least)
     assert found.code == "invalid_file"
     assert "128 MiB" in found.message
 

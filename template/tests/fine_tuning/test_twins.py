@@ -47,7 +47,7 @@ async def resources(
         redis_url=f"unix://{tmp_path}/nobody.sock",
         model_provider="openai",
         openai_base_url=provider.url,
-        fine_tuning_settle_seconds=0,
+        fine_tuning_settle_seconds=0.001,
     )
     async with open_resources(settings) as opened:
         yield opened

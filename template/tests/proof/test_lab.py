@@ -119,7 +119,7 @@ def test_ctrl_c_leaves_no_process_and_no_file_behind(tmp_path: Path) -> None:
     processes: dict[int, str] = {}
 
     def whole(root: int) -> bool:
-        processes.update(tree(root))  # one look may miss a process that becomes another program
+        processes.update(tree(root))  # one look may miss the probe or the server
         commands = " ".join(processes.values())
         return "lab.server" in commands and "lab.probe" in commands
 

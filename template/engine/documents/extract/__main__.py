@@ -14,15 +14,15 @@ import traceback
 from collections.abc import Iterator
 from importlib.machinery import PathFinder
 from importlib.util import find_spec, module_from_spec
-from typing import Any
+from typing import Any, BinaryIO
 
 from engine.documents.extract.chunks import ChunkStrategy, CountTokens, pack_chunks
 from engine.documents.extract.failures import Unreadable, Unsupported
-from engine.documents.extract.kinds import reader_of
+from engine.documents.extract.kinds import Reader, reader_of
 from engine.documents.extract.messages import (
+    BEGUN,
     END,
     FAULT,
-    NO_LIBRARY,
     UNREADABLE,
     UNSUPPORTED,
     ExtractedChunk,
@@ -40,38 +40,44 @@ TOO_LARGE = "The document needs more than {memory} MiB of memory to be read. Div
 
 
 def main() -> None:
-    """Read one document."""
+    """Read one document. What fails before the begin is told on standard error, and no later."""
     wanted = json.loads(sys.argv[1])
     out = os.fdopen(1, "wb", buffering=1 << 16)
     limit_self(wanted["memory"], wanted["cpu"])
     try:
         read = reader_of(wanted["filename"])
+    except Unsupported as error:
+        write_message(out, UNSUPPORTED, str(error))
+    else:
         count_tokens = token_counter()
         close_doors()
-        strategy = ChunkStrategy(*wanted["strategy"])
-        pieces = read(os.fdopen(0, "rb"))
-        chunks = pack_chunks(pieces, strategy, count_tokens)
-        for chunk in counted(chunks, wanted["most_chunks"]):
+        write_message(out, BEGUN)
+        out.flush()
+        send(out, chunks_of(read, count_tokens, wanted), wanted["memory"])
+    out.flush()
+
+
+def send(out: BinaryIO, chunks: Iterator[ExtractedChunk], memory: int) -> None:
+    """Send the chunks and how they end."""
+    try:
+        for chunk in chunks:
             write_chunk(out, chunk)
         write_message(out, END)
     except Unsupported as error:
         write_message(out, UNSUPPORTED, str(error))
     except Unreadable as error:
         write_message(out, UNREADABLE, str(error))
-    except ImportError as error:
-        write_message(out, NO_LIBRARY, str(error))
     except MemoryError:
-        write_message(out, UNREADABLE, TOO_LARGE.format(memory=wanted["memory"] >> 20))
+        write_message(out, UNREADABLE, TOO_LARGE.format(memory=memory >> 20))
     except Exception:  # noqa: BLE001 -- the parent logs it
         write_message(out, FAULT, traceback.format_exc())
-    out.flush()
 
 
 def token_counter() -> CountTokens:
     """Return what counts tokens of cl100k_base. Raise `ImportError` where the library is missing.
 
-    The library's own module reads all of its vocabularies: 0.5 s of the processor and 70 MB for
-    each document. So only the extension in it is loaded, which takes 0.03 s.
+    The module `bpe_openai` reads all of its vocabularies: 0.5 s of the processor and 70 MB for each
+    document. So only the extension in its folder is loaded, which takes 0.03 s.
     """
     package = find_spec("bpe_openai")
     places = package.submodule_search_locations if package else None
@@ -84,9 +90,13 @@ def token_counter() -> CountTokens:
     return count
 
 
-def counted(chunks: Iterator[ExtractedChunk], most: int) -> Iterator[ExtractedChunk]:
+def chunks_of(
+    read: Reader, count_tokens: CountTokens, wanted: dict[str, Any]
+) -> Iterator[ExtractedChunk]:
     """Yield the chunks. Raise `Unreadable` where they are too many or have no text."""
-    empty = True
+    empty, most = True, wanted["most_chunks"]
+    pieces = read(os.fdopen(0, "rb"))
+    chunks = pack_chunks(pieces, ChunkStrategy(*wanted["strategy"]), count_tokens)
     for number, chunk in enumerate(chunks):
         if number == most:
             raise Unreadable(TOO_LONG.format(most=most))
@@ -112,9 +122,15 @@ def limit_self(memory: int, cpu: int) -> None:
 
 
 def close_doors() -> None:
-    """Let no file or socket be opened any more: all numbers of descriptors are taken."""
+    """Let no file or socket be opened any more: all numbers of descriptors are taken.
+
+    Standard error leads nowhere then: nobody reads it, and a document could fill it.
+    """
     for name in CODECS:
         codecs.lookup(name)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
     resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))
 
 

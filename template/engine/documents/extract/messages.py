@@ -3,9 +3,10 @@
 from struct import Struct
 from typing import BinaryIO, NamedTuple
 
-CHUNK, UNREADABLE, FAULT, END, UNSUPPORTED, NO_LIBRARY = range(6)
+CHUNK, UNREADABLE, FAULT, END, UNSUPPORTED, BEGUN = range(6)
 """Kinds: a chunk, a document that cannot be read, an error of the child itself, the end, a kind of
-file that is not read, a library that is missing.
+file that is not read, the begin: all libraries are loaded, and what fails from there on is the
+document.
 """
 
 HEADER = Struct("<BIIII")
