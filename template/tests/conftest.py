@@ -29,9 +29,15 @@ LIVE: dict[str, Any] = {
 }
 
 
-OF_THE_SYSTEM = set(
-    "chromium curl nginx on_postgres postgres postgres_url tcp_redis_url".split()  # noqa: SIM905
-)
+INSTALLED = {
+    "chromium",
+    "curl",
+    "nginx",
+    "on_postgres",
+    "postgres",
+    "postgres_url",
+    "tcp_redis_url",
+}
 """Fixtures that need a program of the system."""
 
 
@@ -56,7 +62,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _of_the_system(item: pytest.Item) -> bool:
     parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
-    fixtures = OF_THE_SYSTEM & set(getattr(item, "fixturenames", ()))
+    fixtures = INSTALLED & set(getattr(item, "fixturenames", ()))
     return bool(fixtures) or "postgresql" in parameters
 
 
