@@ -29,15 +29,7 @@ LIVE: dict[str, Any] = {
 }
 
 
-INSTALLED = {
-    "chromium",
-    "curl",
-    "nginx",
-    "on_postgres",
-    "postgres",
-    "postgres_url",
-    "tcp_redis_url",
-}
+PROGRAMS = {"chromium", "curl", "nginx", "on_postgres", "postgres", "postgres_url", "tcp_redis_url"}
 """Fixtures that need a program of the system."""
 
 
@@ -62,7 +54,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _of_the_system(item: pytest.Item) -> bool:
     parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
-    fixtures = INSTALLED & set(getattr(item, "fixturenames", ()))
+    fixtures = PROGRAMS & set(getattr(item, "fixturenames", ()))
     return bool(fixtures) or "postgresql" in parameters
 
 
