@@ -195,7 +195,8 @@ async def test_without_a_redis_server_it_warns_and_works_all_the_same(
         counts = client.batches.retrieve(batch.id).request_counts
     assert counts
     assert counts.completed == 20
-    assert not re.search("WARNING|ERROR", dev.log.read_text().partition(" | ")[2])
+    # On a loaded machine it may well warn of a loop that stood still.
+    assert not re.search("ERROR|WARNING.*[Rr]edis", dev.log.read_text().partition(" | ")[2])
 
 
 @pytest.mark.usefixtures("curl")
