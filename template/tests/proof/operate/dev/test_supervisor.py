@@ -195,8 +195,10 @@ async def test_without_a_redis_server_it_warns_and_works_all_the_same(
         counts = client.batches.retrieve(batch.id).request_counts
     assert counts
     assert counts.completed == 20
-    # On a loaded machine it may well warn of a loop that stood still.
-    assert not re.search("ERROR|WARNING.*[Rr]edis", dev.log.read_text().partition(" | ")[2])
+    lines = dev.log.read_text().partition(" | ")[2].splitlines()
+    told = [line for line in lines if re.search("WARNING|ERROR", line)]
+    # A loaded machine starves its event loops, which is told rightly and is not of this test.
+    assert [line for line in told if "engine.watch.saturation" not in line] == []
 
 
 @pytest.mark.usefixtures("curl")
