@@ -10,7 +10,6 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"  # NumPy starts no thread, which a fork
 import alembic.command
 import alembic.config
 import anyio._backends._asyncio
-import bpe_openai
 import pytest
 import sqlalchemy.dialects.postgresql.asyncpg
 import sqlalchemy.dialects.sqlite.pysqlite
@@ -21,12 +20,13 @@ import app.cli
 import app.main
 import app.worker
 import engine.models.simulated
+from engine.process.vocabulary import token_counter
 
 MODULES = alembic, anyio, app.cli, app.main, app.worker, engine, pytest, sqlalchemy, uvicorn
 
 with suppress(ImportError):
     import_module("valkey.asyncio")  # which the rate limiter loads where it is there
-bpe_openai.get_encoding("cl100k_base")
+token_counter()
 configure_mappers()
 gc.collect()
 gc.freeze()  # or each process looks through all of it once, for 0.15 s

@@ -2,16 +2,13 @@
 
 from itertools import pairwise
 
-import bpe_openai
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.documents.extract.__main__ import token_counter
 from engine.documents.extract.chunks import ChunkStrategy, Piece, pack_chunks
 from tests.documents.reading import text_of
 
-TOKENS = token_counter()
 TEXTS = st.lists(st.text(alphabet="ab .\n!\u3002\u4f60\U0001f98a", max_size=300), max_size=20)
 STRATEGIES = st.integers(4, 60).flatmap(
     lambda most: st.builds(ChunkStrategy, st.just(most), st.integers(0, most // 2))
@@ -21,11 +18,6 @@ STRATEGIES = st.integers(4, 60).flatmap(
 def count(text: str) -> int:
     """Count a token for each two characters, and one for the rest."""
     return (len(text) + 1) // 2
-
-
-@given(text=st.text())
-def test_tokens_are_counted_as_the_library_does(text: str) -> None:
-    assert TOKENS(text) == len(bpe_openai.get_encoding("cl100k_base").encode_ordinary(text))
 
 
 @given(texts=TEXTS, strategy=STRATEGIES)

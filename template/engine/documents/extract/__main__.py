@@ -12,11 +12,9 @@ import signal
 import sys
 import traceback
 from collections.abc import Iterator
-from importlib.machinery import PathFinder
-from importlib.util import find_spec, module_from_spec
 from typing import Any, BinaryIO
 
-from engine.documents.extract.chunks import ChunkStrategy, CountTokens, pack_chunks
+from engine.documents.extract.chunks import ChunkStrategy, pack_chunks
 from engine.documents.extract.failures import Unreadable, Unsupported
 from engine.documents.extract.kinds import Reader, reader_of
 from engine.documents.extract.messages import (
@@ -29,6 +27,7 @@ from engine.documents.extract.messages import (
     write_chunk,
     write_message,
 )
+from engine.process.vocabulary import CountTokens, token_counter
 
 CODECS = ("cp1252", "cp437", "utf-16", "utf-16-be", "utf-16-le", "utf-8-sig")
 """Encodings that the parsers use: Python loads each from a file at its first use."""
@@ -71,23 +70,6 @@ def send(out: BinaryIO, chunks: Iterator[ExtractedChunk], memory: int) -> None:
         write_message(out, UNREADABLE, TOO_LARGE.format(memory=memory >> 20))
     except Exception:  # noqa: BLE001 -- the parent logs it
         write_message(out, FAULT, traceback.format_exc())
-
-
-def token_counter() -> CountTokens:
-    """Return what counts tokens of cl100k_base. Raise `ImportError` where the library is missing.
-
-    The module `bpe_openai` reads all of its vocabularies: 0.5 s of the processor and 70 MB for each
-    document. So only the extension in its folder is loaded, which takes 0.03 s.
-    """
-    package = find_spec("bpe_openai")
-    places = package.submodule_search_locations if package else None
-    spec = PathFinder.find_spec("_bindings", places or [])
-    if spec is None or spec.loader is None:
-        raise ImportError("There is no bpe_openai with its extension")
-    bindings = module_from_spec(spec)
-    spec.loader.exec_module(bindings)
-    count: CountTokens = bindings.tokenizer_for_encoding("cl100k_base").count
-    return count
 
 
 def chunks_of(

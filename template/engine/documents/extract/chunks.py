@@ -5,22 +5,21 @@ be told apart from that of this one, at 2 to 8 MB/s.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from engine.documents.extract.messages import ExtractedChunk
+from engine.process.vocabulary import CountTokens
 
 VERSION = 1
 """Of these rules: a file whose chunks were begun by other ones is begun again."""
 
 END = re.compile(r"(?<=\n)|(?<=[.!?…]\s)|(?<=[\u3002\uff01\uff1f])")
 LONGEST = 2000
-"""Characters of a sentence, after which it is cut: the tokenizer refuses 10^6 at once."""
+"""Characters of a sentence, after which it is cut: each half of it is counted anew."""
 
 LOST = dict.fromkeys([0, *range(0xD800, 0xE000)])
 """NUL and halves of characters: no database keeps them."""
-
-CountTokens = Callable[[str], int]
 
 
 class ChunkStrategy(NamedTuple):

@@ -1,12 +1,15 @@
 """Tokens are counted as OpenAI counts them, and never hold the event loop for long."""
 
 import threading
-from collections.abc import Sequence
 
+import bpe_openai
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from engine.process.offload import Offload
 from engine.process.tokenizer import SHORT, Tokenizer
+from engine.process.vocabulary import token_counter
 
 pytestmark = pytest.mark.anyio
 
@@ -22,6 +25,19 @@ def anyio_backend() -> str:
 )
 async def test_tokens_are_those_of_cl100k(tokenizer: Tokenizer, text: str, tokens: int) -> None:
     assert await tokenizer.count(text) == tokens
+
+
+@given(text=st.text(st.characters()))
+def test_a_text_counts_as_in_the_library(text: str) -> None:
+    assert token_counter()(text) == len(
+        bpe_openai.get_encoding("cl100k_base").encode_ordinary(text)
+    )
+
+
+@pytest.mark.parametrize("text", ["\ud83d", "a\udd8a b", "\ud83d\udd8a"])
+async def test_half_a_pair_counts_as_in_the_library(tokenizer: Tokenizer, text: str) -> None:
+    encoding = bpe_openai.get_encoding("cl100k_base")
+    assert await tokenizer.count(text) == len(encoding.encode_ordinary(text))
 
 
 async def test_long_texts_count_like_short_ones(tokenizer: Tokenizer) -> None:
@@ -51,22 +67,13 @@ async def test_an_id_that_there_is_not_is_an_error(tokenizer: Tokenizer, token: 
         await tokenizer.decode([token])
 
 
-class Watched:
-    """An encoding that notes where it is asked."""
-
-    def __init__(self) -> None:
-        self.threads: list[int] = []
-
-    def encode_ordinary(self, text: str) -> list[int]:
-        self.threads.append(threading.get_ident())
-        return [0] * len(text)
-
-    def decode(self, tokens: Sequence[int]) -> str:
-        return " " * len(tokens)
-
-
 @pytest.mark.parametrize(("length", "on_the_loop"), [(SHORT, True), (SHORT + 1, False)])
 async def test_only_short_texts_are_counted_on_the_loop(length: int, *, on_the_loop: bool) -> None:
-    watched = Watched()
-    assert await Tokenizer(watched, Offload(1, 1)).count("x" * length) == length
-    assert (watched.threads == [threading.get_ident()]) is on_the_loop
+    threads = []
+
+    def count(text: str) -> int:
+        threads.append(threading.get_ident())
+        return len(text)
+
+    assert await Tokenizer(count, Offload(1, 1)).count("x" * length) == length
+    assert (threads == [threading.get_ident()]) is on_the_loop
