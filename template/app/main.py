@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from typing import TypedDict
 
 from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
 
 from app.api import ROUTERS, option_routers
 from app.api.docs import add_docs
@@ -46,6 +47,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     add_error_handlers(app)
     for router in (*ROUTERS, *option_routers(), *FEATURES):
         app.include_router(router)
+    list(iter_route_contexts(app.routes))  # or the first request makes them: the loop stands 0.1 s
     if configured.docs:
         add_docs(app, openapi(app, configured), configured)
     return app

@@ -163,7 +163,7 @@ def receiver() -> Iterator[Receiver]:
 @pytest.fixture(scope="session")
 def on_sqlite(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """API and worker on a simulated model, on what is embedded."""
-    with service(tmp_path_factory.mktemp("sqlite"), redis_url, **LIVE) as ready:
+    with service(tmp_path_factory.mktemp("sqlite"), redis_url, docs=True, **LIVE) as ready:
         ready.start("api", "worker")
         yield ready
 
@@ -201,7 +201,7 @@ def client(live: Service, key: str) -> Iterator[OpenAI]:
 @pytest.fixture(scope="module")
 def prepared(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A service with tables whose process is the test itself."""
-    with service(tmp_path_factory.mktemp("prepared"), redis_url) as ready:
+    with service(tmp_path_factory.mktemp("prepared"), redis_url, docs=True) as ready:
         yield ready
 
 

@@ -20,6 +20,7 @@ import app.cli
 import app.main
 import app.worker
 import engine.models.simulated
+from app.settings import Settings
 from engine.process.vocabulary import token_counter
 
 MODULES = alembic, anyio, app.cli, app.main, app.worker, engine, pytest, sqlalchemy, uvicorn
@@ -27,6 +28,7 @@ MODULES = alembic, anyio, app.cli, app.main, app.worker, engine, pytest, sqlalch
 with suppress(ImportError):
     import_module("valkey.asyncio")  # which the rate limiter loads where it is there
 token_counter()
+app.main.create_app(Settings(_env_file=None, docs=False))  # it imports the routers of the features
 configure_mappers()
 gc.collect()
 gc.freeze()  # or each process looks through all of it once, for 0.15 s
