@@ -208,6 +208,7 @@ _migrated: list[bytes] = []
 
 
 def _migrate(environment: Mapping[str, str], folder: Path) -> None:
+    check_url(environment["DATABASE_URL"])
     url = make_url(environment["DATABASE_URL"])
     file = Path(str(url.database))
     new = url.get_backend_name() == "sqlite" and not file.exists()
