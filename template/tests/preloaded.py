@@ -21,7 +21,7 @@ import app.main
 import app.worker
 import engine.models.simulated
 from app.settings import Settings
-from engine.process.vocabulary import token_counter
+from engine.process.tokenizer import token_counter
 
 MODULES = alembic, anyio, app.cli, app.main, app.worker, engine, pytest, sqlalchemy, uvicorn
 

@@ -246,13 +246,13 @@ async def test_it_writes_no_file_and_gains_no_rights(program: Program, tmp_path:
     assert json.loads(await said()) == [errno.EFBIG, 0, *(["1"] * (sys.platform == "linux"))]
 
 
-async def test_it_loads_its_own_package_and_the_vocabulary_alone(program: Program) -> None:
+async def test_it_loads_its_own_package_and_the_tokenizer_alone(program: Program) -> None:
     program(
         "from engine.documents.extract import __main__, docx, html, pdf, text\n"
         "say(json.dumps([each for each in sys.modules if each.startswith(('app', 'engine'))]))"
     )
     others = [each for each in json.loads(await said()) if ".documents" not in each]
-    assert {*others} == {"engine", "engine.process", "engine.process.vocabulary"}
+    assert {*others} == {"engine", "engine.process", "engine.process.tokenizer"}
 
 
 @ON_LINUX

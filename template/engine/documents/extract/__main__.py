@@ -27,7 +27,7 @@ from engine.documents.extract.messages import (
     write_chunk,
     write_message,
 )
-from engine.process.vocabulary import CountTokens, token_counter
+from engine.process.tokenizer import CountTokens, token_counter
 
 CODECS = ("cp1252", "cp437", "utf-16", "utf-16-be", "utf-16-le", "utf-8-sig")
 """Encodings that the parsers use: Python loads each from a file at its first use."""

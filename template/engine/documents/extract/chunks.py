@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from engine.documents.extract.messages import ExtractedChunk
-from engine.process.vocabulary import CountTokens
+from engine.process.tokenizer import CountTokens
 
 VERSION = 1
 """Of these rules: a file whose chunks were begun by other ones is begun again."""

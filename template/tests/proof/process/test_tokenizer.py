@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.process.offload import Offload
-from engine.process.tokenizer import SHORT, Tokenizer
-from engine.process.vocabulary import token_counter
+from engine.process.tokenizer import SHORT, Tokenizer, token_counter
 
 pytestmark = pytest.mark.anyio
 
