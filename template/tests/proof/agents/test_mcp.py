@@ -152,9 +152,9 @@ class TestCalls:
     async def test_a_slow_server_does_not_hold_a_call(
         self, resources: Resources, shop: Shop
     ) -> None:
-        tools = await tools_of(resources, shop.url, seconds=2.0)
+        tools = await tools_of(resources, shop.url, seconds=1.0)
         shop.held = True
-        with pytest.raises(McpServerError, match="does not answer within 2 s") as raised:
+        with pytest.raises(McpServerError, match="does not answer within 1 s") as raised:
             await call(resources, tools["mail"])
         assert IN_DOUBT in raised.value.message
         with pytest.raises(McpServerError) as raised:

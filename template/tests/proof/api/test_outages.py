@@ -58,6 +58,7 @@ async def prepared(tmp_path: Path, url: str) -> tuple[Settings, str]:
         redis_url="none",
         model_provider="simulated",
         key_cache_seconds=0.01,
+        database_timeout=4,
     )
     await make_tables(settings)
     async with open_database(settings) as database:
