@@ -2,14 +2,15 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from openai import OpenAI
+from sqlalchemy.orm import Session
 
-from tests.fine_tuning.provider import FakeProvider, faulty_provider
+from engine.sql.tables import Base
+from tests.fine_tuning.provider import Address, FakeProvider, provider_address
 from tests.service import Program, Service, service
 
 FAST: dict[str, Any] = {
@@ -82,21 +83,46 @@ class Lab:
         return self.service.start("worker")
 
 
-@pytest.fixture
-def provider() -> Iterator[FakeProvider]:
-    """A trainer that errs as a test wants it to."""
-    with faulty_provider() as running:
-        yield running
+@pytest.fixture(scope="module")
+def address() -> Iterator[Address]:
+    """Where the trainers of the tests are reached."""
+    with provider_address() as served:
+        yield served
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def lab(
-    request: pytest.FixtureRequest, provider: FakeProvider, redis_url: str, tmp_path: Path
-) -> Iterator[Lab]:
-    """A service in front of it, on each database, with an API and no worker yet."""
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def front(
+    request: pytest.FixtureRequest,
+    address: Address,
+    redis_url: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Service]:
+    """A service in front of it, on each database, with an API and no worker."""
     on_postgres = request.param == "postgresql"
     url = request.getfixturevalue("postgres_url") if on_postgres else None
-    settings: dict[str, Any] = {"model_provider": "openai", "openai_base_url": provider.url}
-    with service(tmp_path, redis_url, url, http_read_timeout=1, **settings, **FAST) as ready:
+    settings: dict[str, Any] = {"model_provider": "openai", "openai_base_url": address.url}
+    folder = tmp_path_factory.mktemp(f"front-{request.param}")
+    with service(folder, redis_url, url, http_read_timeout=1, **settings, **FAST) as ready:
         ready.start("api")
-        yield Lab(ready, provider)
+        yield ready
+
+
+@pytest.fixture
+def provider(address: Address) -> FakeProvider:
+    """A trainer that errs as a test wants it to."""
+    address.provider = FakeProvider(address.url)
+    return address.provider
+
+
+@pytest.fixture
+def lab(front: Service, provider: FakeProvider) -> Iterator[Lab]:
+    """The service before it with nothing of another test; its workers end with the test."""
+    front.in_database(forget_all)
+    yield Lab(front, provider)
+    for program in front.programs[1:]:
+        program.stop()
+
+
+def forget_all(session: Session) -> None:
+    for table in reversed(Base.metadata.sorted_tables):
+        session.execute(table.delete())

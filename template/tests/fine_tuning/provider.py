@@ -23,8 +23,8 @@ MODEL = "ft:gpt:lab:mine"
 class FakeProvider:
     """What it has, and what it does beside the protocol."""
 
-    def __init__(self) -> None:
-        self.url = ""
+    def __init__(self, url: str) -> None:
+        self.url = url
         self.files: dict[str, str] = {}
         self.received: list[bytes] = []
         """Contents of all files that were ever sent."""
@@ -106,10 +106,18 @@ class FakeProvider:
         return job
 
 
+class Address:
+    """Where a trainer is reached: another one for each test, at the same URL."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.provider = FakeProvider(self.url)
+
+
 @contextmanager
-def faulty_provider() -> Iterator[FakeProvider]:
-    """Yield such a trainer, which runs in threads until the block ends."""
-    provider = FakeProvider()
+def provider_address() -> Iterator[Address]:
+    """Yield such an address, which is served by threads until the block ends."""
+    address = Address()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -117,7 +125,7 @@ def faulty_provider() -> Iterator[FakeProvider]:
         def handle_one(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length", 0)))
             path = urlsplit(self.path).path
-            status, said = provider.answer(self.command, path, body, self.headers)
+            status, said = address.provider.answer(self.command, path, body, self.headers)
             if status == 0:  # it hangs up
                 self.close_connection = True
                 return
@@ -136,9 +144,9 @@ def faulty_provider() -> Iterator[FakeProvider]:
     server.daemon_threads = True
     thread = Thread(target=server.serve_forever)
     thread.start()
-    provider.url = f"http://127.0.0.1:{server.server_address[1]}/v1"
+    address.url = f"http://127.0.0.1:{server.server_address[1]}/v1"
     try:
-        yield provider
+        yield address
     finally:
         server.shutdown()
         thread.join()
