@@ -3,6 +3,7 @@
 import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import cache
 from importlib import import_module
 from importlib.machinery import PathFinder
 from importlib.util import find_spec, module_from_spec
@@ -64,12 +65,16 @@ def token_counter() -> CountTokens:
     bindings = module_from_spec(spec)
     spec.loader.exec_module(bindings)
     count: CountTokens = bindings.tokenizer_for_encoding("cl100k_base").count
-
     # Half a pair, which JSON can have, is no text of UTF-8.
     return lambda text: count(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
 
 
 def _decode(tokens: Sequence[int]) -> str:
-    bpe_openai = import_module("bpe_openai")  # its first import takes 0.5 s and 70 MB
+    return _decoder()(tokens)
+
+
+@cache
+def _decoder() -> Callable[[Sequence[int]], str]:
+    bpe_openai = import_module("bpe_openai")  # it takes 0.5 s and 70 MB
     decode: Callable[[Sequence[int]], str] = bpe_openai.get_encoding("cl100k_base").decode
-    return decode(tokens)
+    return decode
