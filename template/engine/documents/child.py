@@ -102,7 +102,8 @@ async def extract_chunks(
     finally:
         with suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)
-        await run_uncut(child.wait())
+        # `wait` waits for the end of its output too, which does not come where nobody reads it.
+        await run_uncut(child.communicate())
 
 
 async def _chunks(

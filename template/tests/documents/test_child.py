@@ -227,6 +227,28 @@ async def test_one_that_never_ends_is_ended(program: Program) -> None:
     assert len(texts) <= 11
 
 
+async def test_one_with_more_to_say_ends_with_its_reader(program: Program, tmp_path: Path) -> None:
+    full = tmp_path / "full"
+    program(
+        "say('first')\n"
+        "os.set_blocking(1, False)\n"
+        "refused = 0\n"
+        "while refused < 100:\n"
+        "    try:\n"
+        "        os.write(1, bytes(4096))\n"
+        "        refused = 0\n"
+        "    except BlockingIOError:\n"
+        "        refused += 1\n"
+        "        time.sleep(0.002)\n"
+        f"open({str(full)!r}, 'w').close()\n"
+        "time.sleep(600)"
+    )
+    async with reading() as chunks:
+        assert (await anext(chunks)).text == "first"
+        await until(full.exists)
+    assert children_of(os.getpid()) == []
+
+
 async def test_it_writes_no_file_and_gains_no_rights(program: Program, tmp_path: Path) -> None:
     program(
         "from engine.documents.extract.__main__ import limit_self\n"
