@@ -66,7 +66,7 @@ class Fields:
         module = self._module_of(kind)
         if module is None:
             return
-        for node in ast.walk(module.tree):
+        for node in module.parents:
             if isinstance(node, ast.ClassDef) and node.name == kind.__name__:
                 for name, binding in _annotated(node):
                     yield name, Placed(binding, module, None)

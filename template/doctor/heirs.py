@@ -11,6 +11,7 @@ class Heirs:
     def __init__(self, project: Project) -> None:
         self._project = project
         self._found: list[type] = []
+        self._of: dict[type, list[type]] = {}
         self._imported = 0
 
     def methods(self, kind: type, name: str) -> list[object]:
@@ -19,10 +20,10 @@ class Heirs:
 
     def of(self, kind: type) -> list[type]:
         """Return the classes that inherit from one, or have all that a protocol asks for."""
-        if getattr(kind, "_is_protocol", False):
-            asked = {name for name in vars(kind) if not name.startswith("_")}
-            return [each for each in self._classes() if asked and asked <= {*dir(each)}]
-        return [each for each in self._classes() if each is not kind and kind in each.__mro__]
+        classes = self._classes()
+        if kind not in self._of:
+            self._of[kind] = _heirs(kind, classes)
+        return self._of[kind]
 
     def _classes(self) -> list[type]:
         """Return all classes of the project: again when more modules have been imported since."""
@@ -30,4 +31,12 @@ class Heirs:
             found = (value for module in self._project.modules() for value in module.names.values())
             classes = (value for value in found if issubclass(type(value), type))
             self._found, self._imported = list(dict.fromkeys(classes)), len(sys.modules)
+            self._of.clear()
         return self._found
+
+
+def _heirs(kind: type, classes: list[type]) -> list[type]:
+    if getattr(kind, "_is_protocol", False):
+        asked = {name for name in vars(kind) if not name.startswith("_")}
+        return [each for each in classes if asked and asked <= {*dir(each)}]
+    return [each for each in classes if each is not kind and kind in each.__mro__]

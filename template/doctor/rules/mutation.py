@@ -36,9 +36,7 @@ def changed_parts(function: Function, methods: set[str]) -> Iterator[tuple[ast.A
 
 def is_removed_from(project: Project, name: str) -> bool:
     """Say whether some code of the project empties or replaces the object of this name."""
-    return any(
-        _removes(node, name) for module in project.modules() for node in ast.walk(module.tree)
-    )
+    return any(_removes(node, name) for module in project.modules() for node in module.parents)
 
 
 def _removes(node: ast.AST, name: str) -> bool:

@@ -77,7 +77,7 @@ def _has_limit(call: Call) -> bool:
 
 
 def _calls(module: Module) -> Iterator[tuple[ast.Call, Function | None]]:
-    for node in ast.walk(module.tree):
+    for node in module.parents:
         if not isinstance(node, ast.Call):
             continue
         above = module.parents.get(node)

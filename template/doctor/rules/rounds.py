@@ -12,18 +12,18 @@ ROUNDS = 1_000_000
 """From here on a loop is long: about 50 ms."""
 
 CLOCKS = ("time.time", "time.monotonic", "time.perf_counter")
-LOOPS = (ast.For, ast.GeneratorExp, ast.ListComp, ast.SetComp, ast.DictComp)
+LOOPS = ast.For | ast.GeneratorExp | ast.ListComp | ast.SetComp | ast.DictComp
 LETTING_GO = (ast.Await, ast.AsyncFor, ast.AsyncWith, ast.Yield)
 
 
 def long_loop(case: Case, visit: Visit, node: ast.AST) -> str | None:
     """Return the head of a loop that surely takes long and never lets the event loop go on."""
+    if not isinstance(node, ast.While | LOOPS):
+        return None
     if any(isinstance(inner, LETTING_GO) for inner in ast.walk(node)):
         return None
     if isinstance(node, ast.While):
         return f"while {shown_node(node.test)}" if _asks_the_clock(case, visit, node.test) else None
-    if not isinstance(node, LOOPS):
-        return None
     iterated = node.iter if isinstance(node, ast.For) else node.generators[0].iter
     if _rounds(case, visit, node) >= ROUNDS or _is_sized_by_client(visit, iterated):
         return f"for … in {shown_node(iterated)}"
