@@ -40,7 +40,7 @@ class Tokenizer:
         if any(token < 0 for token in tokens):  # would count from the end of the vocabulary
             raise ValueError("Token ids are not negative.")
         try:
-            return await self._offload.in_thread(_decode, tokens)
+            return await self._offload.in_thread(lambda: _decoder()(tokens))
         except KeyError as error:
             raise ValueError(f"{error.args[0]}.") from error
 
@@ -67,10 +67,6 @@ def token_counter() -> CountTokens:
     count: CountTokens = bindings.tokenizer_for_encoding("cl100k_base").count
     # Half a pair, which JSON can have, is no text of UTF-8.
     return lambda text: count(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
-
-
-def _decode(tokens: Sequence[int]) -> str:
-    return _decoder()(tokens)
 
 
 @cache
