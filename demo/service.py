@@ -90,33 +90,40 @@ def running(
     Its output goes to a file beside the project. Raise `Failed`, with the end of that output, where
     it does not get ready or does not stop cleanly.
     """
-    service = Service(project, f"http://127.0.0.1:{free_port()}")
     log = project.with_name(f"{project.name}.log")
-    port = service.url.rpartition(":")[2]
-    with log.open("wb") as output:
+    with free_port() as port, log.open("wb") as output:
+        service = Service(project, f"http://127.0.0.1:{port}")
         process = psutil.Popen(
             command,
             cwd=project,
-            env=environment(PORT=port, PYTHONUNBUFFERED="1", **(settings or {})),
+            env=environment(PORT=str(port), PYTHONUNBUFFERED="1", **(settings or {})),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
             start_new_session=True,
         )
-    try:
-        _wait_until_ready(process, service.url, log)
-        yield service
-    finally:
-        complaint = _stop(process)
+        try:
+            _wait_until_ready(process, service.url, log)
+            yield service
+        finally:
+            complaint = _stop(process)
     if complaint:
         raise Failed(f"{complaint}\n{_tail(log)}")
 
 
-def free_port() -> int:
-    """Return a port of this machine that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-    return port
+@contextmanager
+def free_port() -> Iterator[int]:
+    """Yield a port that nobody listens on, and that no other process is given meanwhile.
+
+    A bound socket keeps it; on Linux a server may listen there all the same.
+    """
+    with socket.socket() as bound:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(("127.0.0.1", 0))
+        port = bound.getsockname()[1]
+        if sys.platform != "linux":
+            bound.close()
+        yield port
 
 
 def _wait_until_ready(process: psutil.Popen, url: str, log: Path) -> None:

@@ -14,6 +14,8 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
+from demo.service import free_port
+
 START_LIMIT = 60.0
 
 
@@ -46,8 +48,8 @@ def scratch_postgres() -> Iterator[str]:
     """Start a PostgreSQL on a free port of loopback; yield its URL. It ends with the block."""
     binaries = _binaries()
     user = "nobody" if os.geteuid() == 0 else None  # PostgreSQL refuses to run as root
-    with tempfile.TemporaryDirectory() as name:
-        folder, port = Path(name), _free_port()
+    with tempfile.TemporaryDirectory() as name, free_port() as port:
+        folder = Path(name)
         if user:
             os.chown(folder, pwd.getpwnam(user).pw_uid, -1)
         log = folder / "postgres.log"
@@ -77,12 +79,6 @@ def _binaries() -> Path:
     if not on_path and not found:
         raise RuntimeError("PostgreSQL is missing: `apt-get install postgresql` brings it.")
     return (found[0] if found else Path(str(on_path))).resolve().parent
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
 
 
 def _wait_for(port: int) -> None:

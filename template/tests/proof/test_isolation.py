@@ -1,6 +1,7 @@
 """Tests open no database that they did not make, and take no setting from where they are typed."""
 
 import os
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -54,6 +55,15 @@ async def test_a_foreign_server_is_not_asked() -> None:
     with pytest.raises(ForeignDatabaseError, match="was not made by these tests"):
         async with open_database(Settings(database_url=url)):
             pass
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux keeps a port for a server")
+def test_a_port_is_kept_for_the_server_that_it_was_given_to() -> None:
+    address = "127.0.0.1", free_port()
+    with socket.socket() as other, pytest.raises(OSError, match="in use"):
+        other.bind(address)
+    with socket.create_server(address):
+        pass
 
 
 def test_no_process_is_started_on_a_foreign_database(redis_url: str, tmp_path: Path) -> None:
