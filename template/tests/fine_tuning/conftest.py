@@ -97,7 +97,7 @@ def front(
     redis_url: str,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Service]:
-    """A service in front of it, on each database, with an API and no worker."""
+    """A service whose provider is at that address, on each database, with an API and no worker."""
     on_postgres = request.param == "postgresql"
     url = request.getfixturevalue("postgres_url") if on_postgres else None
     settings: dict[str, Any] = {"model_provider": "openai", "openai_base_url": address.url}
@@ -116,7 +116,7 @@ def provider(address: Address) -> FakeProvider:
 
 @pytest.fixture
 def lab(front: Service, provider: FakeProvider) -> Iterator[Lab]:
-    """The service before it with nothing of another test; its workers end with the test."""
+    """That service with nothing of another test in it; its workers end with the test."""
     front.in_database(forget_all)
     yield Lab(front, provider)
     for program in front.programs[1:]:
