@@ -69,7 +69,7 @@ CHOSEN_FILES = {
 }
 """Files that come where all of these are chosen, with the other files of their folders."""
 
-FILES, LINES, TEST_FILES = 346, 37_465, 60
+FILES, LINES, TEST_FILES = 346, 37_400, 60
 """What a default render may have at most: one person reads it in a week. The aim is 21,000.
 
 Responses have 2,300 lines of the engine, agents 1,800, and their tests and guides 1,600; the joint

@@ -5,7 +5,9 @@ import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from uuid import uuid4
 
+import asyncpg
 import httpx
 import pytest
 from aiohttp import web
@@ -21,6 +23,7 @@ from engine.sql.database import open_database
 from tests import upstream
 from tests.api.serving import serving
 from tests.servers import EmbeddedRedis, running
+from tests.service import free_port
 from tests.tables import make_tables, new_database
 
 pytestmark = pytest.mark.anyio
@@ -196,3 +199,56 @@ async def test_a_redis_that_takes_no_writes_is_told(tmp_path: Path) -> None:
     told = answer.json()["resources"]["redis"]
     assert told.startswith("cannot be written: ")
     assert "maxmemory" in told
+
+
+async def test_without_its_model_server_it_stays_in_rotation_and_says_so(
+    tmp_path: Path, redis_url: str
+) -> None:
+    nowhere = f"http://127.0.0.1:{free_port()}/v1"
+    of_openai = await prepared(
+        tmp_path, redis_url=redis_url, model_provider="openai", openai_base_url=nowhere
+    )
+    async with serving(create_app(of_openai)) as client:
+        answer = await client.get("/ready")
+    assert answer.status_code == 200
+    state = {**READY, "redis": "ok", "model": "failing: ModelDown"}
+    assert answer.json() == {"status": "degraded", "resources": state}
+
+
+async def test_a_model_server_that_never_answers_does_not_hold_up_the_probe(
+    tmp_path: Path, redis_url: str
+) -> None:
+    async def keep_silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(keep_silent, "127.0.0.1", 0) as silent:
+        url = f"http://127.0.0.1:{silent.sockets[0].getsockname()[1]}/v1"
+        of_openai = await prepared(
+            tmp_path, redis_url=redis_url, model_provider="openai", openai_base_url=url
+        )
+        async with serving(create_app(of_openai)) as client:
+            answer = await client.get("/ready")
+    assert answer.json()["resources"]["model"] == "no answer within 2 s"
+
+
+async def test_without_its_database_it_is_taken_out_of_rotation_but_not_restarted(
+    tmp_path: Path, redis_url: str, postgres_url: str
+) -> None:
+    name = f"leaving_{uuid4().hex}"
+    server = await asyncpg.connect(postgres_url)
+    await server.execute(f"CREATE DATABASE {name}")
+    url = postgres_url.rpartition("/")[0] + f"/{name}"
+    async with serving(
+        create_app(await prepared(tmp_path, redis_url=redis_url, database_url=url))
+    ) as client:
+        assert (await client.get("/ready")).status_code == 200
+        await server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        async with asyncio.timeout(30):
+            while (ready := await client.get("/ready")).status_code == 200:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        alive = await client.get("/live")
+    await server.close()
+    assert (ready.status_code, alive.status_code) == (503, 200)
+    assert ready.json()["status"] == "unavailable"
+    assert ready.json()["resources"]["database"].startswith("failing: ")
