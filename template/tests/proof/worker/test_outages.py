@@ -5,7 +5,6 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-import httpx
 import pytest
 from openai import NotFoundError, OpenAI
 from sqlalchemy import select
@@ -33,7 +32,7 @@ def running(redis: EmbeddedRedis, tmp_path_factory: pytest.TempPathFactory) -> I
     with service(
         tmp_path_factory.mktemp("outages"),
         redis.url,
-        lease_seconds=2,
+        lease_seconds=4,  # at a load of 20 on 2 cores a worker lost one of 2 s
         sweep_seconds=0.2,
         batch_chunk=5,
         simulated_latency=0.2,
@@ -82,16 +81,15 @@ def test_an_upload_whose_api_is_killed_is_seen_whole_or_not_at_all(
 def test_a_batch_is_run_though_the_api_was_killed_before_it_could_tell_anybody(
     running: Service, client: OpenAI, redis: EmbeddedRedis
 ) -> None:
-    """A frozen Redis holds the API up between the commit and the wake-up call."""
+    """A frozen Redis keeps the wake-up call from all; the caller may have an answer by then."""
     file_id = client.files.create(file=("in.jsonl", chats(3)), purpose="batch").id
     body = {"input_file_id": file_id, "endpoint": "/v1/chat/completions"}
     with running.http(client.api_key) as http, ThreadPoolExecutor(1) as caller:
         redis.freeze()
-        asked = caller.submit(http.post, "/v1/batches", json={**body, "completion_window": "24h"})
+        caller.submit(http.post, "/v1/batches", json={**body, "completion_window": "24h"})
         eventually(lambda: running.in_database(batches_of, file_id))
         api(running).stop(signal.SIGKILL)
         redis.thaw()
-        assert isinstance(asked.exception(), httpx.TransportError)
     running.start("api")
     (batch,) = client.batches.list().data
     check_whole(client, batch, 3)
