@@ -1,6 +1,5 @@
 """What every process of this project loads at its start, loaded once for all that tests fork."""
 
-import gc
 import os
 from contextlib import suppress
 from importlib import import_module
@@ -30,5 +29,3 @@ with suppress(ImportError):
 token_counter()
 app.main.create_app(Settings(_env_file=None, docs=False))  # it imports the routers of the features
 configure_mappers()
-gc.collect()
-gc.freeze()  # or a collection in a forked process looks through all of it

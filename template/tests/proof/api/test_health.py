@@ -5,7 +5,6 @@ import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from uuid import uuid4
 
 import asyncpg
 import httpx
@@ -235,15 +234,13 @@ async def test_a_model_server_that_never_answers_does_not_hold_up_the_probe(
 async def test_without_its_database_it_is_taken_out_of_rotation_but_not_restarted(
     tmp_path: Path, redis_url: str, postgres_url: str
 ) -> None:
-    name = f"leaving_{uuid4().hex}"
+    url = await new_database(postgres_url)
     server = await asyncpg.connect(postgres_url)
-    await server.execute(f"CREATE DATABASE {name}")
-    url = postgres_url.rpartition("/")[0] + f"/{name}"
     async with serving(
         create_app(await prepared(tmp_path, redis_url=redis_url, database_url=url))
     ) as client:
         assert (await client.get("/ready")).status_code == 200
-        await server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        await server.execute(f"DROP DATABASE {url.rpartition('/')[2]} WITH (FORCE)")
         async with asyncio.timeout(30):
             while (ready := await client.get("/ready")).status_code == 200:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)

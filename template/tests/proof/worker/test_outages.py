@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+import httpx
 import pytest
 from openai import NotFoundError, OpenAI
 from sqlalchemy import select
@@ -78,21 +79,29 @@ def test_an_upload_whose_api_is_killed_is_seen_whole_or_not_at_all(
         client.files.retrieve(half[0])
 
 
-def test_a_batch_is_run_though_the_api_was_killed_before_it_could_tell_anybody(
-    running: Service, client: OpenAI, redis: EmbeddedRedis
-) -> None:
-    """A frozen Redis keeps the wake-up call from all; the caller may have an answer by then."""
+def killed_before_its_answer(running: Service, client: OpenAI, redis: EmbeddedRedis) -> bool:
+    """Kill the API once it has committed a batch; say whether its caller had no answer by then.
+
+    A frozen Redis holds it up before its wake-up call, but for 0.25 s: a busy machine misses that.
+    """
     file_id = client.files.create(file=("in.jsonl", chats(3)), purpose="batch").id
     body = {"input_file_id": file_id, "endpoint": "/v1/chat/completions"}
     with running.http(client.api_key) as http, ThreadPoolExecutor(1) as caller:
         redis.freeze()
-        caller.submit(http.post, "/v1/batches", json={**body, "completion_window": "24h"})
+        asked = caller.submit(http.post, "/v1/batches", json={**body, "completion_window": "24h"})
         eventually(lambda: running.in_database(batches_of, file_id))
         api(running).stop(signal.SIGKILL)
         redis.thaw()
     running.start("api")
-    (batch,) = client.batches.list().data
-    check_whole(client, batch, 3)
+    return isinstance(asked.exception(), httpx.TransportError)
+
+
+def test_a_batch_is_run_though_the_api_was_killed_before_it_could_tell_anybody(
+    running: Service, client: OpenAI, redis: EmbeddedRedis
+) -> None:
+    eventually(lambda: killed_before_its_answer(running, client, redis))
+    for batch in client.batches.list():
+        check_whole(client, batch, 3)
 
 
 def test_redis_may_be_away_for_longer_than_a_lease(
@@ -124,7 +133,7 @@ def test_a_frozen_redis_holds_up_no_requests_and_costs_batches_nothing_but_time(
         started = time.monotonic()
         later = submit(client, 5)
         client.chat.completions.create(**chat_body("Hello"))
-        assert time.monotonic() - started < running.settings.lease_seconds
+        assert time.monotonic() - started < running.settings.lease_seconds / 2
     finally:
         redis.thaw()
     check_whole(client, batch, ITEMS)
